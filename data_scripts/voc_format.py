@@ -1,0 +1,304 @@
+"""The PASCAL VOC devkit on disk: folders, split lists and annotation XML.
+
+Boxes keep the numbers of the XML: (xmin, ymin, xmax, ymax), 1-based, both ends inside
+the object. `helpers/data.py` converts them to continuous pixel edges, once.
+Source: the VOC 2007 development kit, section 4 (annotation) and 3.2 (image sets).
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from data_scripts.command import CourseError
+
+# Alphabetical, as the devkit lists them: the index is the class number.
+VOC_CLASSES: tuple[str, ...] = (
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
+SHAPES_CLASSES: tuple[str, ...] = (
+    "circle",
+    "cross",
+    "heart",
+    "moon",
+    "ring",
+    "square",
+    "star",
+    "triangle",
+)
+
+CLASSES_FILE = "classes.txt"
+BOX_FIELDS = ("xmin", "ymin", "xmax", "ymax")
+
+
+@dataclass(frozen=True)
+class VocObject:
+    """One annotated object.
+
+    Attributes:
+        name: Class name.
+        xyxy: (xmin, ymin, xmax, ymax) in pixels as in the XML (1-based, inclusive).
+        difficult: The devkit ignores such an object in evaluation.
+        truncated: The box shows only a part of the object.
+    """
+
+    name: str
+    xyxy: tuple[float, float, float, float]
+    difficult: bool = False
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class VocAnnotation:
+    """One image's annotation: file name (without folder), size in pixels, objects."""
+
+    filename: str
+    width: int
+    height: int
+    objects: tuple[VocObject, ...] = ()
+
+
+def parse_xml(path: Path) -> Element:
+    """Return the root of an annotation file.
+
+    A DOCTYPE is refused: VOC files have none, and it is the door to entity bombs.
+
+    Raises:
+        CourseError: No file, not UTF-8, a DOCTYPE, or not well-formed XML.
+    """
+    try:
+        # As text, so that the file cannot choose another encoding for the parser.
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise CourseError(
+            f"{path}: cannot read the annotation ({error.strerror}); check the path"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise CourseError(f"{path}: not UTF-8 text; save it again as UTF-8") from error
+    if "<!DOCTYPE" in text:
+        raise CourseError(
+            f"{path}: contains a DOCTYPE, which is refused; remove that line"
+        )
+    try:
+        return ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise CourseError(
+            f"{path}: not well-formed XML ({error}); repair or replace the file"
+        ) from error
+
+
+def field_text(parent: Element, field: str, where: str) -> str:
+    """Return the text of the child `field` (a path such as "size/width").
+
+    Raises:
+        CourseError: The child is missing or empty; the message starts with `where`.
+    """
+    text = parent.findtext(field, default="").strip()
+    if not text:
+        raise CourseError(f"{where}: <{field}> is missing or empty; add it")
+    return text
+
+
+def field_number(parent: Element, field: str, where: str) -> float:
+    """Return the finite number in the child `field`; CourseError otherwise."""
+    text = field_text(parent, field, where)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise CourseError(f"{where}: <{field}> is {text!r}; write a finite number")
+    return number
+
+
+def _field_flag(parent: Element, field: str, where: str) -> bool:
+    """Return a 0/1 child as bool; a missing one is False, as the devkit reads it."""
+    text = parent.findtext(field, default="0").strip()
+    if text not in ("0", "1"):
+        raise CourseError(f"{where}: <{field}> is {text!r}; write 0 or 1")
+    return text == "1"
+
+
+def parse_size(root: Element, where: str) -> tuple[int, int]:
+    """Return (width, height) in pixels as the XML's <size> states them.
+
+    Raises:
+        CourseError: A missing field, or a number that is not a positive integer.
+    """
+    sides = []
+    for field in ("size/width", "size/height"):
+        side = field_number(root, field, where)
+        if side < 1 or side != int(side):
+            raise CourseError(
+                f"{where}: <{field}> is {side:g}; write a positive whole number"
+            )
+        sides.append(int(side))
+    return sides[0], sides[1]
+
+
+def object_label(index: int, element: Element) -> str:
+    """Return how messages name an object, say 'object 2 (chair)'; counted from 1."""
+    name = element.findtext("name", default="").strip() or "no name"
+    return f"object {index + 1} ({name})"
+
+
+def parse_object(element: Element, where: str) -> VocObject:
+    """Return one <object>; the box may still be empty or outside the image.
+
+    Raises:
+        CourseError: A missing field or one that is no number; starts with `where`.
+    """
+    xmin, ymin, xmax, ymax = (
+        field_number(element, f"bndbox/{field}", where) for field in BOX_FIELDS
+    )
+    return VocObject(
+        name=field_text(element, "name", where),
+        xyxy=(xmin, ymin, xmax, ymax),
+        difficult=_field_flag(element, "difficult", where),
+        truncated=_field_flag(element, "truncated", where),
+    )
+
+
+def read_annotation(path: Path) -> VocAnnotation:
+    """Read one annotation XML.
+
+    Only its form is checked; `data_scripts.prepare_annotations` checks its content.
+
+    Raises:
+        CourseError: Bad XML or a bad field; names the file and the object.
+    """
+    root = parse_xml(path)
+    width, height = parse_size(root, str(path))
+    objects = tuple(
+        parse_object(element, f"{path}: {object_label(index, element)}")
+        for index, element in enumerate(root.findall("object"))
+    )
+    filename = field_text(root, "filename", str(path))
+    return VocAnnotation(filename, width, height, objects)
+
+
+def _number_text(number: float) -> str:
+    """Return the shortest text that reads back as the same number (12, not 12.0)."""
+    return str(int(number)) if number == int(number) else repr(float(number))
+
+
+def annotation_xml(annotation: VocAnnotation) -> str:
+    """Return the XML text of an annotation, in the devkit's order of fields."""
+    root = Element("annotation")
+
+    def add(parent: Element, field: str, text: str = "") -> Element:
+        child = ElementTree.SubElement(parent, field)
+        child.text = text or None
+        return child
+
+    add(root, "folder", "VOC2007")
+    add(root, "filename", annotation.filename)
+    size = add(root, "size")
+    add(size, "width", str(annotation.width))
+    add(size, "height", str(annotation.height))
+    add(size, "depth", "3")
+    add(root, "segmented", "0")
+    for item in annotation.objects:
+        element = add(root, "object")
+        add(element, "name", item.name)
+        add(element, "pose", "Unspecified")
+        add(element, "truncated", str(int(item.truncated)))
+        add(element, "difficult", str(int(item.difficult)))
+        box = add(element, "bndbox")
+        for field, number in zip(BOX_FIELDS, item.xyxy, strict=True):
+            add(box, field, _number_text(number))
+    ElementTree.indent(root, space="\t")
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def write_annotation(annotation: VocAnnotation, path: Path) -> None:
+    """Write one annotation XML (UTF-8); `read_annotation` gives the same back."""
+    path.write_text(annotation_xml(annotation), encoding="utf-8", newline="\n")
+
+
+def find_voc_root(data_dir: Path) -> Path:
+    """Return the VOC2007 folder below `data_dir`.
+
+    `data_dir` may be the folder that holds VOCdevkit, VOCdevkit itself, or VOC2007.
+
+    Raises:
+        CourseError: None of the three has a JPEGImages folder.
+    """
+    data_dir = Path(data_dir)
+    for root in (data_dir / "VOCdevkit" / "VOC2007", data_dir / "VOC2007", data_dir):
+        if (root / "JPEGImages").is_dir():
+            return root
+    raise CourseError(
+        f"{data_dir}: no VOCdevkit/VOC2007/JPEGImages in it; make the shapes data with "
+        "python -m data_scripts.make_shapes, or fetch VOC 2007 with "
+        "python -m data_scripts.download_voc2007"
+    )
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return a text file's non-empty lines, stripped."""
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def list_splits(voc_root: Path) -> list[str]:
+    """Return the names of the splits in ImageSets/Main, sorted.
+
+    The devkit's class files there ("cat_train", lines "000005 -1") are no splits.
+    """
+    paths = sorted((voc_root / "ImageSets" / "Main").glob("*.txt"))
+    return [path.stem for path in paths if "_" not in path.stem]
+
+
+def read_split(voc_root: Path, split: str) -> list[str]:
+    """Return the image ids of ImageSets/Main/<split>.txt in the file's order.
+
+    Raises:
+        CourseError: No such split (lists those that exist), or a line that is no id.
+    """
+    path = voc_root / "ImageSets" / "Main" / f"{split}.txt"
+    if not path.is_file():
+        known = ", ".join(list_splits(voc_root)) or "none"
+        raise CourseError(
+            f"{path.parent}: no split named {split!r}; choose one of: {known}"
+        )
+    image_ids = read_lines(path)
+    for image_id in image_ids:
+        if len(image_id.split()) != 1 or "/" in image_id or "\\" in image_id:
+            raise CourseError(f"{path}: {image_id!r} is no image id; one id a line")
+    return image_ids
+
+
+def read_class_names(voc_root: Path) -> tuple[str, ...]:
+    """Return the tree's class names: its classes.txt, or VOC's 20 without one.
+
+    Raises:
+        CourseError: classes.txt is empty or names a class twice.
+    """
+    path = voc_root / CLASSES_FILE
+    if not path.is_file():
+        return VOC_CLASSES
+    names = tuple(read_lines(path))
+    if not names or len(set(names)) != len(names):
+        raise CourseError(f"{path}: list each class once, one name a line")
+    return names
