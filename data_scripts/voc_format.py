@@ -37,12 +37,11 @@ VOC_CLASSES: tuple[str, ...] = (
     "tvmonitor",
 )
 SHAPES_CLASSES: tuple[str, ...] = (
-    "circle",
     "cross",
+    "ellipse",
     "heart",
-    "moon",
+    "rectangle",
     "ring",
-    "square",
     "star",
     "triangle",
 )

@@ -1,0 +1,1 @@
+"""Make, fetch, check and convert data sets; imports nothing from the other folders."""

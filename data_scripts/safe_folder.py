@@ -1,0 +1,85 @@
+"""Folders that appear complete or not at all, however a command ends."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_scripts.command import CourseError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; two commands at once are then not noticed.
+    fcntl = None  # type: ignore[assignment]
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Hold a lock on an existing folder; the system drops it even after kill -9.
+
+    Raises:
+        CourseError: Another running command holds it.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CourseError(
+                f"{folder}: another command is writing here; wait until it has ended"
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def is_free(target: Path) -> bool:
+    """Return True if nothing, or only an empty folder, is at `target`."""
+    if target.is_dir():
+        return not any(target.iterdir())
+    return not target.exists()
+
+
+@contextlib.contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder to fill; it takes the name `target` when the body ends.
+
+    The folder is the sibling ".<name>.partial". What a killed run left there is
+    removed first; after an exception the sibling is removed and `target` untouched.
+
+    Raises:
+        CourseError: `target` is taken, another command writes it, or writing fails.
+    """
+    target = Path(os.path.abspath(target))
+    if not is_free(target):
+        raise CourseError(f"{target}: exists already; give another folder")
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        with locked_folder(partial):
+            try:
+                _clear(partial)
+                yield partial
+                if target.is_dir():
+                    target.rmdir()  # Empty: Windows renames only onto nothing.
+                partial.rename(target)
+            except BaseException:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
+    except OSError as error:
+        raise CourseError(
+            f"{error.filename or target}: cannot write ({error.strerror}); "
+            "free some space or choose another folder"
+        ) from error
+
+
+def _clear(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
