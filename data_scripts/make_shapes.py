@@ -1,4 +1,4 @@
-"""Draw the course's own data set: coloured shapes on cluttered backgrounds, as VOC tree.
+"""Draw the course's own data set: shapes on cluttered backgrounds, as a VOC tree.
 
 Needs no network. The same arguments give the same annotations, byte for byte, and image
 number i is the same however many images are drawn.

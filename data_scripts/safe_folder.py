@@ -3,15 +3,14 @@
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from data_scripts.command import CourseError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows has no flock; two commands at once are then not noticed.
-    fcntl = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
@@ -21,7 +20,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
     Raises:
         CourseError: Another running command holds it.
     """
-    if fcntl is None:
+    if sys.platform == "win32":  # no flock: two commands at once go unnoticed
         yield
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -54,7 +53,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     Raises:
         CourseError: `target` is taken, another command writes it, or writing fails.
     """
-    target = Path(os.path.abspath(target))
+    target = Path(target).resolve()
     if not is_free(target):
         raise CourseError(f"{target}: exists already; give another folder")
     partial = target.with_name(f".{target.name}.partial")
