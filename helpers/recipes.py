@@ -1,0 +1,225 @@
+"""Training recipes: every choice of a run in one frozen place, each can be switched."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+from data_scripts.command import CourseError
+from helpers.augment import AugmentConfig
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """What must be known to build a detector again from its checkpoint.
+
+    Attributes:
+        improved: helpers.improved_fcos.ImprovedFCOS instead of the plain FCOS; the
+            fields from head_norm on count for it only.
+        head_norm: "group" or "none", normalisation in the head's stems.
+        exp_deltas: predict exp(scale * x) instead of x (FCOS, 2019, section 3.2).
+        giou: generalised IoU loss instead of L1 on the deltas.
+        centre_radius: only locations within this many strides of a box's centre are
+            foreground; 0 takes the whole box.
+        multi_label: any number of classes may be detected at one location.
+        score_threshold, nms_threshold: used when none are given.
+    """
+
+    class_names: tuple[str, ...] = ()
+    backbone: str = "regnet_x_400mf"
+    fpn_channels: int = 128
+    stem_channels: tuple[int, ...] = (128, 128)
+    image_size: int = 224
+    score_threshold: float = 0.4
+    nms_threshold: float = 0.6
+    improved: bool = False
+    head_norm: str = "none"
+    exp_deltas: bool = False
+    giou: bool = False
+    centre_radius: float = 0.0
+    multi_label: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a detector is trained.
+
+    Attributes:
+        learning_rate: of FPN and head.
+        backbone_rate: learning rate of the backbone as a factor of learning_rate.
+        schedule: "steps" (times 0.1 at 60 % and at 90 %) or "cosine".
+        warmup: iterations in which the learning rate rises from 0.
+        freeze: blocks of the backbone that stay as they are: "none", "norm" (batch norm
+            uses its stored statistics) or "early" (that, and no gradient before c3).
+        clip_norm: largest norm of the gradient; 0 is off.
+        average: decay of the running average of the weights; 0 is off.
+        keep_in_memory: decode each image once.
+    """
+
+    name: str
+    detector: DetectorConfig
+    iterations: int
+    batch_size: int = 16
+    optimizer: str = "sgd"
+    learning_rate: float = 8e-3
+    backbone_rate: float = 1.0
+    weight_decay: float = 1e-4
+    schedule: str = "steps"
+    warmup: int = 0
+    freeze: str = "none"
+    clip_norm: float = 0.0
+    average: float = 0.0
+    shuffle: bool = False
+    augment: AugmentConfig | None = None
+    keep_in_memory: bool = False
+
+
+MODERN = DetectorConfig(
+    score_threshold=0.05,
+    improved=True,
+    exp_deltas=True,
+    giou=True,
+    centre_radius=1.5,
+    multi_label=True,
+)
+
+RECIPES = {
+    # From random start on the shapes data, for `make demo`.
+    "tiny": Recipe(
+        name="tiny",
+        detector=dataclasses.replace(
+            MODERN,
+            backbone="tiny",
+            fpn_channels=64,
+            stem_channels=(64, 64),
+            image_size=128,
+        ),
+        iterations=2400,
+        batch_size=8,
+        optimizer="adamw",
+        learning_rate=2e-3,
+        weight_decay=1e-2,
+        schedule="cosine",
+        warmup=100,
+        clip_norm=10.0,
+        average=0.995,
+        shuffle=True,
+        augment=AugmentConfig(scale=(0.8, 1.25), aspect=1.0, colour=0.0),
+        keep_in_memory=True,
+    ),
+    # Photographs on a processor: most of the quality for a fifteenth of the work.
+    "cpu": Recipe(
+        name="cpu",
+        detector=dataclasses.replace(
+            MODERN,
+            backbone="efficientnet_lite0",
+            fpn_channels=64,
+            stem_channels=(64, 64),
+            head_norm="group",
+        ),
+        iterations=730,
+        optimizer="adamw",
+        learning_rate=2e-3,
+        backbone_rate=0.2,
+        weight_decay=1e-2,
+        schedule="cosine",
+        warmup=50,
+        freeze="early",
+        clip_norm=10.0,
+        average=0.99,
+        shuffle=True,
+        augment=AugmentConfig(),
+    ),
+    # The recipe of the assignment that this course grew from.
+    "a4": Recipe(name="a4", detector=DetectorConfig(), iterations=9000),
+    # The same number of images, with what the field has learned since.
+    "improved": Recipe(
+        name="improved",
+        detector=dataclasses.replace(MODERN, head_norm="group"),
+        iterations=9000,
+        optimizer="adamw",
+        learning_rate=1e-3,
+        backbone_rate=0.25,
+        weight_decay=2e-2,
+        schedule="cosine",
+        warmup=300,
+        freeze="norm",
+        clip_norm=10.0,
+        average=0.999,
+        shuffle=True,
+        augment=AugmentConfig(scale=(0.5, 2.0), aspect=1.3),
+    ),
+}
+
+
+def get_recipe(name: str, overrides: dict[str, str] | None = None) -> Recipe:
+    """A recipe by name, with single choices changed.
+
+    Args:
+        name: key of RECIPES.
+        overrides: field -> value as text, with fields of Recipe ("iterations"), of its
+            detector ("giou") or of its augmentation ("flip"); "augment" may be "none".
+
+    Raises:
+        CourseError: unknown recipe or field, or a value of the wrong kind.
+    """
+    if name not in RECIPES:
+        raise CourseError(
+            f"there is no recipe {name!r}; choose one of {', '.join(RECIPES)}"
+        )
+    recipe = RECIPES[name]
+    for key, text in (overrides or {}).items():
+        recipe = _override(recipe, key, text)
+    return recipe
+
+
+def _override(recipe: Recipe, key: str, text: str) -> Recipe:
+    if key == "augment" and text == "none":
+        return dataclasses.replace(recipe, augment=None)
+    parts = {"": recipe, "detector": recipe.detector, "augment": recipe.augment}
+    for part_name, part in parts.items():
+        names = {f.name for f in dataclasses.fields(part)} if part else set()
+        if part is None or key not in names - {"name", "detector", "augment"}:
+            continue
+        value = _parse_like(getattr(part, key), key, text)
+        changed = dataclasses.replace(part, **{key: value})
+        if not part_name:
+            assert isinstance(changed, Recipe)
+            return changed
+        return dataclasses.replace(recipe, **{part_name: changed})
+    raise CourseError(f"recipe {recipe.name} has no choice named {key!r}")
+
+
+def _parse_like(current: object, key: str, text: str) -> object:
+    """Text -> a value of the type of `current`."""
+    if isinstance(current, str):
+        return text
+    try:
+        value = json.loads(text.lower())
+    except ValueError:
+        value = None
+    if isinstance(current, tuple) and isinstance(value, list):
+        return tuple(value)
+    if isinstance(current, float) and isinstance(value, int):
+        value = float(value)
+    if type(value) is not type(current):
+        raise CourseError(
+            f"the choice {key} takes a value like {json.dumps(current)}, not {text!r}"
+        )
+    return value
+
+
+def recipe_to_dict(recipe: Recipe) -> dict:
+    """Plain dicts, lists and numbers, as checkpoints and reports store them."""
+    return dataclasses.asdict(recipe)
+
+
+def detector_config_from_dict(values: dict) -> DetectorConfig:
+    """The inverse of dataclasses.asdict for a DetectorConfig.
+
+    Raises:
+        TypeError: a field is unknown.
+    """
+    changed = dict(values)
+    for key in ("class_names", "stem_channels"):
+        changed[key] = tuple(changed[key])
+    return DetectorConfig(**changed)

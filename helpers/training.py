@@ -1,0 +1,193 @@
+"""The training loop: any detector that returns a dict of losses, on any batches."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from data_scripts.command import CourseError
+from helpers.recipes import Recipe
+
+MOMENTUM = 0.9
+STEP_DECAY = 0.1
+STEPS = (0.6, 0.9)  # shares of the run after which the learning rate drops
+FINAL_RATE = 0.01  # share of the learning rate that cosine ends with
+# Parameters of the backbones' parts before c3, by the start of their names.
+EARLY_PARTS = (
+    *("conv_stem.", "bn0.", "blocks.0.", "blocks.1.", "blocks.2."),
+    *("stem.", "trunk_output.block1.", "conv1.", "bn1.", "layer1."),
+)
+
+
+@dataclass
+class TrainingState:
+    """All that changes during a run.
+
+    Attributes:
+        average: running mean of the weights, or None where the recipe keeps none.
+        iteration: number of finished iterations.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: dict[str, torch.Tensor] | None = None
+    iteration: int = 0
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer, with a learning rate of its own for the backbone."""
+    freeze_early_parts(model, recipe)
+    groups = []
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    for in_backbone in (True, False):
+        factor = recipe.backbone_rate if in_backbone else 1.0
+        own = [
+            p for n, p in trained if n.startswith("backbone.backbone.") == in_backbone
+        ]
+        # AdamW shrinks weights, not biases and norms; the seed's SGD shrinks all.
+        shrunk = [p for p in own if p.dim() > 1 or recipe.optimizer == "sgd"]
+        others = [p for p in own if not (p.dim() > 1 or recipe.optimizer == "sgd")]
+        for parameters, decay in ((shrunk, recipe.weight_decay), (others, 0.0)):
+            if parameters:
+                rate = {"factor": factor, "lr": 0.0, "weight_decay": decay}
+                groups.append({"params": parameters, **rate})
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=MOMENTUM)
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=0.0)
+    raise CourseError(f"optimizer {recipe.optimizer!r} is neither sgd nor adamw")
+
+
+def freeze_early_parts(model: nn.Module, recipe: Recipe) -> None:
+    """No gradient for the backbone's first layers, where the recipe says so."""
+    if recipe.freeze == "early":
+        for name, parameter in model.backbone.backbone.named_parameters():
+            if name.startswith(EARLY_PARTS):
+                parameter.requires_grad_(False)
+
+
+def set_train_mode(model: nn.Module, recipe: Recipe) -> None:
+    """Training mode; frozen batch norm goes on using its stored statistics."""
+    model.train()
+    if recipe.freeze != "none":
+        for module in model.backbone.backbone.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+
+def learning_rate_factor(recipe: Recipe, iteration: int) -> float:
+    """Share of the recipe's learning rate that iteration (from 0) uses."""
+    if iteration < recipe.warmup:
+        return (iteration + 1) / (recipe.warmup + 1)
+    if recipe.schedule == "steps":
+        passed = sum(iteration >= step * recipe.iterations for step in STEPS)
+        return STEP_DECAY**passed
+    done = (iteration - recipe.warmup) / max(1, recipe.iterations - recipe.warmup)
+    return FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * done)) / 2
+
+
+def update_average(state: TrainingState, decay: float) -> None:
+    """Move the averaged weights towards the current ones; quickly at first."""
+    current = state.model.state_dict()
+    if state.average is None:
+        state.average = {name: value.clone() for name, value in current.items()}
+        return
+    decay = min(decay, (1 + state.iteration) / (10 + state.iteration))
+    for name, value in current.items():
+        if value.is_floating_point():
+            state.average[name].lerp_(value, 1 - decay)
+        else:
+            state.average[name].copy_(value)
+
+
+def train_step(
+    state: TrainingState,
+    recipe: Recipe,
+    batch: tuple,
+    device: torch.device,
+    precision: torch.dtype,
+) -> dict[str, float]:
+    """One iteration.
+
+    Args:
+        batch: paths, images (B, 3, S, S), boxes (B, M, 5).
+
+    Returns:
+        The losses of the batch.
+
+    Raises:
+        CourseError: a loss is not a finite number; the message names the images.
+    """
+    paths, images, gt_boxes = batch
+    images = images.to(device, non_blocking=True)
+    images = images.contiguous(memory_format=torch.channels_last)
+    gt_boxes = gt_boxes.to(device, non_blocking=True)
+    rate = recipe.learning_rate * learning_rate_factor(recipe, state.iteration)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate * group["factor"]
+    reduced = precision != torch.float32
+    with torch.autocast(device.type, dtype=precision, enabled=reduced):
+        losses = state.model(images, gt_boxes)
+    total = torch.stack(list(losses.values())).sum()
+    values = {name: float(value.detach()) for name, value in losses.items()}
+    if not all(math.isfinite(value) for value in values.values()):
+        raise CourseError(
+            f"the loss is not a finite number any more at iteration {state.iteration} "
+            f"({values}) with the images {', '.join(paths)}; try a lower learning rate "
+            f"(--set learning_rate={recipe.learning_rate / 2:g}) or look at these images"
+        )
+    state.optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    if recipe.clip_norm > 0:
+        nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip_norm)
+    state.optimizer.step()
+    state.iteration += 1
+    if recipe.average > 0:
+        update_average(state, recipe.average)
+    return values
+
+
+def train_loop(
+    state: TrainingState,
+    recipe: Recipe,
+    batches: Iterable,
+    device: torch.device,
+    precision: torch.dtype,
+    log_period: int,
+    on_log: Callable[[dict], None],
+) -> None:
+    """Train until recipe.iterations, with a progress bar.
+
+    Args:
+        log_period: iterations between calls of on_log.
+        on_log: gets the iteration, the mean losses since the last call and the rate.
+    """
+    set_train_mode(state.model, recipe)
+    bar = tqdm(
+        initial=state.iteration,
+        total=recipe.iterations,
+        desc=f"train {recipe.name}",
+        unit="it",
+        dynamic_ncols=True,
+        mininterval=1.0,
+    )
+    sums: dict[str, float] = {}
+    with bar:
+        for batch in batches:
+            values = train_step(state, recipe, batch, device, precision)
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + value
+            bar.update()
+            if state.iteration % log_period and state.iteration != recipe.iterations:
+                continue
+            count = (state.iteration - 1) % log_period + 1
+            means = {name: value / count for name, value in sums.items()}
+            bar.set_postfix(
+                {n.removeprefix("loss_"): f"{v:.3f}" for n, v in means.items()}
+            )
+            sums = {}
+            rate = state.optimizer.param_groups[-1]["lr"]
+            on_log({"iteration": state.iteration, **means, "learning_rate": rate})
