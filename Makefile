@@ -1,0 +1,66 @@
+# `make demo` and `make test` are all you need; `make help` lists the rest.
+# Python 3.11 or newer is found as python3; another one: make venv PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+UV := $(VENV)/bin/uv
+UV_RANGE := uv>=0.7,<1
+DEMO_OUT := runs/demo
+# written last, so an interrupted installation is repeated
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help venv test demo lint format requirements clean
+
+help: ## list these targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' \
+	  | awk -F'|' '{ printf "  make %-14s%s\n", $$1, $$2 }'
+
+venv: $(STAMP) ## only set up: .venv with every package of requirements.txt
+
+$(STAMP): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: $(PYTHON) is missing or older than Python 3.11; install Python 3.11" \
+	    "or newer, or name it: make venv PYTHON=python3.12" >&2; exit 1; }
+	@rm -f $(STAMP)
+	@$(RUN) -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || $(PYTHON) -m venv --clear $(VENV) || { \
+	  echo "error: $(PYTHON) could not make the folder $(VENV); on Debian and Ubuntu" \
+	    "install the package python3-venv, then run make again" >&2; exit 1; }
+	@echo "Installing the packages of requirements.txt into $(VENV) ..."
+	@$(RUN) -m pip install --quiet --disable-pip-version-check '$(UV_RANGE)' || { \
+	  echo "error: pip could not install uv into $(VENV); check the network (and pip's" \
+	    "settings, if you use a mirror or a proxy), then run make again" >&2; exit 1; }
+	@# uv does not read pip's settings; where only those lead to the packages, pip does it
+	@$(UV) pip install --quiet --python $(RUN) -r requirements.txt \
+	  || { echo "uv did not succeed; trying pip, which is slower" >&2; \
+	       $(RUN) -m pip install --disable-pip-version-check -r requirements.txt; } || { \
+	  echo "error: the packages of requirements.txt could not be installed; read the" \
+	    "message above, check network and disk space, then run make again" >&2; exit 1; }
+	@touch $(STAMP)
+
+test: lint ## lint, check types, and run all tests (at most 6 minutes on 2 cores)
+	$(RUN) -m pytest
+
+demo: $(STAMP) ## draw data, train, evaluate: runs/demo/index.html (at most 5 minutes)
+	$(RUN) -m helpers.demo --out $(DEMO_OUT)
+
+lint: $(STAMP) ## check style, format and types
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+format: $(STAMP) ## put the code into its format and repair what can be repaired
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+requirements: $(STAMP) ## pin again after a change of pyproject.toml (keeps old pins)
+	$(UV) pip compile --quiet --universal --python-version 3.11 --all-extras \
+	  --no-emit-index-url --no-emit-find-links --annotation-style line \
+	  --custom-compile-command "make requirements" \
+	  --output-file requirements.txt pyproject.toml
+
+clean: ## remove .venv and caches; runs/ and data/ stay
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .mypy_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
