@@ -5,13 +5,21 @@ the object. `helpers/data.py` converts them to continuous pixel edges, once.
 Source: the VOC 2007 development kit, section 4 (annotation) and 3.2 (image sets).
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from data_scripts.command import CourseError
+from data_scripts.voc_xml import (
+    BOX_FIELDS,
+    field_flag,
+    field_number,
+    field_text,
+    number_text,
+    parse_size,
+    parse_xml,
+)
 
 # Alphabetical, as the devkit lists them: the index is the class number.
 VOC_CLASSES: tuple[str, ...] = (
@@ -47,7 +55,7 @@ SHAPES_CLASSES: tuple[str, ...] = (
 )
 
 CLASSES_FILE = "classes.txt"
-BOX_FIELDS = ("xmin", "ymin", "xmax", "ymax")
+MAIN_FOLDER = "ImageSets/Main"  # the lists for classification and detection
 
 
 @dataclass(frozen=True)
@@ -77,84 +85,6 @@ class VocAnnotation:
     objects: tuple[VocObject, ...] = ()
 
 
-def parse_xml(path: Path) -> Element:
-    """Return the root of an annotation file.
-
-    A DOCTYPE is refused: VOC files have none, and it is the door to entity bombs.
-
-    Raises:
-        CourseError: No file, not UTF-8, a DOCTYPE, or not well-formed XML.
-    """
-    try:
-        # As text, so that the file cannot choose another encoding for the parser.
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise CourseError(
-            f"{path}: cannot read the annotation ({error.strerror}); check the path"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise CourseError(f"{path}: not UTF-8 text; save it again as UTF-8") from error
-    if "<!DOCTYPE" in text:
-        raise CourseError(
-            f"{path}: contains a DOCTYPE, which is refused; remove that line"
-        )
-    try:
-        return ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise CourseError(
-            f"{path}: not well-formed XML ({error}); repair or replace the file"
-        ) from error
-
-
-def field_text(parent: Element, field: str, where: str) -> str:
-    """Return the text of the child `field` (a path such as "size/width").
-
-    Raises:
-        CourseError: The child is missing or empty; the message starts with `where`.
-    """
-    text = parent.findtext(field, default="").strip()
-    if not text:
-        raise CourseError(f"{where}: <{field}> is missing or empty; add it")
-    return text
-
-
-def field_number(parent: Element, field: str, where: str) -> float:
-    """Return the finite number in the child `field`; CourseError otherwise."""
-    text = field_text(parent, field, where)
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise CourseError(f"{where}: <{field}> is {text!r}; write a finite number")
-    return number
-
-
-def _field_flag(parent: Element, field: str, where: str) -> bool:
-    """Return a 0/1 child as bool; a missing one is False, as the devkit reads it."""
-    text = parent.findtext(field, default="0").strip()
-    if text not in ("0", "1"):
-        raise CourseError(f"{where}: <{field}> is {text!r}; write 0 or 1")
-    return text == "1"
-
-
-def parse_size(root: Element, where: str) -> tuple[int, int]:
-    """Return (width, height) in pixels as the XML's <size> states them.
-
-    Raises:
-        CourseError: A missing field, or a number that is not a positive integer.
-    """
-    sides = []
-    for field in ("size/width", "size/height"):
-        side = field_number(root, field, where)
-        if side < 1 or side != int(side):
-            raise CourseError(
-                f"{where}: <{field}> is {side:g}; write a positive whole number"
-            )
-        sides.append(int(side))
-    return sides[0], sides[1]
-
-
 def object_label(index: int, element: Element) -> str:
     """Return how messages name an object, say 'object 2 (chair)'; counted from 1."""
     name = element.findtext("name", default="").strip() or "no name"
@@ -173,8 +103,8 @@ def parse_object(element: Element, where: str) -> VocObject:
     return VocObject(
         name=field_text(element, "name", where),
         xyxy=(xmin, ymin, xmax, ymax),
-        difficult=_field_flag(element, "difficult", where),
-        truncated=_field_flag(element, "truncated", where),
+        difficult=field_flag(element, "difficult", where),
+        truncated=field_flag(element, "truncated", where),
     )
 
 
@@ -194,11 +124,6 @@ def read_annotation(path: Path) -> VocAnnotation:
     )
     filename = field_text(root, "filename", str(path))
     return VocAnnotation(filename, width, height, objects)
-
-
-def _number_text(number: float) -> str:
-    """Return the shortest text that reads back as the same number (12, not 12.0)."""
-    return str(int(number)) if number == int(number) else repr(float(number))
 
 
 def annotation_xml(annotation: VocAnnotation) -> str:
@@ -225,7 +150,7 @@ def annotation_xml(annotation: VocAnnotation) -> str:
         add(element, "difficult", str(int(item.difficult)))
         box = add(element, "bndbox")
         for field, number in zip(BOX_FIELDS, item.xyxy, strict=True):
-            add(box, field, _number_text(number))
+            add(box, field, number_text(number))
     ElementTree.indent(root, space="\t")
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
@@ -255,9 +180,25 @@ def find_voc_root(data_dir: Path) -> Path:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Return a text file's non-empty lines, stripped."""
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    """Return a text file's non-empty lines, stripped.
+
+    Raises:
+        CourseError: The file cannot be read, or is not UTF-8.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise CourseError(
+            f"{path}: cannot read the list ({error.strerror}); check the path"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise CourseError(f"{path}: not UTF-8 text; save it again as UTF-8") from error
     return [line.strip() for line in lines if line.strip()]
+
+
+def is_image_id(text: str) -> bool:
+    """Return True for one word without a folder in it, such as "000005"."""
+    return len(text.split()) == 1 and "/" not in text and "\\" not in text
 
 
 def list_splits(voc_root: Path) -> list[str]:
@@ -265,8 +206,8 @@ def list_splits(voc_root: Path) -> list[str]:
 
     The devkit's class files there ("cat_train", lines "000005 -1") are no splits.
     """
-    paths = sorted((voc_root / "ImageSets" / "Main").glob("*.txt"))
-    return [path.stem for path in paths if "_" not in path.stem]
+    names = sorted(path.stem for path in (voc_root / MAIN_FOLDER).glob("*.txt"))
+    return [name for name in names if name.rsplit("_", 1)[0] not in VOC_CLASSES]
 
 
 def read_split(voc_root: Path, split: str) -> list[str]:
@@ -275,7 +216,7 @@ def read_split(voc_root: Path, split: str) -> list[str]:
     Raises:
         CourseError: No such split (lists those that exist), or a line that is no id.
     """
-    path = voc_root / "ImageSets" / "Main" / f"{split}.txt"
+    path = voc_root / MAIN_FOLDER / f"{split}.txt"
     if not path.is_file():
         known = ", ".join(list_splits(voc_root)) or "none"
         raise CourseError(
@@ -283,7 +224,7 @@ def read_split(voc_root: Path, split: str) -> list[str]:
         )
     image_ids = read_lines(path)
     for image_id in image_ids:
-        if len(image_id.split()) != 1 or "/" in image_id or "\\" in image_id:
+        if not is_image_id(image_id):
             raise CourseError(f"{path}: {image_id!r} is no image id; one id a line")
     return image_ids
 

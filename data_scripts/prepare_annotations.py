@@ -1,0 +1,140 @@
+"""Check a VOC tree, write a clean copy of it, or turn its XML into the course's JSON.
+
+Exit code 0: clean; 1: findings remain; 2: wrong call.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from data_scripts.command import (
+    EXIT_OK,
+    EXIT_PARTLY_FAILED,
+    CommandParser,
+    CourseError,
+    run_command,
+)
+from data_scripts.tree_check import check_tree, write_clean_copy
+from data_scripts.voc_format import (
+    find_voc_root,
+    list_splits,
+    read_annotation,
+    read_split,
+)
+
+
+def annotations_as_json(
+    data_dir: Path, split: str, drop_difficult: bool = False
+) -> list[list[Any]]:
+    """Return a split in the form of the course's JSON files.
+
+    Args:
+        data_dir: Folder with VOCdevkit; the paths are relative to it.
+        split: Name of a list in ImageSets/Main.
+        drop_difficult: Leave out objects marked difficult.
+
+    Returns:
+        One `[path, [{"name": str, "xyxy": [4 floats]}, ...]]` for each image, the box
+        as in the XML (pixels, 1-based, inclusive). Images without objects stay.
+
+    Raises:
+        CourseError: No such tree or split, or a file that cannot be read.
+    """
+    voc_root = find_voc_root(data_dir)
+    rows: list[list[Any]] = []
+    for image_id in read_split(voc_root, split):
+        annotation = read_annotation(voc_root / "Annotations" / f"{image_id}.xml")
+        objects = [
+            {"name": item.name, "xyxy": list(item.xyxy)}
+            for item in annotation.objects
+            if not (drop_difficult and item.difficult)
+        ]
+        image = voc_root / "JPEGImages" / f"{image_id}.jpg"
+        rows.append([image.relative_to(data_dir).as_posix(), objects])
+    return rows
+
+
+def write_json(data_dir: Path, folder: Path, drop_difficult: bool) -> list[Path]:
+    """Write folder/voc07_<split>.json for each split; return the paths.
+
+    Raises:
+        CourseError: The tree cannot be read, or the folder not written.
+    """
+    paths = []
+    for split in list_splits(find_voc_root(data_dir)):
+        rows = annotations_as_json(data_dir, split, drop_difficult)
+        path = folder / f"voc07_{split}.json"
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps(rows), "utf-8")
+            partial.replace(path)
+        except OSError as error:
+            raise CourseError(
+                f"{path}: cannot write ({error.strerror}); choose another folder"
+            ) from error
+        boxes = sum(len(objects) for _, objects in rows)
+        print(f"{path}: {len(rows)} images, {boxes} boxes")
+        paths.append(path)
+    return paths
+
+
+def _check_and_print(data_dir: Path, out: Path | None) -> bool:
+    """Check a tree, write the clean copy if wanted; return True if it was clean."""
+    voc_root = find_voc_root(data_dir)
+    report = check_tree(voc_root)
+    lines = [str(finding) for finding in report.findings]
+    if out is not None:
+        lines = write_clean_copy(voc_root, report, out)
+    for line in lines:
+        print(line)
+    print(
+        f"{voc_root}: {len(report.images)} images checked ({report.unlisted} in no "
+        f"split), {len(report.findings)} findings"
+    )
+    return not report.findings
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        prog="python -m data_scripts.prepare_annotations",
+        description="Check a VOC tree, write a clean copy, or turn its XML into JSON.",
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, required=True, help="folder that holds VOCdevkit"
+    )
+    parser.add_argument(
+        "--fix", action="store_true", help="write a clean copy to --out and check that"
+    )
+    parser.add_argument("--out", type=Path, help="folder of the clean copy, with --fix")
+    parser.add_argument(
+        "--json", type=Path, metavar="FOLDER", help="write FOLDER/voc07_<split>.json"
+    )
+    parser.add_argument(
+        "--drop-difficult", action="store_true", help="no difficult objects in the JSON"
+    )
+    return parser
+
+
+def main() -> int:
+    """Command line: see --help."""
+    parser = _parser()
+    options = parser.parse_args()
+    if options.fix != (options.out is not None):
+        parser.error("--fix and --out CLEAN belong together")
+    if options.drop_difficult and options.json is None:
+        parser.error("--drop-difficult changes only what --json FOLDER writes")
+    data_dir = options.data_dir
+    clean = _check_and_print(data_dir, options.out)
+    if options.fix:
+        data_dir = options.out
+        clean = clean or _check_and_print(data_dir, None)
+    if options.json is not None and clean:
+        write_json(data_dir, options.json, options.drop_difficult)
+    elif options.json is not None:
+        print("no JSON written: mend the findings, or use --fix --out CLEAN")
+    return EXIT_OK if clean else EXIT_PARTLY_FAILED
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,93 @@
+"""Reading fields of a VOC annotation XML, each with a message that names the place."""
+
+import math
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from data_scripts.command import CourseError
+
+BOX_FIELDS = ("xmin", "ymin", "xmax", "ymax")
+
+
+def parse_xml(path: Path) -> Element:
+    """Return the root of an annotation file.
+
+    A DOCTYPE is refused: VOC files have none, and it is the door to entity bombs.
+
+    Raises:
+        CourseError: No file, not UTF-8, a DOCTYPE, or not well-formed XML.
+    """
+    try:
+        # As text, so that the file cannot choose another encoding for the parser.
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise CourseError(
+            f"{path}: cannot read the annotation ({error.strerror}); check the path"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise CourseError(f"{path}: not UTF-8 text; save it again as UTF-8") from error
+    if "<!DOCTYPE" in text:
+        raise CourseError(
+            f"{path}: contains a DOCTYPE, which is refused; remove that line"
+        )
+    try:
+        return ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise CourseError(
+            f"{path}: not well-formed XML ({error}); repair or replace the file"
+        ) from error
+
+
+def field_text(parent: Element, field: str, where: str) -> str:
+    """Return the text of the child `field` (a path such as "size/width").
+
+    Raises:
+        CourseError: The child is missing or empty; the message starts with `where`.
+    """
+    text = parent.findtext(field, default="").strip()
+    if not text:
+        raise CourseError(f"{where}: <{field}> is missing or empty; add it")
+    return text
+
+
+def field_number(parent: Element, field: str, where: str) -> float:
+    """Return the finite number in the child `field`; CourseError otherwise."""
+    text = field_text(parent, field, where)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise CourseError(f"{where}: <{field}> is {text!r}; write a finite number")
+    return number
+
+
+def field_flag(parent: Element, field: str, where: str) -> bool:
+    """Return a 0/1 child as bool; a missing one is False, as the devkit reads it."""
+    text = parent.findtext(field, default="0").strip()
+    if text not in ("0", "1"):
+        raise CourseError(f"{where}: <{field}> is {text!r}; write 0 or 1")
+    return text == "1"
+
+
+def parse_size(root: Element, where: str) -> tuple[int, int]:
+    """Return (width, height) in pixels as the XML's <size> states them.
+
+    Raises:
+        CourseError: A missing field, or a number that is not a positive integer.
+    """
+    sides = []
+    for field in ("size/width", "size/height"):
+        side = field_number(root, field, where)
+        if side < 1 or side != int(side):
+            raise CourseError(
+                f"{where}: <{field}> is {side:g}; write a positive whole number"
+            )
+        sides.append(int(side))
+    return sides[0], sides[1]
+
+
+def number_text(number: float) -> str:
+    """Return the shortest text that reads back as the same number (12, not 12.0)."""
+    return str(int(number)) if number == int(number) else repr(float(number))
