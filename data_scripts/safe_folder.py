@@ -4,7 +4,8 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from data_scripts.command import CourseError
@@ -12,28 +13,49 @@ from data_scripts.command import CourseError
 if sys.platform != "win32":
     import fcntl
 
+LOCK_POLL_S = 0.2
+
 
 @contextlib.contextmanager
-def locked_folder(folder: Path) -> Iterator[None]:
+def locked_folder(
+    folder: Path, keep_waiting: Callable[[], bool] = lambda: False
+) -> Iterator[int | None]:
     """Hold a lock on an existing folder; the system drops it even after kill -9.
 
+    Args:
+        folder: What to lock.
+        keep_waiting: Asked again and again while another command holds the lock.
+
+    Yields:
+        The open file that carries the lock (a child process given it holds the lock
+        too), or None on Windows, where two commands at once go unnoticed.
+
     Raises:
-        CourseError: Another running command holds it.
+        CourseError: Another running command holds it, and there is no more waiting.
     """
-    if sys.platform == "win32":  # no flock: two commands at once go unnoticed
-        yield
+    if sys.platform == "win32":
+        yield None
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CourseError(
-                f"{folder}: another command is writing here; wait until it has ended"
-            ) from error
-        yield
+        while not _try_lock(handle):
+            if not keep_waiting():
+                raise CourseError(
+                    f"{folder}: another command is writing here; end it or wait for it"
+                )
+            time.sleep(LOCK_POLL_S)
+        yield handle
     finally:
         os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 def is_free(target: Path) -> bool:
