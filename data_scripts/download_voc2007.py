@@ -4,6 +4,7 @@ Whatever interrupts it, the next run continues; VOCdevkit appears only when comp
 """
 
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,10 @@ MIRRORS = (
 )
 SPARE_BYTES = 50_000_000  # to be left free on the disk
 MEGABYTE = 1_000_000
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)  # beside the progress bar
 
 
 def _check_space(out: Path, archive: Archive) -> None:
@@ -62,7 +67,7 @@ def _from_one_mirror(
             if is_archive(path, archive):
                 return ""
             reason = _put_aside(path)
-            print(f"{url}: {reason}")
+            _say(f"{url}: {reason}")
             if began_at == 0:
                 return reason
             # The wrong bytes may be those of an earlier run: once more, from zero.
@@ -89,15 +94,17 @@ def fetch(
     if file_size(path) >= archive.size:
         if is_archive(path, archive):
             return path
-        print(f"{path}: {_put_aside(path)}")
+        _say(f"{path}: {_put_aside(path)}")
     reasons = []
     for url in mirrors:
-        print(f"downloading {url}")
+        _say(f"downloading {url}")
         reason = _from_one_mirror(url, path, archive, limits or Limits(), lock)
         if not reason:
             return path
-        print(f"{url}: {reason}")
+        _say(f"{url}: {reason}")
         reasons.append(f"{url}: {reason}")
+    if file_size(path) == 0:
+        path.unlink(missing_ok=True)  # wget creates the file before it knows more
     raise CourseError(
         f"{archive.name} could not be downloaded ({'; '.join(reasons)}); "
         f"{file_size(path)} of {archive.size} bytes are in {path}: run this again to "

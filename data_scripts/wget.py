@@ -14,6 +14,7 @@ from tqdm import tqdm
 from data_scripts.command import CourseError
 
 POLL_S = 0.1
+REDRAW_S = 0.5
 VERSION_TIMEOUT_S = 20
 BUSY_HTTP_ERRORS = "429,500,502,503,504"  # worth another try, unlike 404
 
@@ -160,6 +161,7 @@ def _watch(
         unit_scale=True,
         desc=path.name,
         file=sys.stderr,
+        mininterval=REDRAW_S,
     ) as progress:
         while True:
             try:
@@ -168,7 +170,8 @@ def _watch(
             except subprocess.TimeoutExpired:
                 ended = False
             done = file_size(path)
-            progress.update(done - progress.n)
+            if done != progress.n:
+                progress.update(done - progress.n)
             if done > size:
                 return f"sent more than the {size} bytes of the file"
             if ended:
