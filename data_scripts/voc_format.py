@@ -207,7 +207,8 @@ def list_splits(voc_root: Path) -> list[str]:
     The devkit's class files there ("cat_train", lines "000005 -1") are no splits.
     """
     names = sorted(path.stem for path in (voc_root / MAIN_FOLDER).glob("*.txt"))
-    return [name for name in names if name.rsplit("_", 1)[0] not in VOC_CLASSES]
+    # "train" is a split although it is a class too; "train_val" is that class's file.
+    return [name for name in names if name.rpartition("_")[0] not in VOC_CLASSES]
 
 
 def read_split(voc_root: Path, split: str) -> list[str]:
