@@ -90,6 +90,7 @@ class VOC2007DetectionTiny(Dataset):
             self.records = read_xml_records(root, split, self.class_to_idx)
         largest = max((len(record.boxes) for record in self.records), default=0)
         self.max_boxes = max(MIN_PADDED_BOXES, largest)
+        self._sizes: dict[int, tuple[int, int]] = {}
         self._memory: dict[int, Image.Image] | None = {} if keep_in_memory else None
 
     def __len__(self) -> int:
@@ -133,18 +134,24 @@ class VOC2007DetectionTiny(Dataset):
 
     def scale(self, index: int) -> float:
         """Pixels of the resized image for each pixel of the original."""
-        return self.image_size / min(self.image(index).size)
+        return self.image_size / min(self.size(index))
+
+    def size(self, index: int) -> tuple[int, int]:
+        """(H, W) of the original photograph in pixels, upright."""
+        if index not in self._sizes:
+            width, height = self.image(index).size
+            self._sizes[index] = (height, width)
+        return self._sizes[index]
 
     def ground_truth(self, index: int) -> GroundTruth:
         """All true boxes of an image, difficult ones too, in pixels of the original."""
         record = self.records[index]
-        width, height = self.image(index).size
         return GroundTruth(
             image_id=record.path.stem,
             boxes=record.boxes,
             classes=record.classes,
             difficult=record.difficult,
-            size=(height, width),
+            size=self.size(index),
         )
 
 

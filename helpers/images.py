@@ -47,9 +47,7 @@ def denormalize(tensor: torch.Tensor) -> torch.Tensor:
     return (tensor.float() * std + mean).clamp(0, 1)
 
 
-def to_model_input(
-    image: Image.Image, image_size: int
-) -> tuple[torch.Tensor, float]:
+def to_model_input(image: Image.Image, image_size: int) -> tuple[torch.Tensor, float]:
     """The whole image, its shorter side resized.
 
     Args:

@@ -1,0 +1,178 @@
+"""Images per second of a training step: ours against torchvision's FCOS, in one run.
+
+Same backbone, image size, batch, true boxes and number of channels. The two take turns,
+so that a machine whose speed drifts changes both; the figure is the ratio of medians.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torchvision.models.detection import FCOS as TorchvisionFCOS
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.ops import FeaturePyramidNetwork
+
+from assignment.one_stage_detector import FCOS
+from benchmarks.record import write_result
+from data_scripts.command import EXIT_OK, CommandParser, run_command
+from helpers.backbones import backbone_channels, build_backbone
+from helpers.detector import choose_device
+
+NUM_CLASSES = 20
+STRIDES = (8, 16, 32)
+
+
+class TorchvisionBackbone(nn.Module):
+    """A backbone with torchvision's own FPN, in the form that its detectors take."""
+
+    def __init__(self, name: str, out_channels: int):
+        super().__init__()
+        self.body = build_backbone(name, pretrained=False)
+        channels = list(backbone_channels(self.body).values())
+        self.fpn = FeaturePyramidNetwork(channels, out_channels)
+        self.out_channels = out_channels
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Images (B, 3, H, W) -> three maps of out_channels."""
+        return self.fpn(self.body(images))
+
+
+def torchvision_detector(name: str, channels: int, size: int) -> nn.Module:
+    """torchvision's FCOS with the same backbone, strides and input size as ours."""
+    anchors = AnchorGenerator(tuple((stride,) for stride in STRIDES), ((1.0,),) * 3)
+    return TorchvisionFCOS(
+        TorchvisionBackbone(name, channels),
+        NUM_CLASSES,
+        min_size=size,
+        max_size=size,
+        anchor_generator=anchors,
+    )
+
+
+def made_boxes(batch_size: int, size: int) -> torch.Tensor:
+    """True boxes (B, 40, 5): three an image, of different sizes, padded with -1."""
+    boxes = torch.full((batch_size, 40, 5), -1.0)
+    for image in range(batch_size):
+        for j, (share, ratio) in enumerate(((0.15, 1.5), (0.35, 0.7), (0.7, 1.2))):
+            width, height = size * share, size * share / ratio
+            x = (size - width) * ((7 * image + 3 * j) % 10) / 10
+            y = max(size - height, 0.0) * ((3 * image + 5 * j) % 10) / 10
+            box = [x, y, x + width, min(y + height, size), (image + j) % NUM_CLASSES]
+            boxes[image, j] = torch.tensor(box)
+    return boxes
+
+
+def step_seconds(
+    step: Callable[[], torch.Tensor], model: nn.Module, device: torch.device
+) -> float:
+    """One step: losses, gradient, update (SGD)."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
+    _wait(device)
+    start = time.perf_counter()
+    step().backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def part_seconds(
+    model: FCOS, images: torch.Tensor, boxes: torch.Tensor, trials: int
+) -> dict[str, float]:
+    """Medians of target assignment, losses, and post-processing of the same batch."""
+    device = images.device
+    with torch.no_grad():
+        features = model.backbone(images)
+        predictions = model.pred_net(features)
+        locations = model.locations(features)
+    seconds: dict[str, list[float]] = {"assignment": [], "assignment_and_losses": []}
+    seconds["post_processing"] = []
+    for _ in range(trials):
+        _wait(device)
+        start = time.perf_counter()
+        model.make_targets(locations, boxes)
+        _wait(device)
+        seconds["assignment"].append(time.perf_counter() - start)
+        start = time.perf_counter()
+        model.training_losses(locations, predictions, boxes)
+        _wait(device)
+        seconds["assignment_and_losses"].append(time.perf_counter() - start)
+        start = time.perf_counter()
+        with torch.no_grad():
+            for i in range(len(images)):
+                own = [{k: t[i : i + 1] for k, t in p.items()} for p in predictions]
+                model.inference(images[i : i + 1], locations, *own, 0.05, 0.6)
+        _wait(device)
+        seconds["post_processing"].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; see --help."""
+    parser = CommandParser(prog="python -m benchmarks.training_step")
+    parser.add_argument("--backbone", default="regnet_x_400mf")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--channels", type=int, default=128)
+    parser.add_argument("--trials", type=int, default=7)
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args(arguments)
+    device = choose_device(options.device)
+    torch.manual_seed(0)
+    channels, size = options.channels, options.size
+    # torchvision's head has four convolutions a stem; ours gets as many here.
+    backbone = build_backbone(options.backbone, pretrained=False)
+    same = FCOS(NUM_CLASSES, channels, [channels] * 4, backbone)
+    backbone = build_backbone(options.backbone, pretrained=False)
+    course = FCOS(NUM_CLASSES, channels, [channels] * 2, backbone)
+    theirs = torchvision_detector(options.backbone, channels, size).to(device)
+    for model in (same, course, theirs):
+        model.to(device, memory_format=torch.channels_last).train()
+    images = torch.rand(options.batch_size, 3, size, size, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    boxes = made_boxes(options.batch_size, size).to(device)
+    targets = [
+        {"boxes": b[b[:, 4] >= 0, :4], "labels": b[b[:, 4] >= 0, 4].long()}
+        for b in boxes
+    ]
+    steps = {
+        "ours_four_convolutions": (same, lambda: sum(same(images, boxes).values())),
+        "ours_as_in_recipe_a4": (course, lambda: sum(course(images, boxes).values())),
+        "torchvision": (theirs, lambda: sum(theirs(list(images), targets).values())),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for trial in range(options.trials + 1):
+        for name, (model, step) in steps.items():
+            elapsed = step_seconds(step, model, device)
+            if trial > 0:  # the first warms up
+                seconds[name].append(elapsed)
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    parts = part_seconds(course, images, boxes, options.trials)
+    step = median["ours_as_in_recipe_a4"]
+    figures = {
+        "settings": vars(options),
+        "images_per_second": {
+            name: round(options.batch_size / value, 2) for name, value in median.items()
+        },
+        "torchvision_over_ours_four_convolutions": round(
+            median["torchvision"] / median["ours_four_convolutions"], 3
+        ),
+        "torchvision_over_ours_as_in_recipe_a4": round(median["torchvision"] / step, 3),
+        "share_of_step": {
+            name: round(value / step, 4) for name, value in parts.items()
+        },
+    }
+    path = write_result(f"training_step_{device.type}", figures)
+    print(path.read_text())
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    run_command(main)
