@@ -143,8 +143,12 @@ def write_clean_copy(voc_root: Path, report: TreeReport, out: Path) -> list[str]
         One line for each thing that was changed, dropped or not copied.
 
     Raises:
-        CourseError: `out` exists, or writing fails.
+        CourseError: `out` exists or lies inside `voc_root`, or writing fails.
     """
+    if out.resolve().is_relative_to(voc_root.resolve()):
+        raise CourseError(
+            f"{out}: exists already or lies inside the original; give another --out"
+        )
     kept = [item for item in report.images.values() if not item.left_out]
     kept_ids = {item.image_id for item in kept}
     with new_folder(out) as partial:
