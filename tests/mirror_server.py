@@ -14,7 +14,7 @@ class Mirror:
     Behaviours: "whole" (obeys Range), "drop" (half of it, then the connection ends),
     "stall" (half of it, the rest after `go_on` is set), "404", "wrong" (as many other
     bytes), "short" (an HTML page), "no range" (all of it whatever is asked for),
-    "endless" (no length, does not stop). When the plan is used up: "whole".
+    "endless" (no length, too much, no end). When the plan is used up: "whole".
     """
 
     def __init__(self, data: bytes) -> None:
@@ -46,8 +46,8 @@ def _handler(mirror: Mirror) -> type[BaseHTTPRequestHandler]:
             if behaviour == "endless":
                 self.send_response(200)
                 self.end_headers()
-                for _ in range(1000):
-                    self.wfile.write(bytes(len(data)))
+                self.wfile.write(bytes(3 * len(data)))
+                mirror.go_on.wait(STALL_LIMIT_S)
                 return
             if behaviour == "wrong":
                 data = bytes(255 - value for value in data)

@@ -179,7 +179,7 @@ FAULTS = {
     ),
     "not a number": (edit(XML, "<xmin>10<", "<xmin>nan<"), "object 2 (dog): ", 2),
     "object twice": (
-        edit(XML, "</annotation>", "{}</annotation>"),
+        repeat_last_object,
         f"{XML}, object 4 (bird): the same as object 3 (bird)",
         3,
     ),
