@@ -49,7 +49,7 @@ BACKBONE_NAMES = (*TORCHVISION_BACKBONES, "efficientnet_lite0", "tiny")
 
 
 def build_backbone(name: str = "regnet_x_400mf", pretrained: bool = True) -> nn.Module:
-    """A backbone by name: images (B, 3, H, W) -> {"c3", "c4", "c5"} of (B, C, H/s, W/s).
+    """A backbone by name: images (B, 3, H, W) -> {"c3", "c4", "c5"}, (B, C, H/s, W/s).
 
     Args:
         name: one of BACKBONE_NAMES.
@@ -68,7 +68,8 @@ def build_backbone(name: str = "regnet_x_400mf", pretrained: bool = True) -> nn.
     if name == "tiny":
         return TinyBackbone()
     raise CourseError(
-        f"there is no backbone named {name!r}; choose one of {', '.join(BACKBONE_NAMES)}"
+        f"there is no backbone named {name!r}; choose one of "
+        f"{', '.join(BACKBONE_NAMES)}"
     )
 
 
@@ -81,8 +82,8 @@ def backbone_channels(backbone: nn.Module) -> dict[str, int]:
     """
     was_training = backbone.training
     backbone.eval()  # batch norm must not learn from a black image
-    parameter = next(backbone.parameters())
-    features = backbone(parameter.new_zeros(1, 3, 64, 64))
+    like = next(backbone.parameters(), torch.zeros(()))  # dtype and device
+    features = backbone(like.new_zeros(1, 3, 64, 64))
     backbone.train(was_training)
     if not isinstance(features, dict) or not {"c3", "c4", "c5"} <= set(features):
         raise CourseError(
