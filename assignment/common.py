@@ -80,8 +80,8 @@ class DetectorBackboneWithFPN(nn.Module):
 
     Args:
         out_channels: channels of p3, p4 and p5.
-        backbone: a name for helpers.backbones.build_backbone (with ImageNet weights), or
-            a module that maps images to a dict with c3, c4, c5 at strides 8, 16, 32.
+        backbone: a name for helpers.backbones.build_backbone (with ImageNet weights),
+            or a module that maps images to a dict with c3, c4, c5 at strides 8, 16, 32.
 
     Raises:
         CourseError: the name is unknown, the weights could not be had, or the module
@@ -108,7 +108,8 @@ class DetectorBackboneWithFPN(nn.Module):
             images: (B, 3, H, W) float, normalised with ImageNet's mean and deviation.
 
         Returns:
-            {"p3", "p4", "p5"}, each (B, out_channels, ceil(H / stride), ceil(W / stride)).
+            {"p3", "p4", "p5"}, each (B, out_channels, H / stride, W / stride), rounded
+            up.
         """
         features = self.backbone(images)
         return self.merge_levels(features)

@@ -64,12 +64,14 @@ class FCOSPredictionNetwork(nn.Module):
         self.pred_cls = nn.Conv2d(channels, num_classes, 3, padding=1)
         self.pred_box = nn.Conv2d(channels, 4, 3, padding=1)
         self.pred_ctr = nn.Conv2d(channels, 1, 3, padding=1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.normal_(module.weight, mean=0.0, std=0.01)
-                nn.init.zeros_(module.bias)
         prior_odds = (1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY
-        nn.init.constant_(self.pred_cls.bias, -math.log(prior_odds))
+        for name, parameter in self.named_parameters():
+            if name.endswith("weight"):
+                nn.init.normal_(parameter, mean=0.0, std=0.01)
+            elif name == "pred_cls.bias":
+                nn.init.constant_(parameter, -math.log(prior_odds))
+            else:
+                nn.init.zeros_(parameter)
         ### END SOLUTION
 
     def forward(
@@ -140,8 +142,8 @@ def fcos_distances_to_edges(
         (N, M, 4): left, top, right, bottom in pixels.
 
     Example:
-        >>> location = torch.tensor([[12.0, 4.0]])
-        >>> fcos_distances_to_edges(location, torch.tensor([[10.0, 0, 30, 16]])).tolist()
+        >>> location, box = torch.tensor([[12.0, 4]]), torch.tensor([[10.0, 0, 30, 16]])
+        >>> fcos_distances_to_edges(location, box).tolist()
         [[[2.0, 4.0, 18.0, 12.0]]]
     """
     ### BEGIN SOLUTION
@@ -288,7 +290,8 @@ def fcos_apply_deltas_to_locations(
 
     Example:
         >>> deltas = torch.tensor([[0.25, 0.5, 2.25, 1.5]])
-        >>> fcos_apply_deltas_to_locations(deltas, torch.tensor([[12.0, 4.0]]), stride=8)
+        >>> location = torch.tensor([[12.0, 4.0]])
+        >>> fcos_apply_deltas_to_locations(deltas, location, stride=8)
         tensor([[10.,  0., 30., 16.]])
     """
     ### BEGIN SOLUTION
@@ -414,6 +417,8 @@ class FCOS(nn.Module):
         backbone: name or module, see DetectorBackboneWithFPN.
     """
 
+    _normalizer: torch.Tensor
+
     def __init__(
         self,
         num_classes: int,
@@ -461,12 +466,15 @@ class FCOS(nn.Module):
             if gt_boxes is None:
                 raise ValueError("FCOS needs gt_boxes (B, M, 5) while it trains")
             return self.training_losses(locations, predictions, gt_boxes)
-        thresholds = {
-            "test_score_thresh": test_score_thresh,
-            "test_nms_thresh": test_nms_thresh,
-        }
-        chosen = {key: value for key, value in thresholds.items() if value is not None}
-        return self.inference(images, locations, *predictions, **chosen)
+        thresholds = {}
+        if test_score_thresh is not None:
+            thresholds["test_score_thresh"] = test_score_thresh
+        if test_nms_thresh is not None:
+            thresholds["test_nms_thresh"] = test_nms_thresh
+        cls_logits, deltas, ctr_logits = predictions
+        return self.inference(
+            images, locations, cls_logits, deltas, ctr_logits, **thresholds
+        )
 
     def locations(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The (x, y) of every location of these features, for each level (N, 2)."""
@@ -481,7 +489,7 @@ class FCOS(nn.Module):
     def make_targets(
         self, locations: dict[str, torch.Tensor], gt_boxes: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Exercise 7.2 (about 15 lines): what each location of each image should answer.
+        """Exercise 7.2 (about 15 lines): what each location of each image should say.
 
         Args:
             locations: for each level (N, 2) of (x, y) in pixels.
@@ -577,11 +585,11 @@ class FCOS(nn.Module):
         test_score_thresh: float = 0.3,
         test_nms_thresh: float = 0.5,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Exercise 8.2 (about 20 lines): from raw predictions of one image to detections.
+        """Exercise 8.2 (about 20 lines): from raw predictions to detections, one image.
 
-        For each location: score = sqrt(sigmoid(class) * sigmoid(centerness)) of its best
-        class. Keep scores above the threshold, decode the boxes, clip them to the image,
-        run NMS within each class. The predictions are not changed.
+        For each location: score = sqrt(sigmoid(class) * sigmoid(centerness)) of its
+        best class. Keep scores above the threshold, decode the boxes, clip them to the
+        image, run NMS within each class. The predictions are not changed.
         Source: Tian et al., "FCOS", 2019, section 3.1 ("Inference") and 3.3.
 
         Args:

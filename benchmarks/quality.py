@@ -1,7 +1,7 @@
 """Detection quality of a recipe: train, evaluate, and store the figures with the log.
 
 With --transposed, x and y of the locations are swapped, in training and at inference,
-as in the expected values of the handout that this course grew from; nothing else changes.
+as in the expected values of the handout that this course grew from.
 """
 
 import contextlib

@@ -65,7 +65,7 @@ def random_window(
 
 
 def cut_window(image: Image.Image, window: Window, size: int) -> Image.Image:
-    """The window as a square image of size x size pixels; beyond the image is padding."""
+    """The window as size x size pixels; what lies beyond the photograph is padding."""
     left, top = max(window.left, 0.0), max(window.top, 0.0)
     right = min(window.left + window.width, image.width)
     bottom = min(window.top + window.height, image.height)

@@ -82,7 +82,8 @@ def _box_as_coco(box: np.ndarray) -> list[float]:
 def _ground_truth_as_coco(
     ground_truths: Sequence[GroundTruth], class_names: Sequence[str]
 ) -> dict:
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for image_number, truth in enumerate(ground_truths, start=1):
         height, width = truth.size
         images.append({"id": image_number, "height": height, "width": width})

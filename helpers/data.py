@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+from data_scripts import download_voc2007
 from data_scripts.command import CourseError
 from data_scripts.voc_format import (
     find_voc_root,
@@ -72,9 +73,7 @@ class VOC2007DetectionTiny(Dataset):
         keep_in_memory: bool = False,
     ):
         if download:
-            from data_scripts.download_voc2007 import download_voc2007
-
-            download_voc2007(Path(dataset_dir))
+            download_voc2007.download(Path(dataset_dir))
         self.split = split
         self.image_size = image_size
         self.augment = augment
@@ -156,7 +155,7 @@ class VOC2007DetectionTiny(Dataset):
 
 
 def continuous_edges(xml_boxes: np.ndarray) -> np.ndarray:
-    """VOC's pixel numbers (1-based, last pixel included) as edges: x1 - 1, y1 - 1, x2, y2."""
+    """VOC's pixel numbers (1-based, last included) as edges: x1 - 1, y1 - 1, x2, y2."""
     return xml_boxes - np.array([1.0, 1.0, 0.0, 0.0])
 
 
@@ -200,8 +199,8 @@ def read_json_records(
         ]
     except (ValueError, KeyError, TypeError) as error:
         raise CourseError(
-            f"{json_path} is not a list of [path, [{{name, xyxy}}]] ({error!r}); make it "
-            "again with python -m data_scripts.prepare_annotations"
+            f"{json_path} is not a list of [path, [{{name, xyxy}}]] ({error!r}); make "
+            "it again with python -m data_scripts.prepare_annotations"
         ) from error
     return records
 

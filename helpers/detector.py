@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from assignment.one_stage_detector import FCOS
 from data_scripts.command import CourseError
@@ -27,14 +26,14 @@ class LoadedDetector:
         model: in eval mode on `device`.
     """
 
-    model: nn.Module
+    model: FCOS
     class_names: tuple[str, ...]
     config: DetectorConfig
     device: torch.device
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """ "auto" takes the GPU where there is one.
+    """The device of this name; "auto" takes the GPU where there is one.
 
     Raises:
         CourseError: the device is unknown or not there.
@@ -51,7 +50,7 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
-def build_detector(config: DetectorConfig, pretrained: bool) -> nn.Module:
+def build_detector(config: DetectorConfig, pretrained: bool) -> FCOS:
     """A detector with fresh head and FPN, on the CPU.
 
     Args:
@@ -124,7 +123,7 @@ def predict(
 
 
 def _predict_batch(
-    model: nn.Module, batch: torch.Tensor, score_threshold: float, nms_threshold: float
+    model: FCOS, batch: torch.Tensor, score_threshold: float, nms_threshold: float
 ) -> list[Prediction]:
     """Network once for all, then FCOS.inference (which takes one image) for each."""
     features = model.backbone(batch)
@@ -132,13 +131,16 @@ def _predict_batch(
     locations = model.locations(features)
     predictions = []
     for i in range(len(batch)):
-        own = [
-            {level: t[i : i + 1] for level, t in output.items()} for output in outputs
-        ]
+        cls_logits, deltas, ctr_logits = (
+            {level: values[i : i + 1] for level, values in output.items()}
+            for output in outputs
+        )
         boxes, classes, scores = model.inference(
             batch[i : i + 1],
             locations,
-            *own,
+            cls_logits,
+            deltas,
+            ctr_logits,
             test_score_thresh=score_threshold,
             test_nms_thresh=nms_threshold,
         )

@@ -26,7 +26,7 @@ LAST_BLOCK = {"c3": 4, "c4": 10, "c5": 15}
 
 
 class InvertedResidual(nn.Module):
-    """1x1 convolution up, depthwise convolution, 1x1 convolution down, with a shortcut."""
+    """1x1 convolution up, depthwise convolution, 1x1 down, with a shortcut."""
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class InvertedResidual(nn.Module):
         self.relu = nn.ReLU6(inplace=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, in_channels, H, W) -> (B, out_channels, H / stride, W / stride)."""
         y = x
         if self.has_expansion:
             y = self.relu(self.bn0(self.expand_conv(y)))
@@ -67,7 +68,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """The network without its classifier; returns c3, c4, c5 (40, 112, 320 channels)."""
+    """The network without its classifier; c3, c4, c5 have 40, 112, 320 channels."""
 
     out_channels = {"c3": 40, "c4": 112, "c5": 320}
 
@@ -102,5 +103,5 @@ class EfficientNetLite0(nn.Module):
 
 
 def rename_published_key(key: str) -> str:
-    """Name of a published weight in our module: '_blocks.3._bn1.bias' -> 'blocks.3.bn1.bias'."""
+    """Our name of a published weight: '_blocks.3._bn1.bias' -> 'blocks.3.bn1.bias'."""
     return key.replace("._", ".").removeprefix("_")

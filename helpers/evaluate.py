@@ -121,13 +121,13 @@ def evaluate_detector(
 
 
 def check_classes(of_detector: tuple[str, ...], of_data: tuple[str, ...]) -> None:
-    """Raise a CourseError where a detector and a data set speak of different classes."""
+    """Raise a CourseError where detector and data set have different classes."""
     if tuple(of_detector) == tuple(of_data):
         return
     raise CourseError(
         f"the checkpoint knows the {len(of_detector)} classes {_shorten(of_detector)}, "
-        f"the data set has the {len(of_data)} classes {_shorten(of_data)}; give the data "
-        "set that the checkpoint was trained on"
+        f"the data set has the {len(of_data)} classes {_shorten(of_data)}; give the "
+        "data set that the checkpoint was trained on"
     )
 
 

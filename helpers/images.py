@@ -1,4 +1,4 @@
-"""Images from files to the network's input and back; sizes (H, W), tensors (3, H, W)."""
+"""Images from files to the network's input (3, H, W) and back."""
 
 from pathlib import Path
 

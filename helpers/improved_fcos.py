@@ -52,6 +52,7 @@ class ImprovedHead(FCOSPredictionNetwork):
     def forward(
         self, feats_per_fpn_level: dict[str, torch.Tensor]
     ) -> list[dict[str, torch.Tensor]]:
+        """As FCOSPredictionNetwork.forward; the deltas are positive with exp."""
         cls_logits, raw_deltas, ctr_logits = super().forward(feats_per_fpn_level)
         if not self.exp_deltas:
             return [cls_logits, raw_deltas, ctr_logits]
@@ -63,7 +64,7 @@ class ImprovedHead(FCOSPredictionNetwork):
 
 
 def _normalised_stem(stem: nn.Sequential, norm: str) -> nn.Sequential:
-    """The stem's convolutions again, with He initialisation and norm before each ReLU."""
+    """The stem's convolutions with He initialisation, and norm before each ReLU."""
     layers: list[nn.Module] = []
     for layer in stem:
         if not isinstance(layer, nn.Conv2d):
@@ -180,7 +181,7 @@ class ImprovedFCOS(FCOS):
         test_score_thresh: float = 0.3,
         test_nms_thresh: float = 0.5,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """As FCOS.inference; with multi_label, each class of a location is a detection."""
+        """As FCOS.inference, but a location may detect several classes."""
         if not self.config.multi_label:
             return super().inference(
                 images,

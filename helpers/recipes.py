@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from data_scripts.command import CourseError
 from helpers.augment import AugmentConfig
@@ -86,7 +87,7 @@ RECIPES = {
     # From random start on the shapes data, for `make demo`.
     "tiny": Recipe(
         name="tiny",
-        detector=dataclasses.replace(
+        detector=replace(
             MODERN,
             backbone="tiny",
             fpn_channels=64,
@@ -109,7 +110,7 @@ RECIPES = {
     # Photographs on a processor: most of the quality for a fifteenth of the work.
     "cpu": Recipe(
         name="cpu",
-        detector=dataclasses.replace(
+        detector=replace(
             MODERN,
             backbone="efficientnet_lite0",
             fpn_channels=64,
@@ -134,7 +135,7 @@ RECIPES = {
     # The same number of images, with what the field has learned since.
     "improved": Recipe(
         name="improved",
-        detector=dataclasses.replace(MODERN, head_norm="group"),
+        detector=replace(MODERN, head_norm="group"),
         iterations=9000,
         optimizer="adamw",
         learning_rate=1e-3,
@@ -174,38 +175,40 @@ def get_recipe(name: str, overrides: dict[str, str] | None = None) -> Recipe:
 
 def _override(recipe: Recipe, key: str, text: str) -> Recipe:
     if key == "augment" and text == "none":
-        return dataclasses.replace(recipe, augment=None)
-    parts = {"": recipe, "detector": recipe.detector, "augment": recipe.augment}
-    for part_name, part in parts.items():
-        names = {f.name for f in dataclasses.fields(part)} if part else set()
-        if part is None or key not in names - {"name", "detector", "augment"}:
-            continue
-        value = _parse_like(getattr(part, key), key, text)
-        changed = dataclasses.replace(part, **{key: value})
-        if not part_name:
-            assert isinstance(changed, Recipe)
-            return changed
-        return dataclasses.replace(recipe, **{part_name: changed})
+        return replace(recipe, augment=None)
+    if key in _fields(recipe, but=("name", "detector", "augment")):
+        return replace(recipe, **_parse_like(recipe, key, text))
+    if key in _fields(recipe.detector, but=("class_names",)):
+        changed = replace(recipe.detector, **_parse_like(recipe.detector, key, text))
+        return replace(recipe, detector=changed)
+    if recipe.augment is not None and key in _fields(recipe.augment):
+        stronger = replace(recipe.augment, **_parse_like(recipe.augment, key, text))
+        return replace(recipe, augment=stronger)
     raise CourseError(f"recipe {recipe.name} has no choice named {key!r}")
 
 
-def _parse_like(current: object, key: str, text: str) -> object:
-    """Text -> a value of the type of `current`."""
+def _fields(part: Any, but: tuple[str, ...] = ()) -> set[str]:
+    return {entry.name for entry in dataclasses.fields(part)} - set(but)
+
+
+def _parse_like(part: Any, key: str, text: str) -> dict[str, Any]:
+    """{key: value}, with the text as a value of the type that the field has now."""
+    current = getattr(part, key)
     if isinstance(current, str):
-        return text
+        return {key: text}
     try:
         value = json.loads(text.lower())
     except ValueError:
         value = None
     if isinstance(current, tuple) and isinstance(value, list):
-        return tuple(value)
+        return {key: tuple(value)}
     if isinstance(current, float) and isinstance(value, int):
         value = float(value)
     if type(value) is not type(current):
         raise CourseError(
             f"the choice {key} takes a value like {json.dumps(current)}, not {text!r}"
         )
-    return value
+    return {key: value}
 
 
 def recipe_to_dict(recipe: Recipe) -> dict:

@@ -1,4 +1,4 @@
-"""A light residual backbone that learns the shapes data from random start in minutes."""
+"""A light residual backbone; it learns the shapes data from random start in minutes."""
 
 import torch
 from torch import nn
@@ -21,6 +21,7 @@ class ResidualBlock(nn.Module):
             self.shortcut = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, in_channels, H, W) -> (B, out_channels, H / stride, W / stride)."""
         y = F.relu(self.bn1(self.conv1(x)), inplace=True)
         y = self.bn2(self.conv2(y))
         return F.relu(y + self.shortcut(x), inplace=True)
@@ -44,6 +45,7 @@ class TinyBackbone(nn.Module):
         self.stage5 = ResidualBlock(96, self.out_channels["c5"], stride=2)
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Images (B, 3, H, W), ImageNet-normalised -> maps at strides 8, 16, 32."""
         c3 = self.stage3(self.stage2(self.stem(images)))
         c4 = self.stage4(c3)
         return {"c3": c3, "c4": c4, "c5": self.stage5(c4)}

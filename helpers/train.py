@@ -61,7 +61,7 @@ def train_run(
     recipe = dataclasses.replace(recipe, detector=config)
     torch.manual_seed(seed)
     model = build_detector(config, pretrained=saved is None)
-    model.to(torch_device, memory_format=torch.channels_last)
+    model.to(torch_device).to(memory_format=torch.channels_last)
     state = TrainingState(model, make_optimizer(model, recipe))
     if saved is not None:
         _restore(state, saved, recipe, seed, checkpoint)
@@ -125,8 +125,8 @@ def _read_saved(checkpoint: Path, resume: bool) -> dict | None:
         return read_checkpoint(checkpoint)
     if checkpoint.is_file():
         raise CourseError(
-            f"{checkpoint} is already there; go on with it by --resume, or give another "
-            "--out"
+            f"{checkpoint} is already there; go on with it by --resume, or give "
+            "another --out"
         )
     return None
 

@@ -64,7 +64,9 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def freeze_early_parts(model: nn.Module, recipe: Recipe) -> None:
     """No gradient for the backbone's first layers, where the recipe says so."""
     if recipe.freeze == "early":
-        for name, parameter in model.backbone.backbone.named_parameters():
+        for name, parameter in model.get_submodule(
+            "backbone.backbone"
+        ).named_parameters():
             if name.startswith(EARLY_PARTS):
                 parameter.requires_grad_(False)
 
@@ -73,7 +75,7 @@ def set_train_mode(model: nn.Module, recipe: Recipe) -> None:
     """Training mode; frozen batch norm goes on using its stored statistics."""
     model.train()
     if recipe.freeze != "none":
-        for module in model.backbone.backbone.modules():
+        for module in model.get_submodule("backbone.backbone").modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
 
@@ -137,7 +139,7 @@ def train_step(
         raise CourseError(
             f"the loss is not a finite number any more at iteration {state.iteration} "
             f"({values}) with the images {', '.join(paths)}; try a lower learning rate "
-            f"(--set learning_rate={recipe.learning_rate / 2:g}) or look at these images"
+            f"(--set learning_rate={recipe.learning_rate / 2:g}) or check these images"
         )
     state.optimizer.zero_grad(set_to_none=True)
     total.backward()

@@ -6,8 +6,8 @@ precision-recall curve follows, and AP is its mean height. Sources: Everingham e
 
 Boxes are XYXY with continuous edges in pixels of the original image. The devkit counts
 the last pixel as part of a box (x2 - x1 + 1). The loader has turned its pixel numbers
-into edges already, so that the plain IoU here equals the devkit's; plus_one is for boxes
-that are still pixel numbers.
+into edges already, so that the plain IoU here equals the devkit's; plus_one is for
+boxes that are still pixel numbers.
 """
 
 from collections.abc import Sequence
