@@ -88,8 +88,15 @@ def draw_picture(
         if score >= least_score
     ]
     true = [
-        _draw_box(box, str(class_names[index]), int(index), truth.size)
-        for box, index in zip(truth.boxes, truth.classes, strict=True)
+        _draw_box(
+            box,
+            f"{class_names[index]}, difficult" if difficult else class_names[index],
+            int(index),
+            truth.size,
+        )
+        for box, index, difficult in zip(
+            truth.boxes, truth.classes, truth.difficult, strict=True
+        )
     ]
     encoded = base64.b64encode(path.read_bytes()).decode("ascii")
     return DrawnPicture(
