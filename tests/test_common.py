@@ -124,6 +124,7 @@ def find_layers(fpn: DetectorBackboneWithFPN) -> dict[str, nn.Conv2d]:
     """Lateral and output convolutions by use, whatever their keys are called."""
     found, outputs = {}, []
     for layer in fpn.fpn_params.values():
+        assert isinstance(layer, nn.Conv2d)
         if layer.kernel_size == (1, 1):
             level = next(n for n, c in CHANNELS.items() if c == layer.in_channels)
             found[f"lateral {level}"] = layer
