@@ -221,7 +221,9 @@ def _make_record(
         )
     return Record(
         path=image_path,
-        boxes=continuous_edges(np.array(xml_boxes, dtype=np.float64).reshape(-1, 4)),
+        boxes=continuous_edges(
+            np.array(xml_boxes, dtype=np.float64).reshape(len(names), 4)
+        ),
         classes=np.array([class_to_idx[name] for name in names], dtype=np.int64),
         difficult=np.array(difficult, dtype=bool),
     )
