@@ -1,104 +1,194 @@
-"""Boxes drawn on images: true boxes, detections, a sheet of several images."""
+"""Boxes and their labels on a picture; boxes XYXY in the picture's pixels."""
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from helpers.images import denormalize
+from data_scripts.command import CourseError
+from helpers.metrics_types import Detections
 
-# Okabe and Ito's palette, which colour-blind people can tell apart; it is used in turn.
+# Okabe and Ito's palette, which colour-blind people can tell apart. More classes than
+# colours share them: the label says which one it is.
 PALETTE = (
-    *("#E69F00", "#56B4E9", "#009E73", "#F0E442"),
-    *("#0072B2", "#D55E00", "#CC79A7", "#FFFFFF"),
+    "#E69F00",  # orange
+    "#56B4E9",  # sky blue
+    "#009E73",  # green
+    "#F0E442",  # yellow
+    "#0072B2",  # blue
+    "#D55E00",  # vermilion
+    "#CC79A7",  # purple
 )
-MIN_FONT_SIZE = 11
-IMAGE_WIDTHS_A_FONT = 32  # the letters are this part of the image's longer side
-SHEET_GAP = 8
+HALO = "#000000"  # a dark edge, so that a line is seen on any background
+MIN_FONT_PX = 11
+FONT_SHARE = 1 / 28  # of the picture's shorter side
+LABEL_PADDING_PX = 2
+MAX_ENLARGEMENT = 4
+DARK_TEXT_LUMINANCE = 110  # on brighter labels than this the text is black
+
+Picture = Image.Image | torch.Tensor
+Boxes = np.ndarray | torch.Tensor | Sequence[Sequence[float]]
 
 
-def class_colour(class_id: int) -> str:
-    """One colour a class; after eight classes they repeat, so labels are drawn too."""
-    return PALETTE[class_id % len(PALETTE)]
+def class_color(class_index: int) -> str:
+    """The colour of a class, "#RRGGBB"."""
+    return PALETTE[class_index % len(PALETTE)]
 
 
-def to_pil(image: Image.Image | torch.Tensor) -> Image.Image:
-    """An image to draw on: a copy of a PIL image, or a normalised tensor (3, H, W)."""
+def to_picture(image: Picture) -> Image.Image:
+    """A copy of the image as RGB.
+
+    Args:
+        image: PIL image, or (3, H, W) tensor: uint8, or float with values in [0, 1]
+            (helpers.images.denormalize makes this from the input of a network).
+
+    Raises:
+        CourseError: a tensor of another shape.
+    """
     if isinstance(image, Image.Image):
         return image.convert("RGB").copy()
-    pixels = (denormalize(image).cpu().permute(1, 2, 0) * 255).round().byte()
-    return Image.fromarray(pixels.numpy())
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise CourseError(f"an image has shape {tuple(image.shape)}; pass (3, H, W)")
+    pixels = image.detach().cpu()
+    if pixels.is_floating_point():
+        pixels = (pixels.float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
 
 
 def draw_boxes(
-    image: Image.Image | torch.Tensor,
-    boxes: Sequence[Sequence[float]] | torch.Tensor,
+    image: Picture,
+    boxes: Boxes,
     labels: Sequence[str],
-    colours: Sequence[str] | None = None,
-    scores: Sequence[float] | None = None,
+    colors: Sequence[str] | None = None,
+    scores: Sequence[float] | np.ndarray | torch.Tensor | None = None,
+    min_side: int = 0,
 ) -> Image.Image:
     """A copy of the image with boxes and labels on it.
 
     Args:
-        image: PIL image, or ImageNet-normalised tensor (3, H, W).
-        boxes: N boxes XYXY in pixels of the image.
-        labels: N texts.
-        colours: N colours; default: one for each different label.
-        scores: N numbers in [0, 1], written behind the labels.
+        image: see to_picture.
+        boxes: (N, 4) XYXY in pixels of `image`; they may reach over its border.
+        labels: N texts; an empty one draws no label.
+        colors: N colours ("#RRGGBB"); by default one for each different label.
+        scores: N numbers, written behind the labels; the best box lies on top.
+        min_side: enlarge pictures (at most four times) whose shorter side is less, in
+            pixels, because labels cover too much of a small one.
+
+    Returns:
+        RGB, of the image's size unless it was enlarged.
+
+    Raises:
+        CourseError: boxes that are not (N, 4), or not one label for each.
     """
-    picture = to_pil(image)
-    pen = ImageDraw.Draw(picture)
-    size = max(MIN_FONT_SIZE, max(picture.size) // IMAGE_WIDTHS_A_FONT)
-    font = ImageFont.load_default(size=size)
-    line_width = max(2, size // 6)
-    if colours is None:
-        order = {label: i for i, label in enumerate(sorted(set(labels)))}
-        colours = [class_colour(order[label]) for label in labels]
-    rows = torch.as_tensor(boxes, dtype=torch.float64).reshape(-1, 4).tolist()
-    # Weak detections first, so that the best are drawn on top.
-    for i in reversed(range(len(rows))):
-        x1, y1, x2, y2 = rows[i]
-        text = labels[i] if scores is None else f"{labels[i]} {scores[i]:.2f}"
-        box = (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1))
-        pen.rectangle(box, outline=colours[i], width=line_width)
-        _draw_label(pen, (x1, y1), text, colours[i], font, picture.size)
+    picture = to_picture(image)
+    rows = np.asarray(boxes, dtype=np.float64)
+    rows = rows.reshape(-1, 4) if rows.size == 0 else rows
+    if rows.ndim != 2 or rows.shape[1] != 4:
+        raise CourseError(f"boxes have shape {rows.shape}; pass (N, 4)")
+    if colors is None:
+        different = list(dict.fromkeys(labels))
+        colors = [class_color(different.index(label)) for label in labels]
+    if not len(rows) == len(labels) == len(colors):
+        raise CourseError(
+            f"{len(rows)} boxes have {len(labels)} labels and {len(colors)} colours; "
+            "pass one of each a box"
+        )
+    texts = list(labels)
+    order = list(range(len(rows)))
+    if scores is not None:
+        values = np.asarray(scores, dtype=np.float64)
+        texts = [
+            f"{text} {value:.2f}" for text, value in zip(texts, values, strict=True)
+        ]
+        order = np.argsort(values, kind="stable").tolist()  # the best is drawn last
+    factor = _enlargement(picture, min_side)
+    if factor > 1:
+        size = (picture.width * factor, picture.height * factor)
+        picture = picture.resize(size, Image.Resampling.BICUBIC)
+    draw = ImageDraw.Draw(picture)
+    for index in order:
+        _draw_outline(draw, rows[index] * factor, colors[index], picture.size)
+    for index in order:  # labels after all lines, so that none is crossed out
+        if texts[index]:
+            _draw_label(
+                draw, rows[index] * factor, texts[index], colors[index], picture.size
+            )
     return picture
 
 
-def _draw_label(
-    pen: ImageDraw.ImageDraw,
-    corner: tuple[float, float],
-    text: str,
-    colour: str,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    picture_size: tuple[int, int],
-) -> None:
-    """Black letters on the box's colour, above the corner where there is room."""
-    left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
-    width, height = right - left + 4, bottom - top + 4
-    x = max(0, min(corner[0], picture_size[0] - width))
-    y = corner[1] - height if corner[1] >= height else corner[1]
-    pen.rectangle((x, y, x + width, y + height), fill=colour)
-    pen.text((x + 2 - left, y + 2 - top), text, fill="black", font=font)
+def draw_detections(
+    image: Picture,
+    detections: Detections,
+    class_names: Sequence[str],
+    min_side: int = 0,
+) -> Image.Image:
+    """A copy of the image with its detections; each class has its own colour.
 
-
-def make_sheet(pictures: Sequence[Image.Image], columns: int = 4) -> Image.Image:
-    """Several pictures side by side, each cell as large as the largest picture."""
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
-    width = max(picture.width for picture in pictures)
-    height = max(picture.height for picture in pictures)
-    sheet = Image.new(
-        "RGB",
-        (
-            columns * (width + SHEET_GAP) + SHEET_GAP,
-            rows * (height + SHEET_GAP) + SHEET_GAP,
-        ),
-        "white",
+    Args:
+        image: the picture whose pixels the boxes count.
+        min_side: see draw_boxes.
+    """
+    return draw_boxes(
+        image,
+        detections.boxes,
+        [class_names[index] for index in detections.classes],
+        [class_color(int(index)) for index in detections.classes],
+        detections.scores,
+        min_side,
     )
-    for i, picture in enumerate(pictures):
-        row, column = divmod(i, columns)
-        x = SHEET_GAP + column * (width + SHEET_GAP)
-        y = SHEET_GAP + row * (height + SHEET_GAP)
-        sheet.paste(picture, (x, y))
-    return sheet
+
+
+def _enlargement(picture: Image.Image, min_side: int) -> int:
+    wanted = -(-min_side // min(picture.size))  # rounded up
+    return max(1, min(wanted, MAX_ENLARGEMENT))
+
+
+def _font_px(size: tuple[int, int]) -> int:
+    return max(MIN_FONT_PX, round(min(size) * FONT_SHARE))
+
+
+def _draw_outline(
+    draw: ImageDraw.ImageDraw, box: np.ndarray, color: str, size: tuple[int, int]
+) -> None:
+    """A coloured line between two thin dark ones, within the picture."""
+    width, height = size
+    # Continuous edges x1..x2 cover the pixels x1 .. x2 - 1.
+    left, top = int(np.clip(box[0], 0, width - 1)), int(np.clip(box[1], 0, height - 1))
+    right = int(np.clip(np.ceil(box[2]) - 1, left, width - 1))
+    bottom = int(np.clip(np.ceil(box[3]) - 1, top, height - 1))
+    line_px = max(2, _font_px(size) // 6)
+    halo = (max(left - 1, 0), max(top - 1, 0), right + 1, bottom + 1)
+    draw.rectangle(halo, outline=HALO, width=line_px + 2)
+    draw.rectangle((left, top, right, bottom), outline=color, width=line_px)
+
+
+def _draw_label(
+    draw: ImageDraw.ImageDraw,
+    box: np.ndarray,
+    text: str,
+    color: str,
+    size: tuple[int, int],
+) -> None:
+    """The text on a filled plate above the box; inside it where there is no room."""
+    font = ImageFont.load_default(_font_px(size))
+    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+    plate_width = right - left + 2 * LABEL_PADDING_PX
+    plate_height = bottom - top + 2 * LABEL_PADDING_PX
+    x = max(0, min(int(box[0]), size[0] - int(plate_width)))
+    y = int(box[1]) - int(plate_height)
+    if y < 0:
+        y = max(0, min(int(box[1]), size[1] - int(plate_height)))
+    draw.rectangle((x, y, x + plate_width, y + plate_height), fill=color, outline=HALO)
+    draw.text(
+        (x + LABEL_PADDING_PX - left, y + LABEL_PADDING_PX - top),
+        text,
+        fill=_text_color(color),
+        font=font,
+    )
+
+
+def _text_color(background: str) -> str:
+    red, green, blue = ImageColor.getrgb(background)[:3]
+    luminance = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601
+    return "#000000" if luminance > DARK_TEXT_LUMINANCE else "#FFFFFF"

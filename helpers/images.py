@@ -12,23 +12,43 @@ from data_scripts.command import CourseError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+MAX_BYTE = 255
+SIXTEEN_TO_EIGHT_BITS = 257  # 65535 / 255
+
 
 def load_image(path: Path) -> Image.Image:
-    """An image file as RGB, upright.
+    """An image file as RGB, upright (as its EXIF orientation says).
+
+    Grey images get three equal channels, 16 bits are brought to 8, transparency is
+    dropped, and of an animation the first picture is taken.
 
     Raises:
-        CourseError: the file is missing, not an image, or cut off; the text names it.
+        CourseError: the file is missing, not an image, too large or cut off; the text
+            names it.
     """
     try:
         with Image.open(path) as image:
             image.load()
-            return ImageOps.exif_transpose(image).convert("RGB")
+            return to_rgb(ImageOps.exif_transpose(image))
     except FileNotFoundError as error:
         raise CourseError(f"there is no image {path}; check the path") from error
+    except Image.DecompressionBombError as error:
+        raise CourseError(f"{path}: too large an image; make it smaller") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         raise CourseError(
             f"{path} cannot be read as an image ({error}); replace or remove it"
         ) from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any image as RGB with 8 bits a channel."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        # Pillow's own conversion cuts all values above 255 off instead of scaling them.
+        values = np.asarray(image, dtype=np.float64)
+        if values.max() > MAX_BYTE:
+            values = values / SIXTEEN_TO_EIGHT_BITS
+        image = Image.fromarray(np.clip(values.round(), 0, MAX_BYTE).astype(np.uint8))
+    return image.convert("RGB")
 
 
 def normalize(image: Image.Image) -> torch.Tensor:
