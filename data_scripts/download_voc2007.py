@@ -19,6 +19,7 @@ from data_scripts.voc_archive import (
     missing_files,
     unpack,
 )
+from data_scripts.voc_format import VOC_CLASSES, read_class_names
 from data_scripts.wget import Limits, StallWatch, file_size, run_wget
 
 MIRRORS = (
@@ -113,10 +114,12 @@ def fetch(
 
 
 def _is_complete(out: Path) -> bool:
-    """Return True if VOCdevkit is in `out`; CourseError if it lacks files."""
+    """Return True if VOCdevkit is in `out`; CourseError if it is not all of VOC."""
     if is_free(out / DEVKIT):
         return False
     voc_root = out.joinpath(*INSIDE)
+    if read_class_names(voc_root) != VOC_CLASSES:
+        raise CourseError(f"{voc_root}: holds another data set; choose another --out")
     missing = missing_files(voc_root)
     if missing:
         raise CourseError(

@@ -278,6 +278,9 @@ def test_download_refuses_an_incomplete_devkit(tmp_path):
     with pytest.raises(CourseError, match="lacks"):
         download(tmp_path, ["http://127.0.0.1:9/x"], archive=ARCHIVE, limits=QUICK)
     assert images.is_dir()
+    (images.parent / "classes.txt").write_text("ring\nheart\n")
+    with pytest.raises(CourseError, match="another data set"):
+        download(tmp_path, ["http://127.0.0.1:9/x"], archive=ARCHIVE, limits=QUICK)
 
 
 def test_download_says_how_to_get_wget(tmp_path, monkeypatch):
