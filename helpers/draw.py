@@ -1,4 +1,4 @@
-"""Boxes and their labels on a picture; boxes XYXY in the picture's pixels."""
+"""Boxes and labels on a picture, and a sheet of pictures; boxes XYXY in its pixels."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ import torch
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from data_scripts.command import CourseError
+from helpers.images import denormalize
 from helpers.metrics_types import Detections
 
 # Okabe and Ito's palette, which colour-blind people can tell apart. More classes than
@@ -26,6 +27,7 @@ FONT_SHARE = 1 / 28  # of the picture's shorter side
 LABEL_PADDING_PX = 2
 MAX_ENLARGEMENT = 4
 DARK_TEXT_LUMINANCE = 110  # on brighter labels than this the text is black
+SHEET_GAP_PX = 8
 
 Picture = Image.Image | torch.Tensor
 Boxes = np.ndarray | torch.Tensor | Sequence[Sequence[float]]
@@ -40,8 +42,8 @@ def to_picture(image: Picture) -> Image.Image:
     """A copy of the image as RGB.
 
     Args:
-        image: PIL image, or (3, H, W) tensor: uint8, or float with values in [0, 1]
-            (helpers.images.denormalize makes this from the input of a network).
+        image: PIL image, or tensor (3, H, W): uint8, or float and ImageNet-normalised
+            as the data set's items are.
 
     Raises:
         CourseError: a tensor of another shape.
@@ -52,7 +54,7 @@ def to_picture(image: Picture) -> Image.Image:
         raise CourseError(f"an image has shape {tuple(image.shape)}; pass (3, H, W)")
     pixels = image.detach().cpu()
     if pixels.is_floating_point():
-        pixels = (pixels.float().clamp(0, 1) * 255).round().to(torch.uint8)
+        pixels = (denormalize(pixels) * 255).round().to(torch.uint8)
     return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
 
 
@@ -137,6 +139,27 @@ def draw_detections(
         detections.scores,
         min_side,
     )
+
+
+def make_sheet(pictures: Sequence[Image.Image], columns: int = 4) -> Image.Image:
+    """Several pictures side by side, each cell as large as the largest picture.
+
+    Raises:
+        CourseError: no pictures.
+    """
+    if not pictures:
+        raise CourseError("a sheet needs pictures; pass at least one")
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)  # rounded up
+    step_x = max(picture.width for picture in pictures) + SHEET_GAP_PX
+    step_y = max(picture.height for picture in pictures) + SHEET_GAP_PX
+    size = (columns * step_x + SHEET_GAP_PX, rows * step_y + SHEET_GAP_PX)
+    sheet = Image.new("RGB", size, "white")
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, columns)
+        place = (SHEET_GAP_PX + column * step_x, SHEET_GAP_PX + row * step_y)
+        sheet.paste(picture, place)
+    return sheet
 
 
 def _enlargement(picture: Image.Image, min_side: int) -> int:
