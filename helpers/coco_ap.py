@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from helpers.metrics_types import Detections, GroundTruth
+from helpers.metrics_types import Detections, GroundTruth, check_entries
 
 # In COCO's order of results. Small is below 32 x 32 pixels, large above 96 x 96.
 NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
@@ -46,7 +46,11 @@ def evaluate_coco(
         detections: one entry an image; images may be left out.
         ground_truths: one entry for each image.
         class_names: K names, in the order of the class numbers.
+
+    Raises:
+        CourseError: see helpers.metrics_types.check_entries.
     """
+    check_entries(detections, ground_truths, len(class_names))
     nothing = float("nan")
     if not any(len(truth.boxes) for truth in ground_truths):
         return CocoResult(dict.fromkeys(NAMES, nothing), (nothing,) * len(class_names))

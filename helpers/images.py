@@ -19,8 +19,8 @@ SIXTEEN_TO_EIGHT_BITS = 257  # 65535 / 255
 def load_image(path: Path) -> Image.Image:
     """An image file as RGB, upright (as its EXIF orientation says).
 
-    Grey images get three equal channels, 16 bits are brought to 8, transparency is
-    dropped, and of an animation the first picture is taken.
+    Grey images get three equal channels, 16 bits are brought to 8, what is transparent
+    becomes white, and of an animation the first picture is taken.
 
     Raises:
         CourseError: the file is missing, not an image, too large or cut off; the text
@@ -41,7 +41,7 @@ def load_image(path: Path) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any image as RGB with 8 bits a channel."""
+    """Any image as RGB with 8 bits a channel; white shows through transparent parts."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         # Pillow's own conversion cuts all values above 255 off instead of scaling them.
         values = np.asarray(image, dtype=np.float64)

@@ -94,10 +94,11 @@ def check_entries(
         raise CourseError("an image is listed twice; give one entry an image")
     if foreign := sorted(by_image - known):
         raise CourseError(
-            f"there are detections for image {foreign[0]!r}, which is not in the ground "
-            "truth; evaluate on the images that were detected"
+            f"there are detections for image {foreign[0]!r}, which is not in the "
+            "ground truth; evaluate on the images that were detected"
         )
-    for entry in (*ground_truths, *detections):
+    entries: list[Detections | GroundTruth] = [*ground_truths, *detections]
+    for entry in entries:
         wrong = entry.classes[(entry.classes < 0) | (entry.classes >= num_classes)]
         if len(wrong):
             raise CourseError(
