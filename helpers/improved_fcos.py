@@ -20,9 +20,9 @@ from assignment.one_stage_detector import (
     fcos_make_centerness_targets,
     fcos_size_range_per_level,
 )
+from helpers.recipe_checks import GROUPS
 from helpers.recipes import DetectorConfig
 
-GROUPS = 8
 MAX_EXPONENT = math.log(1000.0)  # a box of 1,000 strides is larger than any image
 MAX_CANDIDATES = 1000  # boxes of an image that go into NMS
 MAX_DETECTIONS = 100  # boxes of an image that come out, as COCO counts them

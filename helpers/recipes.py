@@ -7,6 +7,7 @@ from typing import Any
 
 from data_scripts.command import CourseError
 from helpers.augment import AugmentConfig
+from helpers.recipe_checks import check_choice, check_group_norm
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,7 @@ def get_recipe(name: str, overrides: dict[str, str] | None = None) -> Recipe:
     recipe = RECIPES[name]
     for key, text in (overrides or {}).items():
         recipe = _override(recipe, key, text)
+    check_group_norm(recipe.detector.head_norm, recipe.detector.stem_channels)
     return recipe
 
 
@@ -193,22 +195,27 @@ def _fields(part: Any, but: tuple[str, ...] = ()) -> set[str]:
 
 def _parse_like(part: Any, key: str, text: str) -> dict[str, Any]:
     """{key: value}, with the text as a value of the type that the field has now."""
-    current = getattr(part, key)
+    value = _value_like(getattr(part, key), key, text)
+    check_choice(key, value)
+    return {key: value}
+
+
+def _value_like(current: object, key: str, text: str) -> object:
     if isinstance(current, str):
-        return {key: text}
+        return text
     try:
         value = json.loads(text.lower())
     except ValueError:
         value = None
     if isinstance(current, tuple) and isinstance(value, list):
-        return {key: tuple(value)}
-    if isinstance(current, float) and isinstance(value, int):
-        value = float(value)
+        return tuple(value)
+    if isinstance(current, float) and type(value) is int:
+        return float(value)
     if type(value) is not type(current):
         raise CourseError(
             f"the choice {key} takes a value like {json.dumps(current)}, not {text!r}"
         )
-    return {key: value}
+    return value
 
 
 def recipe_to_dict(recipe: Recipe) -> dict:

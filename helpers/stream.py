@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from helpers.data import VOC2007DetectionTiny
+from helpers.interrupt import ignore_interrupts
 
 
 class TrainingStream(Dataset):
@@ -61,6 +62,6 @@ def training_batches(
         batch_size=batch_size,
         sampler=positions,
         num_workers=num_workers,
-        persistent_workers=False,
+        worker_init_fn=ignore_interrupts,
         pin_memory=torch.cuda.is_available(),
     )

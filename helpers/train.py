@@ -1,23 +1,27 @@
 """Train a detector: python -m helpers.train --data shapes --data-dir DIR --out RUN."""
 
 import dataclasses
+import os
 import time
 from pathlib import Path
 
 import torch
 
 from data_scripts.command import EXIT_OK, CommandParser, CourseError, run_command
-from helpers.checkpoint import read_checkpoint, save_checkpoint
+from helpers.checkpoint import save_checkpoint
 from helpers.data import VOC2007DetectionTiny
 from helpers.detector import build_detector, choose_device, with_classes
+from helpers.interrupt import StoppedError
 from helpers.precision import faster_precision
 from helpers.recipes import RECIPES, Recipe, get_recipe, recipe_to_dict
+from helpers.resume import check_is_same_run, read_saved, restore
 from helpers.run_log import append_log, cut_log, draw_losses, read_log
 from helpers.stream import TrainingStream, training_batches
 from helpers.training import TrainingState, make_optimizer, train_loop
 
 LOG_PERIOD = 20
-SAVE_PERIOD = 200  # a multiple of LOG_PERIOD, so that a resumed log has no gap
+SAVE_PERIOD = 200
+MAX_SEED = 2**32 - 1
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 DEFAULT_DATA_DIRS = {"shapes": Path("data/shapes"), "voc2007": Path("data/voc2007")}
 
@@ -32,6 +36,7 @@ def train_run(
     precision: str = "auto",
     num_workers: int = 0,
     split: str = "train",
+    save_every: int = SAVE_PERIOD,
 ) -> Path:
     """Train from start to end, or go on; returns the path of the checkpoint.
 
@@ -40,12 +45,15 @@ def train_run(
         seed: of the weights, the order of the images and their augmentation.
         resume: go on with the checkpoint in out.
         precision: "float32", "bfloat16", or "auto" for the faster one here.
+        save_every: iterations between checkpoints.
 
     Raises:
         CourseError: bad data, a run that is already there, a loss that is not finite.
+        KeyboardInterrupt: Ctrl-C; the run is saved and the text says how to go on.
     """
     checkpoint = out / "checkpoint.pt"
-    saved = _read_saved(checkpoint, resume)
+    saved = read_saved(checkpoint, resume)
+    _make_folder(out)
     torch_device = choose_device(device)
     dataset = VOC2007DetectionTiny(
         data_dir,
@@ -63,13 +71,14 @@ def train_run(
     model = build_detector(config, pretrained=saved is None)
     model.to(torch_device).to(memory_format=torch.channels_last)
     state = TrainingState(model, make_optimizer(model, recipe))
+    data = {"split": split, "images": len(dataset)}
     if saved is not None:
-        _restore(state, saved, recipe, seed, checkpoint)
+        check_is_same_run(saved, recipe, seed, precision, data, checkpoint)
+        restore(state, saved, checkpoint)
         precision = saved["precision"]
     if precision == "auto":
         faster = faster_precision(torch_device)
         precision = {value: key for key, value in PRECISIONS.items()}[faster]
-    out.mkdir(parents=True, exist_ok=True)
     cut_log(out / "log.jsonl", state.iteration)
     length = recipe.iterations * recipe.batch_size
     stream = TrainingStream(dataset, length, seed, recipe.shuffle)
@@ -83,6 +92,7 @@ def train_run(
                 "recipe": recipe_to_dict(recipe),
                 "seed": seed,
                 "precision": precision,
+                "data": data,
                 "iteration": state.iteration,
                 "model": state.model.state_dict(),
                 "average": state.average,
@@ -96,7 +106,9 @@ def train_run(
         entry["seconds"] = round(time.perf_counter() - start, 2)
         entry["cpu_seconds"] = round(time.process_time() - start_cpu, 2)
         append_log(out / "log.jsonl", entry)
-        if state.iteration % SAVE_PERIOD == 0:
+
+    def on_iteration() -> None:
+        if state.iteration % save_every == 0:
             save()
 
     try:
@@ -108,10 +120,11 @@ def train_run(
             PRECISIONS[precision],
             LOG_PERIOD,
             on_log,
+            on_iteration,
         )
-    except KeyboardInterrupt:
+    except StoppedError:
         save()
-        raise CourseError(
+        raise KeyboardInterrupt(
             f"stopped after {state.iteration} of {recipe.iterations} iterations, which "
             f"are saved in {checkpoint}; go on with --resume"
         ) from None
@@ -120,33 +133,13 @@ def train_run(
     return checkpoint
 
 
-def _read_saved(checkpoint: Path, resume: bool) -> dict | None:
-    if resume and checkpoint.is_file():
-        return read_checkpoint(checkpoint)
-    if checkpoint.is_file():
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
         raise CourseError(
-            f"{checkpoint} is already there; go on with it by --resume, or give "
-            "another --out"
-        )
-    return None
-
-
-def _restore(
-    state: TrainingState, saved: dict, recipe: Recipe, seed: int, checkpoint: Path
-) -> None:
-    """Put a saved run back, if it is the run that was asked for."""
-    if saved.get("recipe") != recipe_to_dict(recipe) or saved.get("seed") != seed:
-        raise CourseError(
-            f"{checkpoint} was made with another recipe, data set or seed; resume with "
-            "the arguments of its first start, or give another --out"
-        )
-    state.model.load_state_dict(saved["model"])
-    state.optimizer.load_state_dict(saved["optimizer"])
-    state.average = saved["average"]
-    if state.average is not None:
-        device = next(state.model.parameters()).device
-        state.average = {k: v.to(device) for k, v in state.average.items()}
-    state.iteration = saved["iteration"]
+            f"the folder {out} cannot be made ({error.strerror}); give another --out"
+        ) from error
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -171,6 +164,13 @@ def main(arguments: list[str] | None = None) -> int:
         "--workers", type=int, default=0, help="processes that load data"
     )
     parser.add_argument(
+        "--save-every",
+        type=int,
+        default=SAVE_PERIOD,
+        metavar="N",
+        help=f"iterations between checkpoints, default {SAVE_PERIOD}",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -178,6 +178,14 @@ def main(arguments: list[str] | None = None) -> int:
         help="change one choice of the recipe, e.g. giou=false, iterations=500",
     )
     options = parser.parse_args(arguments)
+    for name, low, high in (
+        ("seed", 0, MAX_SEED),
+        ("workers", 0, os.cpu_count() or 1),
+        ("save_every", 1, MAX_SEED),
+    ):
+        if not low <= getattr(options, name) <= high:
+            flag = name.replace("_", "-")
+            parser.error(f"--{flag} must be between {low} and {high}")
     overrides = {}
     for text in options.set:
         name, separator, value = text.partition("=")
@@ -193,6 +201,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.resume,
         options.precision,
         options.workers,
+        save_every=options.save_every,
     )
     print(f"wrote {checkpoint}")
     return EXIT_OK

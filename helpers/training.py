@@ -9,6 +9,7 @@ from torch import nn
 from tqdm import tqdm
 
 from data_scripts.command import CourseError
+from helpers.interrupt import StoppedError, StopRequest
 from helpers.recipes import Recipe
 
 MOMENTUM = 0.9
@@ -160,12 +161,18 @@ def train_loop(
     precision: torch.dtype,
     log_period: int,
     on_log: Callable[[dict], None],
+    on_iteration: Callable[[], None] = lambda: None,
 ) -> None:
     """Train until recipe.iterations, with a progress bar.
 
     Args:
         log_period: iterations between calls of on_log.
         on_log: gets the iteration, the mean losses since the last call and the rate.
+        on_iteration: called after each iteration, behind on_log.
+
+    Raises:
+        StoppedError: Ctrl-C; the iteration it came in is done.
+        CourseError: a loss is not a finite number.
     """
     set_train_mode(state.model, recipe)
     bar = tqdm(
@@ -177,19 +184,23 @@ def train_loop(
         mininterval=1.0,
     )
     sums: dict[str, float] = {}
-    with bar:
+    count = 0  # iterations in the sums
+    with bar, StopRequest() as stop:
         for batch in batches:
             values = train_step(state, recipe, batch, device, precision)
             for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + value
             bar.update()
-            if state.iteration % log_period and state.iteration != recipe.iterations:
-                continue
-            count = (state.iteration - 1) % log_period + 1
-            means = {name: value / count for name, value in sums.items()}
-            bar.set_postfix(
-                {n.removeprefix("loss_"): f"{v:.3f}" for n, v in means.items()}
-            )
-            sums = {}
-            rate = state.optimizer.param_groups[-1]["lr"]
-            on_log({"iteration": state.iteration, **means, "learning_rate": rate})
+            count += 1
+            is_last = state.iteration == recipe.iterations
+            if state.iteration % log_period == 0 or is_last:
+                means = {name: value / count for name, value in sums.items()}
+                bar.set_postfix(
+                    {n.removeprefix("loss_"): f"{v:.3f}" for n, v in means.items()}
+                )
+                sums, count = {}, 0
+                rate = state.optimizer.param_groups[-1]["lr"]
+                on_log({"iteration": state.iteration, **means, "learning_rate": rate})
+            on_iteration()
+            if stop.requested and not is_last:
+                raise StoppedError

@@ -1,0 +1,165 @@
+"""Recipes and --set: every choice can be changed, and wrong values are named."""
+
+import dataclasses
+import json
+
+import pytest
+
+from data_scripts.command import CourseError
+from helpers.recipes import (
+    RECIPES,
+    DetectorConfig,
+    detector_config_from_dict,
+    get_recipe,
+    recipe_to_dict,
+)
+
+# A value for every choice, different from that of all recipes.
+VALUES = {
+    "iterations": 7,
+    "batch_size": 3,
+    "optimizer": "sgd",
+    "learning_rate": 0.125,
+    "backbone_rate": 0.5,
+    "weight_decay": 0.25,
+    "schedule": "steps",
+    "warmup": 5,
+    "freeze": "norm",
+    "clip_norm": 2.5,
+    "average": 0.75,
+    "shuffle": False,
+    "keep_in_memory": True,
+    "backbone": "resnet18",
+    "fpn_channels": 24,
+    "stem_channels": [16, 32],
+    "image_size": 96,
+    "score_threshold": 0.125,
+    "nms_threshold": 0.25,
+    "improved": False,
+    "head_norm": "none",
+    "exp_deltas": False,
+    "giou": False,
+    "centre_radius": 2.5,
+    "multi_label": False,
+    "flip": False,
+    "scale": [0.5, 4],
+    "aspect": 1.25,
+    "colour": 0.125,
+}
+
+
+def all_choices(name: str, overrides: dict[str, str] | None = None) -> dict:
+    """Every value of a recipe in one flat dict."""
+    flat = recipe_to_dict(get_recipe(name, overrides))
+    parts = flat.pop("detector"), flat.pop("augment")
+    return {**flat, **parts[0], **parts[1]}
+
+
+def test_every_choice_is_tried_below():
+    """A new field of a recipe needs a line in VALUES."""
+    fixed = {"name", "class_names"}
+    assert set(all_choices("cpu")) - fixed == set(VALUES)
+
+
+@pytest.mark.parametrize("key", VALUES)
+def test_choice_can_be_changed_alone(key):
+    """--set changes this choice and no other; the recipe itself stays."""
+    before = all_choices("cpu")
+    value = VALUES[key]
+    text = value if isinstance(value, str) else json.dumps(value)
+    flat = all_choices("cpu", {key: text})
+    wanted = tuple(value) if isinstance(value, list) else value
+    assert flat[key] == wanted
+    assert type(flat[key]) is type(before[key])
+    assert {k: v for k, v in flat.items() if k != key} == {
+        k: v for k, v in before.items() if k != key
+    }
+    assert all_choices("cpu") == before
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("iterations", "many"),
+        ("iterations", "1.5"),
+        ("iterations", "0"),
+        ("iterations", "-3"),
+        ("iterations", "true"),
+        ("iterations", ""),
+        ("batch_size", "0"),
+        ("batch_size", "[4]"),
+        ("image_size", "16"),
+        ("learning_rate", "fast"),
+        ("learning_rate", "nan"),
+        ("learning_rate", "1e999"),
+        ("learning_rate", "-0.1"),
+        ("learning_rate", "true"),
+        ("optimizer", "adam"),
+        ("schedule", "linear"),
+        ("freeze", "all"),
+        ("head_norm", "batch"),
+        ("giou", "1"),
+        ("giou", "yes"),
+        ("average", "1.5"),
+        ("score_threshold", "50"),
+        ("centre_radius", "-1"),
+        ("stem_channels", "64"),
+        ("stem_channels", "[64, -1]"),
+        ("stem_channels", '["a"]'),
+        ("stem_channels", "[true]"),
+        ("stem_channels", "[1.5]"),
+        ("stem_channels", "[12]"),  # group norm needs multiples of 8
+        ("scale", "[2, 0.5]"),
+        ("scale", "[1]"),
+        ("scale", "[0, 1]"),
+        ("aspect", "0.5"),
+        ("colour", "7"),
+    ],
+)
+def test_wrong_value_is_named_with_its_choice(key, text):
+    """One sentence that has the name of the choice."""
+    with pytest.raises(CourseError, match=key) as caught:
+        get_recipe("cpu", {key: text})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["speed", "name", "class_names", "detector", ""])
+def test_unknown_choice_is_named(key):
+    """Also parts of the recipe that are no choice."""
+    with pytest.raises(CourseError, match="cpu has no choice"):
+        get_recipe("cpu", {key: "3"})
+
+
+def test_augmentation_can_be_turned_off():
+    """augment=none; after that its parts are no choices any more."""
+    assert get_recipe("cpu", {"augment": "none"}).augment is None
+    with pytest.raises(CourseError, match="'flip'"):
+        get_recipe("cpu", {"augment": "none", "flip": "false"})
+
+
+def test_unknown_recipe_lists_those_that_exist():
+    """A typing mistake."""
+    with pytest.raises(CourseError, match=r"'tyni'.*tiny"):
+        get_recipe("tyni")
+
+
+def test_recipe_a4_is_the_one_of_the_original_assignment():
+    """SGD at 8e-3 with momentum, 9,000 iterations of 16, 128 channels, 224 pixels."""
+    recipe = get_recipe("a4")
+    assert (recipe.optimizer, recipe.learning_rate) == ("sgd", 8e-3)
+    assert (recipe.iterations, recipe.batch_size, recipe.schedule) == (
+        9000,
+        16,
+        "steps",
+    )
+    assert (recipe.augment, recipe.shuffle, recipe.average) == (None, False, 0)
+    assert recipe.detector == DetectorConfig()
+    assert recipe.detector.stem_channels == (128, 128)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_detector_config_survives_a_checkpoint(name):
+    """As a dict of lists and numbers, and back."""
+    config = dataclasses.replace(RECIPES[name].detector, class_names=("a", "b"))
+    stored = json.loads(json.dumps(dataclasses.asdict(config)))
+    assert detector_config_from_dict(stored) == config

@@ -1,0 +1,299 @@
+"""python -m helpers.train as a user runs it: kill, resume, stop, wrong arguments."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from data_scripts.make_shapes import make_shapes
+from helpers.checkpoint import read_checkpoint
+from helpers.recipes import get_recipe
+from helpers.train import main, train_run
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = {
+    "iterations": "6",
+    "batch_size": "2",
+    "image_size": "64",
+    "fpn_channels": "8",
+    "stem_channels": "[8]",
+    "warmup": "2",
+}
+TIME_LIMIT_S = 120  # only against a test that hangs
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory) -> Path:
+    """Twelve training images of the course's own data."""
+    data_dir = tmp_path_factory.mktemp("shapes") / "data"
+    make_shapes(data_dir, train=12, val=1)
+    return data_dir
+
+
+def arguments(shapes: Path, out: Path, *more: str, **choices: str) -> list[str]:
+    """A command line for a run of a few small iterations on the CPU."""
+    line = ["--data", "shapes", "--data-dir", str(shapes), "--recipe", "tiny"]
+    line += ["--out", str(out), "--device", "cpu", "--precision", "float32"]
+    for key, value in {**SMALL, **choices}.items():
+        line += ["--set", f"{key}={value}"]
+    return [*line, *more]
+
+
+def start(line: list[str]) -> subprocess.Popen:
+    """The command in a process of its own, with one thread."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "helpers.train", *line],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_iteration(process: subprocess.Popen, out: Path, iteration: int) -> None:
+    """Wait until a checkpoint of this iteration or a later one is there."""
+    deadline = time.monotonic() + TIME_LIMIT_S
+    checkpoint = out / "checkpoint.pt"
+    while time.monotonic() < deadline:
+        if (
+            checkpoint.is_file()
+            and read_checkpoint(checkpoint)["iteration"] >= iteration
+        ):
+            return
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.02)
+    pytest.fail("no checkpoint was written in time")
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """The same number of threads as in the processes: sums in the same order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def assert_same_state(ours: dict, expected: dict) -> None:
+    """All tensors and numbers of two checkpoints are equal to the bit."""
+    for part in ("model", "average"):
+        assert list(ours[part]) == list(expected[part])
+        for name, value in expected[part].items():
+            assert torch.equal(ours[part][name], value), f"{part} {name}"
+    moments, expected_moments = (
+        each["optimizer"]["state"] for each in (ours, expected)
+    )
+    for number, values in expected_moments.items():
+        for name, value in values.items():
+            assert torch.equal(moments[number][name], value), f"{number} {name}"
+    assert ours["iteration"] == expected["iteration"]
+
+
+@pytest.fixture(scope="module")
+def whole_run(shapes, tmp_path_factory, one_thread) -> Path:
+    """A run of 40 iterations that nobody interrupted."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    line = arguments(shapes, out, "--save-every", "1", iterations="40")
+    assert main(line) == 0
+    return out
+
+
+def test_run_writes_checkpoint_log_and_picture(whole_run):
+    """Three files, and no half-written ones."""
+    names = sorted(path.name for path in whole_run.iterdir())
+    assert names == ["checkpoint.pt", "log.jsonl", "losses.png"]
+    lines = (whole_run / "log.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    assert [entry["iteration"] for entry in entries] == [20, 40]
+    expected = {"iteration", "loss_cls", "loss_box", "loss_ctr", "learning_rate"}
+    assert all(set(entry) > expected for entry in entries)
+    with Image.open(whole_run / "losses.png") as picture:
+        assert picture.width > picture.height > 100
+
+
+def test_checkpoint_has_what_is_needed_to_use_it(whole_run):
+    """Classes, detector, recipe, versions; loaded without running any code in it."""
+    state = torch.load(whole_run / "checkpoint.pt", weights_only=True)
+    assert state["config"]["class_names"] == (
+        *("cross", "ellipse", "heart", "rectangle"),
+        *("ring", "star", "triangle"),
+    )
+    assert state["config"]["image_size"] == 64
+    assert state["recipe"]["iterations"] == 40
+    assert state["versions"]["torch"] == str(torch.__version__)
+    assert state["iteration"] == 40
+
+
+def test_killed_run_ends_with_the_weights_of_one_that_ran_through(
+    shapes, whole_run, tmp_path
+):
+    """SIGKILL at any moment after the first iterations, then --resume."""
+    line = arguments(shapes, tmp_path, "--save-every", "1", iterations="40")
+    process = start(line)
+    wait_for_iteration(process, tmp_path, 3)
+    process.kill()
+    process.communicate(timeout=TIME_LIMIT_S)
+    assert process.returncode == -signal.SIGKILL
+    assert read_checkpoint(tmp_path / "checkpoint.pt")["iteration"] < 40
+    assert main([*line, "--resume"]) == 0
+    assert_same_state(
+        read_checkpoint(tmp_path / "checkpoint.pt"),
+        read_checkpoint(whole_run / "checkpoint.pt"),
+    )
+    log = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(row)["iteration"] for row in log] == [20, 40]
+
+
+def test_ctrl_c_saves_says_so_and_the_run_can_go_on(shapes, whole_run, tmp_path):
+    """Exit code 130, one sentence with --resume; the end is that of a whole run."""
+    line = arguments(shapes, tmp_path, "--save-every", "1", iterations="40")
+    process = start(line)
+    wait_for_iteration(process, tmp_path, 1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=TIME_LIMIT_S)
+    assert process.returncode == 130, stderr
+    saved = read_checkpoint(tmp_path / "checkpoint.pt")["iteration"]
+    last_line = stderr.splitlines()[-1]
+    assert last_line.startswith(f"stopped after {saved} of 40 iterations")
+    assert "--resume" in last_line
+    assert "Traceback" not in stderr
+    assert main([*line, "--resume"]) == 0
+    assert_same_state(
+        read_checkpoint(tmp_path / "checkpoint.pt"),
+        read_checkpoint(whole_run / "checkpoint.pt"),
+    )
+
+
+def test_resume_of_a_finished_run_changes_nothing(shapes, whole_run):
+    """No iteration is left, and nothing goes wrong."""
+    before = read_checkpoint(whole_run / "checkpoint.pt")
+    line = arguments(shapes, whole_run, "--resume", iterations="40")
+    assert main(line) == 0
+    assert_same_state(read_checkpoint(whole_run / "checkpoint.pt"), before)
+
+
+def run_wrong(line: list[str], capsys) -> str:
+    """Run a command that must fail with exit code 2; returns its one sentence."""
+    from data_scripts.command import run_command
+
+    with pytest.raises(SystemExit) as stopped:
+        run_command(lambda: main(line))
+    stderr = capsys.readouterr().err
+    assert stopped.value.code == 2, stderr
+    message = stderr.splitlines()[-1]
+    assert message.startswith("error: ")
+    assert "Traceback" not in stderr
+    return message
+
+
+@pytest.mark.parametrize(
+    ("more", "choices", "named"),
+    [
+        (["--seed", "1"], {}, "seed"),
+        ([], {"learning_rate": "0.001"}, "recipe or classes"),
+        (["--precision", "bfloat16"], {}, "precision"),
+    ],
+)
+def test_resume_with_other_arguments_is_refused(
+    shapes, whole_run, capsys, more, choices, named
+):
+    """The message says what is different and what to do."""
+    choices = {"iterations": "40", **choices}
+    line = arguments(shapes, whole_run, "--resume", *more, **choices)
+    message = run_wrong(line, capsys)
+    assert f"({named})" in message
+    assert "another --out" in message
+
+
+def test_resume_on_other_images_is_refused(whole_run, tmp_path, capsys):
+    """The same classes, but another number of images."""
+    make_shapes(tmp_path / "data", train=3, val=1)
+    line = arguments(tmp_path / "data", whole_run, "--resume", iterations="40")
+    assert "(training images)" in run_wrong(line, capsys)
+
+
+def test_folder_of_another_run_is_refused(shapes, whole_run, capsys):
+    """Without --resume a run overwrites nothing."""
+    before = (whole_run / "checkpoint.pt").read_bytes()
+    message = run_wrong(arguments(shapes, whole_run), capsys)
+    assert "is already there" in message
+    assert "--resume" in message
+    assert (whole_run / "checkpoint.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("bad", ["half", "text", "list"])
+def test_resume_from_a_bad_checkpoint_is_refused(
+    shapes, whole_run, tmp_path, capsys, bad
+):
+    """Truncated, not a checkpoint at all, and a checkpoint of something else."""
+    path = tmp_path / "checkpoint.pt"
+    if bad == "half":
+        whole = (whole_run / "checkpoint.pt").read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+    elif bad == "text":
+        path.write_text("weights")
+    else:
+        torch.save([torch.zeros(2)], path)
+    message = run_wrong(arguments(shapes, tmp_path, "--resume"), capsys)
+    assert "checkpoint.pt" in message
+    assert "helpers.train" in message
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (["--data-dir", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["--device", "abacus"], "'abacus'"),
+        (["--device", "cuda:77"], "'cuda:77'"),
+        (["--seed", "-1"], "--seed"),
+        (["--seed", "1e3"], "--seed"),
+        (["--workers", "-1"], "--workers"),
+        (["--save-every", "0"], "--save-every"),
+        (["--set", "iterations"], "NAME=VALUE"),
+        (["--set", "iterations=few"], "iterations"),
+        (["--set", "head_norm=group", "--set", "stem_channels=[12]"], "stem_channels"),
+        (["--set", "backbone=vgg"], "'vgg'"),
+        (["--recipe", "big"], "--recipe"),
+        (["--precision", "int8"], "--precision"),
+    ],
+)
+def test_wrong_argument_is_one_sentence(shapes, tmp_path, capsys, change, named):
+    """Exit code 2, and the message names the argument."""
+    message = run_wrong([*arguments(shapes, tmp_path / "run"), *change], capsys)
+    assert named in message
+
+
+def test_out_that_is_a_file_is_refused(shapes, tmp_path, capsys):
+    """A run needs a folder."""
+    path = tmp_path / "notes.txt"
+    path.write_text("mine")
+    for out in (path, path / "below"):
+        assert "notes.txt" in run_wrong(arguments(shapes, out), capsys)
+    assert path.read_text() == "mine"
+
+
+def test_bfloat16_run_keeps_its_weights_in_float32(shapes, tmp_path, one_thread):
+    """Only the arithmetic is reduced; the checkpoint says which it was."""
+    choices = {**SMALL, "iterations": "2"}
+    recipe = get_recipe("tiny", choices)
+    state = read_checkpoint(
+        train_run(recipe, shapes, tmp_path, "cpu", precision="bfloat16")
+    )
+    assert state["precision"] == "bfloat16"
+    dtypes = {v.dtype for v in state["model"].values() if v.is_floating_point()}
+    assert dtypes == {torch.float32}
+
+
+def test_precision_auto_is_decided_and_stored(shapes, tmp_path, one_thread):
+    """A resumed run goes on in the precision of its start."""
+    recipe = get_recipe("tiny", {**SMALL, "iterations": "1"})
+    state = read_checkpoint(train_run(recipe, shapes, tmp_path, "cpu"))
+    assert state["precision"] in ("float32", "bfloat16")
