@@ -1,7 +1,8 @@
 """COCO's average precision, by faster-coco-eval (the numbers of pycocotools, faster).
 
-Means over IoU thresholds .5, .55, ... .95, precision read at 101 recalls, at most 100
-detections an image. Source: Lin et al., "Microsoft COCO", 2014, and cocodataset.org.
+Means over IoU thresholds .5, .55, ... .95, precision read at 101 recalls, of the best
+100 detections of each class and image. Source: Lin et al., "Microsoft COCO", 2014, and
+cocodataset.org.
 VOC's AP and COCO's AP50 of the same detections differ by up to .02: say which it is.
 """
 
@@ -68,7 +69,7 @@ def evaluate_coco(
         name: nothing if value == NO_OBJECTS else value
         for name, value in zip(NAMES, values, strict=True)
     }
-    # (IoU thresholds, recalls, classes), for all sizes and 100 detections an image
+    # (IoU thresholds, recalls, classes), for all sizes and 100 detections
     precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
     class_ap = tuple(
         float(own.mean()) if own.max() > NO_OBJECTS else nothing
