@@ -31,7 +31,7 @@ from helpers.train import train_run
 
 GOAL_VOC_AP50 = 0.75
 NUM_PICTURES = 12
-LEAST_DRAWN_SCORE = 0.4
+LEAST_DRAWN_SCORE = 0.5
 # Says that a folder is a demo's own, so that the next demo may clear it.
 MARKER_FILE = ".demo"
 OWN_FOLDERS = ("shapes", "train")
@@ -118,7 +118,8 @@ def run_demo(plan: DemoPlan) -> float:
     print(summary_lines(result.voc, result.coco))
     machine = {
         "system": f"{platform.system()}, {platform.machine()}",
-        "device": f"{detector.device.type}, {torch.get_num_threads()} threads",
+        "device": detector.device.type,
+        "threads": str(torch.get_num_threads()),
         "training precision": read_checkpoint(plan.run_dir)["precision"],
     }
     report = DemoReport(
