@@ -34,9 +34,15 @@ def load_image(path: Path) -> Image.Image:
         raise CourseError(f"there is no image {path}; check the path") from error
     except Image.DecompressionBombError as error:
         raise CourseError(f"{path}: too large an image; make it smaller") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except UnidentifiedImageError as error:
         raise CourseError(
-            f"{path} cannot be read as an image ({error}); replace or remove it"
+            f"{path} is not an image in a known format; replace or remove it"
+        ) from error
+    except (OSError, ValueError, SyntaxError) as error:
+        # The system's own text names the file again; its reason is enough.
+        reason = getattr(error, "strerror", None) or error
+        raise CourseError(
+            f"{path} cannot be read as an image ({reason}); replace or remove it"
         ) from error
 
 
@@ -48,6 +54,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
         if values.max() > MAX_BYTE:
             values = values / SIXTEEN_TO_EIGHT_BITS
         image = Image.fromarray(np.clip(values.round(), 0, MAX_BYTE).astype(np.uint8))
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image.convert("RGBA"))
     return image.convert("RGB")
 
 
