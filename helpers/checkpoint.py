@@ -3,6 +3,8 @@
 import os
 import pickle
 import platform
+import struct
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -13,6 +15,12 @@ import torchvision
 from data_scripts.command import CourseError
 
 FORMAT = 1
+# What torch.load was seen to raise on truncated, damaged and foreign files.
+UNREADABLE_ERRORS = (
+    *(OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError),
+    *(AttributeError, AssertionError, ArithmeticError, ImportError, MemoryError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error),
+)
 NEEDED_KEYS = {"format", "config", "iteration", "model", "versions"}
 
 
@@ -59,10 +67,10 @@ def read_checkpoint(path: Path) -> dict:
             f"there is no checkpoint {path}; train one with python -m helpers.train"
         )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CourseError(_unreadable(path)) from error
-    except (pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about how foreign files were pickled
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except UNREADABLE_ERRORS as error:
         raise CourseError(_unreadable(path)) from error
     if not isinstance(state, dict) or not set(state) >= NEEDED_KEYS:
         raise CourseError(

@@ -98,6 +98,8 @@ class ImprovedFCOS(FCOS):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """As FCOS.make_targets, for all images at once and with centre sampling."""
         points, strides, ranges = self._flatten_levels(locations)
+        if gt_boxes.shape[1] == 0:  # not even padding
+            gt_boxes = gt_boxes.new_full((len(gt_boxes), 1, 5), float(BACKGROUND))
         num_boxes = int((gt_boxes[:, :, 4] != BACKGROUND).sum(dim=1).max())
         boxes = gt_boxes[:, None, : max(num_boxes, 1), :]  # (B, 1, M, 5)
         left_top = points[None, :, None, :] - boxes[..., :2]

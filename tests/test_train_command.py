@@ -6,12 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+from data_scripts.command import run_command
 from data_scripts.make_shapes import make_shapes
 from helpers.checkpoint import read_checkpoint
 from helpers.recipes import get_recipe
@@ -97,8 +101,42 @@ def assert_same_state(ours: dict, expected: dict) -> None:
     assert ours["iteration"] == expected["iteration"]
 
 
+@dataclass(frozen=True)
+class Interrupted:
+    """What became of a run that got a signal in the middle."""
+
+    out: Path
+    line: list[str]
+    returncode: int
+    stderr: str
+
+
+def interrupt(line: list[str], out: Path, iteration: int, number: int) -> Interrupted:
+    """Start a run, send the signal after this iteration, and wait for its end."""
+    process = start(line)
+    try:
+        wait_for_iteration(process, out, iteration)
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=TIME_LIMIT_S)
+    finally:
+        process.kill()
+    return Interrupted(out, line, process.returncode, stderr)
+
+
 @pytest.fixture(scope="module")
-def whole_run(shapes, tmp_path_factory, one_thread) -> Path:
+def interrupted(shapes, tmp_path_factory) -> Iterator[dict[int, Future]]:
+    """Two runs, started together to save time: one is killed, one gets Ctrl-C."""
+    with ThreadPoolExecutor(2) as pool:
+        futures = {}
+        for number, iteration in ((signal.SIGKILL, 3), (signal.SIGINT, 1)):
+            out = tmp_path_factory.mktemp("runs")
+            line = arguments(shapes, out, "--save-every", "1", iterations="40")
+            futures[int(number)] = pool.submit(interrupt, line, out, iteration, number)
+        yield futures
+
+
+@pytest.fixture(scope="module")
+def whole_run(shapes, tmp_path_factory, one_thread, interrupted) -> Path:
     """A run of 40 iterations that nobody interrupted."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     line = arguments(shapes, out, "--save-every", "1", iterations="40")
@@ -133,43 +171,29 @@ def test_checkpoint_has_what_is_needed_to_use_it(whole_run):
 
 
 def test_killed_run_ends_with_the_weights_of_one_that_ran_through(
-    shapes, whole_run, tmp_path
+    whole_run, interrupted
 ):
     """SIGKILL at any moment after the first iterations, then --resume."""
-    line = arguments(shapes, tmp_path, "--save-every", "1", iterations="40")
-    process = start(line)
-    wait_for_iteration(process, tmp_path, 3)
-    process.kill()
-    process.communicate(timeout=TIME_LIMIT_S)
-    assert process.returncode == -signal.SIGKILL
-    assert read_checkpoint(tmp_path / "checkpoint.pt")["iteration"] < 40
-    assert main([*line, "--resume"]) == 0
-    assert_same_state(
-        read_checkpoint(tmp_path / "checkpoint.pt"),
-        read_checkpoint(whole_run / "checkpoint.pt"),
-    )
-    log = (tmp_path / "log.jsonl").read_text().splitlines()
+    run = interrupted[signal.SIGKILL].result()
+    assert run.returncode == -signal.SIGKILL
+    assert read_checkpoint(run.out)["iteration"] < 40
+    assert main([*run.line, "--resume"]) == 0
+    assert_same_state(read_checkpoint(run.out), read_checkpoint(whole_run))
+    log = (run.out / "log.jsonl").read_text().splitlines()
     assert [json.loads(row)["iteration"] for row in log] == [20, 40]
 
 
-def test_ctrl_c_saves_says_so_and_the_run_can_go_on(shapes, whole_run, tmp_path):
+def test_ctrl_c_saves_says_so_and_the_run_can_go_on(whole_run, interrupted):
     """Exit code 130, one sentence with --resume; the end is that of a whole run."""
-    line = arguments(shapes, tmp_path, "--save-every", "1", iterations="40")
-    process = start(line)
-    wait_for_iteration(process, tmp_path, 1)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=TIME_LIMIT_S)
-    assert process.returncode == 130, stderr
-    saved = read_checkpoint(tmp_path / "checkpoint.pt")["iteration"]
-    last_line = stderr.splitlines()[-1]
+    run = interrupted[signal.SIGINT].result()
+    assert run.returncode == 130, run.stderr
+    saved = read_checkpoint(run.out)["iteration"]
+    last_line = run.stderr.splitlines()[-1]
     assert last_line.startswith(f"stopped after {saved} of 40 iterations")
     assert "--resume" in last_line
-    assert "Traceback" not in stderr
-    assert main([*line, "--resume"]) == 0
-    assert_same_state(
-        read_checkpoint(tmp_path / "checkpoint.pt"),
-        read_checkpoint(whole_run / "checkpoint.pt"),
-    )
+    assert "Traceback" not in run.stderr
+    assert main([*run.line, "--resume"]) == 0
+    assert_same_state(read_checkpoint(run.out), read_checkpoint(whole_run))
 
 
 def test_resume_of_a_finished_run_changes_nothing(shapes, whole_run):
@@ -182,8 +206,6 @@ def test_resume_of_a_finished_run_changes_nothing(shapes, whole_run):
 
 def run_wrong(line: list[str], capsys) -> str:
     """Run a command that must fail with exit code 2; returns its one sentence."""
-    from data_scripts.command import run_command
-
     with pytest.raises(SystemExit) as stopped:
         run_command(lambda: main(line))
     stderr = capsys.readouterr().err

