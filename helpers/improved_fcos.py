@@ -139,7 +139,7 @@ class ImprovedFCOS(FCOS):
                 for k, xy in locations.items()
             ]
         )
-        return points, strides, ranges
+        return points, strides, ranges * self.config.size_range_scale
 
     def training_losses(
         self,

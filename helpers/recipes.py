@@ -22,6 +22,8 @@ class DetectorConfig:
         giou: generalised IoU loss instead of L1 on the deltas.
         centre_radius: only locations within this many strides of a box's centre are
             foreground; 0 takes the whole box.
+        size_range_scale: factor on the levels' ranges of max(l, t, r, b), which were
+            made for images of 800 pixels; 0.5 sends larger objects to coarser levels.
         multi_label: any number of classes may be detected at one location.
         score_threshold, nms_threshold: used when none are given.
     """
@@ -38,6 +40,7 @@ class DetectorConfig:
     exp_deltas: bool = False
     giou: bool = False
     centre_radius: float = 0.0
+    size_range_scale: float = 1.0
     multi_label: bool = False
 
 
@@ -81,6 +84,7 @@ MODERN = DetectorConfig(
     exp_deltas=True,
     giou=True,
     centre_radius=1.5,
+    size_range_scale=0.5,
     multi_label=True,
 )
 
