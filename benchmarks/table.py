@@ -1,0 +1,127 @@
+"""Write the tables of benchmarks/README.md from the stored results."""
+
+import json
+from pathlib import Path
+
+from benchmarks.record import RESULTS
+from data_scripts.command import EXIT_OK, CourseError, run_command
+
+README = Path(__file__).parent / "README.md"
+BEGIN, END = "<!-- results begin -->", "<!-- results end -->"
+Rows = list[tuple[str, ...]]
+
+
+def load(name: str) -> dict | None:
+    """A stored result, or None where it was not measured."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def markdown_table(head: tuple[str, ...], rows: Rows) -> str:
+    """Rows of texts as a Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def machine_line(record: dict) -> str:
+    """Where and with what a result was measured, in one line."""
+    machine, versions = record["machine"], record["versions"]
+    place = machine.get("gpu") or (
+        f"{machine['processor']}, {machine['torch_threads']} threads, "
+        f"{machine['vector_instructions']}"
+    )
+    return f"{place}; torch {versions['torch']}; {record['date']}"
+
+
+def command_lines(records: list[dict]) -> str:
+    """The commands behind a table, each with its machine."""
+    return "\n".join(f"- `{r['command']}` ({machine_line(r)})" for r in records)
+
+
+def quality_section() -> str:
+    """Recipes and ablations: mAP on the validation images."""
+    rows: Rows = []
+    records = []
+    for path in sorted(RESULTS.glob("quality_*.json")):
+        record = json.loads(path.read_text())
+        records.append(record)
+        detector = record["recipe"]["detector"]
+        rows.append(
+            (
+                path.stem.removeprefix("quality_"),
+                detector["backbone"],
+                f"{record['images_seen']:,}",
+                f"{record['training_cpu_seconds']:,.0f}",
+                f"{record['validation_images']:,}",
+                f"**{100 * record['voc_ap50']:.1f}**",
+                f"{100 * record['voc_ap50_11_point']:.1f}",
+                f"{100 * record['coco']['AP']:.1f}",
+            )
+        )
+    head = (
+        *("run", "backbone", "images seen", "CPU seconds", "validation images"),
+        *("VOC mAP@.5 (area)", "11-point", "COCO AP"),
+    )
+    return f"{markdown_table(head, rows)}\n\n{command_lines(records)}"
+
+
+def training_step_section() -> str:
+    """Images per second, ours against torchvision's FCOS."""
+    rows: Rows = []
+    records = []
+    for device in ("cpu", "cuda"):
+        record = load(f"training_step_{device}")
+        if record is None:
+            continue
+        records.append(record)
+        speed, share = record["images_per_second"], record["share_of_step"]
+        rows.append(
+            (
+                device,
+                f"{speed['ours_as_in_recipe_a4']:.1f}",
+                f"{speed['ours_four_convolutions']:.1f}",
+                f"{speed['torchvision']:.1f}",
+                f"**{record['torchvision_over_ours_as_in_recipe_a4']:.2f}**",
+                f"{record['torchvision_over_ours_four_convolutions']:.2f}",
+                f"{100 * share['assignment']:.1f} %",
+                f"{100 * share['assignment_and_losses']:.1f} %",
+                f"{100 * share['post_processing']:.1f} %",
+            )
+        )
+    head = (
+        *("device", "ours (2 convolutions a stem)", "ours (4)", "torchvision (4)"),
+        *("ratio", "ratio with 4", "assignment", "assignment and losses"),
+        "post-processing",
+    )
+    return f"{markdown_table(head, rows)}\n\n{command_lines(records)}"
+
+
+def render() -> str:
+    """All tables that have results."""
+    parts = []
+    if any(RESULTS.glob("quality_*.json")):
+        parts.append("### Detection quality\n\n" + quality_section())
+    if load("training_step_cpu") or load("training_step_cuda"):
+        parts.append(
+            "### Training step, images per second\n\n" + training_step_section()
+        )
+    return "\n\n".join(parts)
+
+
+def updated(text: str) -> str:
+    """The README's text with new tables between its two markers."""
+    if BEGIN not in text or END not in text:
+        raise CourseError(f"{README} has lost its markers {BEGIN} and {END}")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{render()}\n{END}{after}"
+
+
+def main() -> int:
+    """Rewrite benchmarks/README.md."""
+    README.write_text(updated(README.read_text()))
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    run_command(main)
