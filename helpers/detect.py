@@ -16,7 +16,7 @@ from data_scripts.command import (
 from helpers.detector import LoadedDetector, load_detector, predict
 from helpers.draw import class_color, draw_boxes
 from helpers.eval_report import write_json
-from helpers.evaluate import fraction
+from helpers.evaluate import fraction, make_out_folder
 from helpers.images import load_image, to_model_input
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
@@ -34,7 +34,8 @@ def find_images(paths: list[Path]) -> list[Path]:
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
             if not inside:
                 raise CourseError(
-                    f"the folder {path} holds no image ({', '.join(sorted(SUFFIXES))})"
+                    f"the folder {path} holds no image; the names of images end in "
+                    f"{', '.join(sorted(SUFFIXES))}"
                 )
             images += inside
         elif path.exists():
@@ -55,6 +56,17 @@ def output_names(images: list[Path]) -> dict[Path, str]:
         taken.add(name.lower())
         names[image] = name
     return names
+
+
+def check_overwriting(names: dict[Path, str], out: Path) -> None:
+    """Raise a CourseError where a picture would replace one of the photographs."""
+    photographs = {image.resolve() for image in names}
+    for name in names.values():
+        if (out / name).resolve() in photographs:
+            raise CourseError(
+                f"the picture {out / name} would replace your image of that name; "
+                "give another --out"
+            )
 
 
 def detect_image(
@@ -103,12 +115,13 @@ def main(arguments: list[str] | None = None) -> int:
     add("--nms-threshold", type=fraction, help="default: the recipe's")
     options = parser.parse_args(arguments)
     images = find_images(options.images)
+    names = output_names(images)
+    check_overwriting(names, options.out)
     detector = load_detector(options.checkpoint, options.device)
     nms_threshold = options.nms_threshold
     if nms_threshold is None:
         nms_threshold = detector.config.nms_threshold
-    options.out.mkdir(parents=True, exist_ok=True)
-    names = output_names(images)
+    make_out_folder(options.out)
     entries, unreadable = [], []
     for path in tqdm(images, desc="detect", unit="image", dynamic_ncols=True):
         try:

@@ -1,5 +1,8 @@
 """Evaluate a detector: python -m helpers.evaluate --checkpoint C --data shapes."""
 
+import argparse
+import contextlib
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -138,18 +141,32 @@ def _shorten(names: tuple[str, ...]) -> str:
 
 def fraction(text: str) -> float:
     """A number in [0, 1] from the command line."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ValueError
-    return value
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) <= 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
 
 
 def positive(text: str) -> int:
     """A whole number of at least 1 from the command line."""
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
+    with contextlib.suppress(ValueError):
+        if int(text) >= 1:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+
+
+def make_out_folder(path: Path) -> None:
+    """Make the folder of --out before the work begins, so that none is lost.
+
+    Raises:
+        CourseError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CourseError(
+            f"the folder {path} cannot be made ({error.strerror}); give another --out"
+        ) from error
 
 
 def make_parser() -> CommandParser:
@@ -180,6 +197,13 @@ def main(arguments: list[str] | None = None) -> int:
         image_size=detector.config.image_size,
         whole_image=True,
     )
+    if len(dataset) == 0:
+        raise CourseError(f"the split {options.split!r} lists no images; take another")
+    check_classes(detector.class_names, dataset.class_names)
+    checkpoint = options.checkpoint
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    out = options.out or folder / "eval"
+    make_out_folder(out)
     result = evaluate_detector(
         detector,
         dataset,
@@ -191,13 +215,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     print(class_table(result.voc, result.coco))
     print(summary_lines(result.voc, result.coco))
-    checkpoint = options.checkpoint
-    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
-    out = options.out or folder / "eval"
-    out.mkdir(parents=True, exist_ok=True)
     record = {
-        "command": " ".join(
-            ["python -m helpers.evaluate", *(arguments or sys.argv[1:])]
+        "command": shlex.join(
+            ["python", "-m", "helpers.evaluate", *(arguments or sys.argv[1:])]
         ),
         "versions": versions(),
         "images": len(result.detections),
