@@ -12,13 +12,14 @@ EXIT_INTERRUPTED = 130
 
 
 class CourseError(Exception):
-    """Bad input of a user. The text is one sentence: what is wrong, where, what to do."""
+    """Bad input of a user; the text is one sentence: what, where, what to do."""
 
 
 class CommandParser(argparse.ArgumentParser):
     """argparse whose mistakes are one sentence on stderr instead of a usage block."""
 
     def error(self, message: str) -> NoReturn:
+        """Print one sentence and exit with 2; argparse calls this."""
         print(f"error: {message}; see {self.prog} --help", file=sys.stderr)
         sys.exit(EXIT_USAGE)
 
