@@ -25,6 +25,7 @@ LIMITS = {
     "clip_norm": (0, NO_LIMIT),
     "average": (0, 1),
     "centre_radius": (0, NO_LIMIT),
+    "size_range_scale": (0.01, NO_LIMIT),
     "score_threshold": (0, 1),
     "nms_threshold": (0, 1),
     "aspect": (1, NO_LIMIT),

@@ -10,7 +10,11 @@ from torch import nn
 from data_scripts.command import CourseError
 from helpers import backbones
 from helpers.backbones import backbone_channels, build_backbone
-from helpers.efficientnet_lite import EfficientNetLite0, rename_published_key
+from helpers.efficientnet_lite import (
+    LAST_BLOCK,
+    EfficientNetLite0,
+    rename_published_key,
+)
 from tests.plain_numbers import spread
 
 CHANNELS = {
@@ -76,6 +80,14 @@ def test_efficientnet_features_have_the_size_of_a_trained_network():
         maps = backbone(image)
     for level, values in maps.items():
         assert 0.5 < float(values.std()) < 30, level
+
+
+def test_efficientnet_maps_come_from_the_last_block_of_their_stride():
+    """The block behind c3 and c4 halves the size; behind c5 there is none."""
+    blocks = EfficientNetLite0().blocks
+    assert blocks[LAST_BLOCK["c3"] + 1].depthwise_conv.stride == (2, 2)
+    assert blocks[LAST_BLOCK["c4"] + 1].depthwise_conv.stride == (2, 2)
+    assert LAST_BLOCK["c5"] == len(blocks) - 1
 
 
 def test_efficientnet_without_its_package_says_what_to_install(monkeypatch):

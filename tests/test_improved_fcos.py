@@ -93,16 +93,17 @@ def test_targets_without_any_box_are_background(pair, rows):
             assert len(target) == 2
 
 
-@pytest.mark.parametrize("radius", [0.5, 1.5])
-def test_targets_with_centre_sampling_equal_a_slow_loop(radius):
-    """Within radius * stride of the centre, in x and in y; the rest as in FCOS."""
+@pytest.mark.parametrize(("radius", "range_scale"), [(0.5, 1.0), (1.5, 0.5)])
+def test_targets_with_centre_sampling_equal_a_slow_loop(radius, range_scale):
+    """Within radius * stride of the centre, in x and in y; ranges may be scaled."""
     _, boxes = make_batch()
-    classes, deltas, _ = improved(centre_radius=radius).make_targets(locations(), boxes)
+    model = improved(centre_radius=radius, size_range_scale=range_scale)
+    classes, deltas, _ = model.make_targets(locations(), boxes)
     levels = {"p3": (0, 64), "p4": (64, 128), "p5": (128, math.inf)}
     for b, rows in enumerate(boxes.double().tolist()):
         place = 0
         for level, points in locations().items():
-            low, high = levels[level]
+            low, high = (range_scale * limit for limit in levels[level])
             stride = STRIDES[level]
             for x, y in points.tolist():
                 best: tuple = (math.inf, -1.0, [-1.0] * 4)
