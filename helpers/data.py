@@ -19,7 +19,7 @@ from data_scripts.voc_format import (
     read_split,
 )
 from helpers.augment import AugmentConfig, augment
-from helpers.images import load_image, normalize, to_model_input
+from helpers.images import load_image, model_scale, normalize, to_model_input
 from helpers.metrics_types import GroundTruth
 
 MIN_PADDED_BOXES = 40
@@ -133,7 +133,7 @@ class VOC2007DetectionTiny(Dataset):
 
     def scale(self, index: int) -> float:
         """Pixels of the resized image for each pixel of the original."""
-        return self.image_size / min(self.size(index))
+        return model_scale(self.size(index), self.image_size)
 
     def size(self, index: int) -> tuple[int, int]:
         """(H, W) of the original photograph in pixels, upright."""

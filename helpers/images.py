@@ -11,6 +11,7 @@ from data_scripts.command import CourseError
 # Mean and standard deviation of ImageNet's training images, RGB in [0, 1].
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+MAX_ASPECT = 8  # of longer to shorter side, as the network sees it
 
 MAX_BYTE = 255
 SIXTEEN_TO_EIGHT_BITS = 257  # 65535 / 255
@@ -76,6 +77,19 @@ def denormalize(tensor: torch.Tensor) -> torch.Tensor:
     return (tensor.float() * std + mean).clamp(0, 1)
 
 
+def model_scale(size: tuple[int, int], image_size: int) -> float:
+    """Pixels of the network's input for each pixel of the photograph.
+
+    The shorter side becomes image_size. A very long and thin photograph would become
+    huge, so its longer side ends at MAX_ASPECT * image_size.
+
+    Args:
+        size: the two sides of the photograph in pixels, in any order.
+        image_size: wanted length of the shorter side in pixels.
+    """
+    return min(image_size / min(size), MAX_ASPECT * image_size / max(size))
+
+
 def to_model_input(image: Image.Image, image_size: int) -> tuple[torch.Tensor, float]:
     """The whole image, its shorter side resized.
 
@@ -86,7 +100,7 @@ def to_model_input(image: Image.Image, image_size: int) -> tuple[torch.Tensor, f
     Returns:
         (3, H, W) float32 normalised, and resized / original pixels.
     """
-    scale = image_size / min(image.size)
+    scale = model_scale(image.size, image_size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     resized = image.resize((width, height), Image.Resampling.BILINEAR)
     return normalize(resized), scale

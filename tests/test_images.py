@@ -189,8 +189,8 @@ def test_model_input_resizes_the_shorter_side(size, expected_hw, scale):
     assert found == pytest.approx(scale)
 
 
-def test_model_input_of_a_very_long_image_keeps_its_length():
-    """A strip of 2 x 300 pixels: the shorter side is 8, the longer 1,200."""
-    tensor, scale = to_model_input(Image.new("RGB", (300, 2)), 8)
-    assert tensor.shape == (3, 8, 1200)
-    assert scale == 4
+def test_model_input_of_a_very_long_image_stays_small():
+    """A strip of 2 x 300 pixels: the longer side ends at 8 times the wanted shorter."""
+    tensor, scale = to_model_input(Image.new("RGB", (300, 2)), 32)
+    assert tensor.shape == (3, 2, 256)
+    assert scale == pytest.approx(256 / 300)
