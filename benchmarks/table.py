@@ -96,6 +96,60 @@ def training_step_section() -> str:
     return f"{markdown_table(head, rows)}\n\n{command_lines(records)}"
 
 
+def evaluation_section(record: dict) -> str:
+    """Evaluation and NMS against the libraries' own."""
+    times, nms = record["evaluation"], record["nms"]
+    rows: Rows = [
+        (
+            "VOC AP, ours",
+            f"{times['voc_cpu_seconds']:.2f}",
+            f"pycocotools {times['pycocotools_cpu_seconds']:.1f} (COCO's rule)",
+            f"{times['pycocotools_over_voc']:.1f} times faster",
+        ),
+        (
+            "COCO AP, faster-coco-eval",
+            f"{times['coco_cpu_seconds']:.2f}",
+            f"pycocotools {times['pycocotools_cpu_seconds']:.1f}",
+            f"{times['pycocotools_over_coco']:.1f} times faster, largest difference "
+            f"{times['largest_difference_from_pycocotools']:g}",
+        ),
+        (
+            f"NMS of {nms['boxes']:,} boxes, ours",
+            f"{nms['cpu_seconds']:.3f}",
+            f"torchvision {nms['torchvision_cpu_seconds']:.3f}",
+            f"{nms['ours_over_torchvision']:.1f} times slower",
+        ),
+    ]
+    head = ("what", "CPU seconds", "against", "so ours is")
+    note = (
+        f"{times['images']:,} images with {times['detections']:,} made detections. Our "
+        "NMS is written to be read: a loop over the kept boxes in Python."
+    )
+    return f"{markdown_table(head, rows)}\n\n{note}\n\n{command_lines([record])}"
+
+
+def golden_section(record: dict) -> str:
+    """The three losses of two batches, with the numbers that they should be."""
+    rows: Rows = []
+    for batch in ("first_16_of_160_evenly_spaced", "first_16"):
+        entry = record[batch]
+        sources = {
+            "measured on the original": entry["expected"],
+            "ours, boxes as stored": entry["as_stored"]["ours"],
+            "ours, boxes of the original": entry["original_numbers"]["ours"],
+        }
+        rows += [
+            (
+                batch.replace("_", " "),
+                source,
+                *(f"{v[k]:.4f}" for k in ("loss_cls", "loss_box", "loss_ctr")),
+            )
+            for source, v in sources.items()
+        ]
+    head = ("images", "whose", "class", "box", "centerness")
+    return f"{markdown_table(head, rows)}\n\n{command_lines([record])}"
+
+
 def render() -> str:
     """All tables that have results."""
     parts = []
@@ -104,6 +158,14 @@ def render() -> str:
     if load("training_step_cpu") or load("training_step_cuda"):
         parts.append(
             "### Training step, images per second\n\n" + training_step_section()
+        )
+    evaluation, golden = load("evaluation"), load("golden_losses")
+    if evaluation:
+        parts.append("### Evaluation and NMS\n\n" + evaluation_section(evaluation))
+    if golden:
+        parts.append(
+            "### Losses of the first iteration, all outputs zero\n\n"
+            + golden_section(golden)
         )
     return "\n\n".join(parts)
 
