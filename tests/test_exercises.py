@@ -30,7 +30,9 @@ def find_exercises() -> list[tuple[str, str, str, str, str]]:
                 text = ast.get_docstring(node) or ""
                 match = re.match(r"Exercise (\d\.\d) \(about \d+ lines\): ", text)
                 if match:
-                    own = ast.get_source_segment(source, node) or ""
+                    # One line more: the end of the region is a comment.
+                    lines = source.splitlines()[node.lineno - 1 : node.end_lineno + 1]
+                    own = "\n".join(lines)
                     found.append((match[1], prefix + node.name, file, text, own))
     return found
 
