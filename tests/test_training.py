@@ -213,7 +213,8 @@ def test_frozen_parameters_stay_as_they_are():
 
 def test_optimizer_has_a_rate_of_its_own_for_the_backbone():
     """Factor 0.2 for the backbone; AdamW shrinks matrices but no biases."""
-    recipe = get_recipe("cpu", {"backbone": "tiny", "freeze": "none"})
+    choices = {"backbone_rate": "0.2", "weight_decay": "0.01", "freeze": "none"}
+    recipe = get_recipe("cpu", choices)
     config = dataclasses.replace(recipe.detector, class_names=("a", "b"))
     model = ImprovedFCOS(config, build_backbone("tiny"))
     optimizer = make_optimizer(model, recipe)
