@@ -31,7 +31,8 @@ def find_exercises() -> list[tuple[str, str, str, str, str]]:
                 match = re.match(r"Exercise (\d\.\d) \(about \d+ lines\): ", text)
                 if match:
                     # One line more: the end of the region is a comment.
-                    lines = source.splitlines()[node.lineno - 1 : node.end_lineno + 1]
+                    last = (node.end_lineno or 0) + 1
+                    lines = source.splitlines()[node.lineno - 1 : last]
                     own = "\n".join(lines)
                     found.append((match[1], prefix + node.name, file, text, own))
     return found
