@@ -98,7 +98,7 @@ def training_step_section() -> str:
 
 def evaluation_section(record: dict) -> str:
     """Evaluation and NMS against the libraries' own."""
-    times, nms = record["evaluation"], record["nms"]
+    times = record["evaluation"]
     rows: Rows = [
         (
             "VOC AP, ours",
@@ -113,12 +113,17 @@ def evaluation_section(record: dict) -> str:
             f"{times['pycocotools_over_coco']:.1f} times faster, largest difference "
             f"{times['largest_difference_from_pycocotools']:g}",
         ),
+    ]
+    rows += [
         (
-            f"NMS of {nms['boxes']:,} boxes, ours",
+            f"NMS of {nms['boxes']:,} boxes at {nms['iou_threshold']}, ours",
             f"{nms['cpu_seconds']:.3f}",
             f"torchvision {nms['torchvision_cpu_seconds']:.3f}",
-            f"{nms['ours_over_torchvision']:.1f} times slower",
-        ),
+            f"{nms['ours_over_torchvision']:.1f} times slower; "
+            f"{nms['kept_by_only_one_float32']} boxes kept by only one of the two in "
+            f"float32, {'none' if nms['same_in_float64'] else 'some'} in float64",
+        )
+        for nms in record["nms"]
     ]
     head = ("what", "CPU seconds", "against", "so ours is")
     note = (

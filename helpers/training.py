@@ -1,7 +1,7 @@
 """The training loop: any detector that returns a dict of losses, on any batches."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -106,6 +106,23 @@ def update_average(state: TrainingState, decay: float) -> None:
             state.average[name].copy_(value)
 
 
+def check_finite(
+    what: str,
+    values: Iterable[float],
+    iteration: int,
+    recipe: Recipe,
+    paths: Sequence[str],
+) -> None:
+    """Raise a CourseError with iteration and images where a value is not finite."""
+    if all(math.isfinite(value) for value in values):
+        return
+    raise CourseError(
+        f"the {what} is not a finite number any more at iteration {iteration} with the "
+        f"images {', '.join(paths)}; try a lower learning rate (--set learning_rate="
+        f"{recipe.learning_rate / 2:g}) or check these images"
+    )
+
+
 def train_step(
     state: TrainingState,
     recipe: Recipe,
@@ -122,7 +139,7 @@ def train_step(
         The losses of the batch.
 
     Raises:
-        CourseError: a loss is not a finite number; the message names the images.
+        CourseError: a loss or the gradient is not finite; the images are named.
     """
     paths, images, gt_boxes = batch
     images = images.to(device, non_blocking=True)
@@ -136,16 +153,12 @@ def train_step(
         losses = state.model(images, gt_boxes)
     total = torch.stack(list(losses.values())).sum()
     values = {name: float(value.detach()) for name, value in losses.items()}
-    if not all(math.isfinite(value) for value in values.values()):
-        raise CourseError(
-            f"the loss is not a finite number any more at iteration {state.iteration} "
-            f"({values}) with the images {', '.join(paths)}; try a lower learning rate "
-            f"(--set learning_rate={recipe.learning_rate / 2:g}) or check these images"
-        )
+    check_finite("loss", values.values(), state.iteration, recipe, paths)
     state.optimizer.zero_grad(set_to_none=True)
     total.backward()
-    if recipe.clip_norm > 0:
-        nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip_norm)
+    largest = recipe.clip_norm if recipe.clip_norm > 0 else math.inf
+    norm = nn.utils.clip_grad_norm_(state.model.parameters(), largest)
+    check_finite("gradient", [float(norm)], state.iteration, recipe, paths)
     state.optimizer.step()
     state.iteration += 1
     if recipe.average > 0:

@@ -273,6 +273,20 @@ def test_loss_that_is_not_finite_stops_with_the_images_named(value):
     assert math.isfinite(state.model.weight.item())
 
 
+def test_gradient_that_is_not_finite_stops_before_the_weights_change():
+    """The square root has a finite value at 0, and no finite slope."""
+    recipe = line_recipe()
+    state = line_state(recipe)
+
+    def slope(images, gt_boxes):
+        return {"loss_cls": (state.model.weight.sum() * images.mean()).sqrt()}
+
+    state.model.forward = slope
+    with pytest.raises(CourseError, match=r"gradient is not .*iteration 0 .*img0\.jpg"):
+        run_loop(state, recipe, line_batches(1, 0.0))
+    assert state.model.weight.item() == 3
+
+
 def test_ctrl_c_finishes_the_iteration_and_stops():
     """The signal comes in the middle of iteration 3; 3 iterations are whole."""
     recipe = line_recipe()
