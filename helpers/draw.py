@@ -8,7 +8,6 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from data_scripts.command import CourseError
 from helpers.images import denormalize
-from helpers.metrics_types import Detections
 
 # Okabe and Ito's palette, which colour-blind people can tell apart. More classes than
 # colours share them: the label says which one it is.
@@ -117,28 +116,6 @@ def draw_boxes(
                 draw, rows[index] * factor, texts[index], colors[index], picture.size
             )
     return picture
-
-
-def draw_detections(
-    image: Picture,
-    detections: Detections,
-    class_names: Sequence[str],
-    min_side: int = 0,
-) -> Image.Image:
-    """A copy of the image with its detections; each class has its own colour.
-
-    Args:
-        image: the picture whose pixels the boxes count.
-        min_side: see draw_boxes.
-    """
-    return draw_boxes(
-        image,
-        detections.boxes,
-        [class_names[index] for index in detections.classes],
-        [class_color(int(index)) for index in detections.classes],
-        detections.scores,
-        min_side,
-    )
 
 
 def make_sheet(pictures: Sequence[Image.Image], columns: int = 4) -> Image.Image:
