@@ -14,7 +14,7 @@ STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo lint format requirements clean
+.PHONY: help venv test demo release lint format requirements clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' \
@@ -48,6 +48,9 @@ test: lint ## lint, check types, and run all tests (at most 6 minutes on 2 cores
 
 demo: $(STAMP) ## draw data, train, evaluate: runs/demo/index.html (at most 5 minutes)
 	$(RUN) -m helpers.demo --out $(DEMO_OUT)
+
+release: $(STAMP) ## make the students' version: build/student and build/student.zip
+	$(RUN) -m grader release --out build/student --zip build/student.zip
 
 lint: $(STAMP) ## check style, format and types
 	$(RUN) -m ruff check .

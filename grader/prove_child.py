@@ -1,0 +1,108 @@
+"""Runs inside a finished release, alone: are its exercises open, can it be imported?
+
+prove.py starts this file by its path, with `python -I` and the release as the current
+folder, so it sees nothing of the source. It imports nothing of the project but what
+the release holds, and prints one JSON list of what is wrong.
+"""
+
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+MODULES = (
+    "assignment.common",
+    "assignment.one_stage_detector",
+    "helpers.train",
+    "helpers.evaluate",
+    "helpers.detect",
+)
+
+
+def check_imports(copy: Path) -> list[str]:
+    """Every module comes from the release itself."""
+    problems = []
+    for name in MODULES:
+        try:
+            module = importlib.import_module(name)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is reported
+            problems.append(f"{name} cannot be imported ({error!r})")
+            continue
+        if copy not in Path(str(module.__file__)).resolve().parents:
+            problems.append(f"{name} was imported from elsewhere ({module.__file__})")
+    return problems
+
+
+def check_call(label: str, call: Callable[..., Any], arguments: list[Any]) -> list[str]:
+    """The call raises NotImplementedError, which begins with the exercise's label."""
+    try:
+        call(*arguments)
+    except NotImplementedError as error:
+        if str(error).startswith(f"{label}:"):
+            return []
+        return [f"{label} raises with another text ({error})"]
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is reported
+        return [f"{label} raises {error!r} instead of NotImplementedError"]
+    return [f"{label} does not raise NotImplementedError"]
+
+
+def check_exercise(module_name: str, number: str, name: str) -> list[str]:
+    """Call one exercise with nothing: a stub must not get as far as to notice."""
+    label = f"Exercise {number} {name}"
+    target: Any = importlib.import_module(module_name)
+    for part in name.removesuffix(".__init__").split("."):
+        target = getattr(target, part, None)
+    if target is None:
+        return [f"{label} is missing"]
+    parameters = inspect.signature(target).parameters.values()
+    required = [each for each in parameters if each.default is each.empty]
+    return check_call(label, target, [None] * len(required))
+
+
+def check_real_calls() -> list[str]:
+    """Some calls as students make them, with tensors."""
+    import torch
+
+    common = importlib.import_module("assignment.common")
+    detector = importlib.import_module("assignment.one_stage_detector")
+    tiny_model = [common.DetectorBackboneWithFPN, [16, "tiny"]]
+    calls: list[list[Any]] = [
+        ["1.1 iou", common.iou, [torch.zeros(2, 4), torch.zeros(3, 4)]],
+        ["2.1 make_fpn_layers", *tiny_model],
+        [
+            "3.1 FCOSPredictionNetwork.__init__",
+            detector.FCOSPredictionNetwork,
+            [20, 16, [16, 16]],
+        ],
+        [
+            "6.2 fcos_box_loss",
+            detector.fcos_box_loss,
+            [torch.zeros(5, 4), torch.zeros(5, 4)],
+        ],
+        ["7.1 FCOS.__init__", detector.FCOS, [20, 16, [16], "tiny"]],
+        ["8.1 nms", common.nms, [torch.zeros(3, 4), torch.zeros(3)]],
+    ]
+    problems = []
+    for label, call, arguments in calls:
+        problems += check_call(f"Exercise {label}", call, arguments)
+    return problems
+
+
+def main() -> None:
+    """Read the exercises from the command line, print the problems."""
+    exercises = json.loads(sys.argv[1])
+    copy = Path.cwd().resolve()
+    sys.path.insert(0, str(copy))
+    problems = check_imports(copy)
+    if not problems:
+        for module_name, number, name in exercises:
+            problems += check_exercise(module_name, number, name)
+        problems += check_real_calls()
+    print(json.dumps(problems))
+
+
+if __name__ == "__main__":
+    main()
