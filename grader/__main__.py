@@ -32,7 +32,7 @@ def run_release(options: argparse.Namespace) -> int:
     count = sum(len(each) for each in release.exercises.values())
     print(
         f"{options.out}: {len(release.files)} files, {count} exercises, each raises "
-        f"NotImplementedError; none of {release.num_secrets} solution lines is in it"
+        f"NotImplementedError; none of {release.num_secrets} secret lines is in it"
     )
     if options.zip:
         print(f"{options.zip}: the same as a zip")

@@ -92,7 +92,7 @@ def _check_line(name: str, place: str, line: str, secrets: Mapping[str, str]) ->
         for secret, source in secrets.items():
             if secret in text and secret not in SHARED_LINES.get(name, ()):
                 raise CourseError(
-                    f"{place}: shows the solution {secret!r} of {source}; remove it"
+                    f"{place}: shows the secret line {secret!r} of {source}; remove it"
                 )
     if line.strip().startswith("#") and looks_like_marker(line):
         raise CourseError(

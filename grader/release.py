@@ -54,10 +54,25 @@ def make_release(root: Path) -> Release:
             files[name] = text.encode()
     if not any(exercises.values()):
         raise CourseError(f"{root}: assignment/ has no exercise; is this the course?")
+    secrets += _hidden_tests(root)
     searched = searched_secrets(secrets, given)
     check_no_leaks(files, searched)
     files[release_files.MANIFEST] = release_files.make_manifest(files)
     return Release(files, exercises, len(searched))
+
+
+def _hidden_tests(root: Path) -> list[SecretLine]:
+    """The first line of every hidden test; a pasted test brings it along."""
+    found = []
+    for path in sorted((root / "grader_tests").rglob("*.py")):
+        name = path.relative_to(root).as_posix()
+        lines = _decode(path.read_bytes(), name).splitlines()
+        found += [
+            SecretLine(line.strip(), f"{name}:{number}")
+            for number, line in enumerate(lines, start=1)
+            if line.strip().startswith("def test_")
+        ]
+    return found
 
 
 def _decode(content: bytes, name: str) -> str:

@@ -210,7 +210,20 @@ def test_release_refuses_stub_that_does_not_compile(tree: Path):
 def test_release_refuses_solution_line_elsewhere(tree: Path, name: str, line: str):
     """A solution line in any file is found, however it is indented."""
     (tree / name).write_text(f"\n\n\t{line.replace(' ', '  ')}\n")
-    with pytest.raises(CourseError, match=rf"^{name}:3: shows the solution .*:1[78];"):
+    with pytest.raises(
+        CourseError, match=rf"^{name}:3: shows the secret line .*:1[78];"
+    ):
+        make_release(tree)
+
+
+def test_release_refuses_hidden_test(tree: Path):
+    """A test of grader_tests/ that was copied into a given file is found."""
+    (tree / "grader_tests").mkdir()
+    text = "import math\n\n\ndef test_iou_of_equal_boxes(student):\n    assert 1\n"
+    (tree / "grader_tests" / "test_iou.py").write_text(text)
+    assert "LICENSE" in make_release(tree).files
+    (tree / "helpers" / "given.py").write_text(text)
+    with pytest.raises(CourseError, match=r"^helpers/given.py:4: .*test_iou.py:4;"):
         make_release(tree)
 
 
@@ -269,6 +282,10 @@ LEAKS: dict[str, dict[str, Any]] = {
             )
         ],
     },
+    "with quotes, which the file escapes": {
+        "source": "### BEGIN SOLUTION\nword = 'a' + \"very secret\"\n### END SOLUTION",
+        "outputs": [new_output("stream", text="word = 'a' + \"very secret\"")],
+    },
     "cell metadata": {"metadata": {"note": SECRET}},
     "own solution in outputs": {
         "source": "### BEGIN SOLUTION\nvery_secret = [3, 1, 4]\n### END SOLUTION",
@@ -286,14 +303,16 @@ LEAKS: dict[str, dict[str, Any]] = {
 def test_release_refuses_notebook_that_shows_a_solution(tree: Path, case: str):
     """Sources, outputs and metadata of a notebook are all searched."""
     save_notebook(tree, new_code_cell(**LEAKS[case]))
-    with pytest.raises(CourseError, match=r"^notebooks/one.ipynb.* shows the solution"):
+    with pytest.raises(
+        CourseError, match=r"^notebooks/one.ipynb.* shows the secret line"
+    ):
         make_release(tree)
 
 
 def test_release_refuses_solution_in_metadata_of_the_notebook(tree: Path):
     """Also the metadata of the whole file, down to its keys."""
     save_notebook(tree, new_code_cell("x = 1"), course={SECRET: [1, {"a": "b"}]})
-    with pytest.raises(CourseError, match=r"one.ipynb.* shows the solution"):
+    with pytest.raises(CourseError, match=r"one.ipynb.* shows the secret line"):
         make_release(tree)
 
 
