@@ -9,10 +9,6 @@ UV_RANGE := uv>=0.7,<1
 DEMO_OUT := runs/demo
 # written last, so an interrupted installation is repeated
 STAMP := $(VENV)/.installed
-# Threads that wait for each other sleep instead of spinning: where other programs run on
-# the same cores, spinning made a training step about ten times slower.
-export OMP_WAIT_POLICY ?= PASSIVE
-
 .DEFAULT_GOAL := help
 .PHONY: help venv test demo release lint format requirements clean
 
