@@ -1,7 +1,7 @@
 """First losses with all-zero head outputs on VOC 2007, against the published ones.
 
 They need no weights: only locations, matching, targets, losses and normalizer count.
-The published figures come from the seed's data: XML numbers of the original photographs
+The figures come from the original assignment: XML numbers of the full photographs
 times the scale, nothing dropped by the crop. In a copy at 224 px the XML is scaled
 already, as (x - 1) * scale + 1; "original_numbers" undoes that, taking 500 pixels for
 the longer side that the photograph had (true of most, not of all). A shift of half a
@@ -35,7 +35,7 @@ EXPECTED = {
 
 
 def padded_boxes(record: Record, original_numbers: bool) -> torch.Tensor:
-    """True boxes (40, 5) in the centre crop at 224 px, as the seed had them."""
+    """True boxes (40, 5) in the centre crop at 224 px, as the assignment had them."""
     with Image.open(record.path) as image:
         width, height = image.size
     scale = SIZE / min(width, height)

@@ -48,7 +48,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         own = [
             p for n, p in trained if n.startswith("backbone.backbone.") == in_backbone
         ]
-        # AdamW shrinks weights, not biases and norms; the seed's SGD shrinks all.
+        # AdamW shrinks weights, not biases and norms; SGD here shrinks all.
         shrunk = [p for p in own if p.dim() > 1 or recipe.optimizer == "sgd"]
         others = [p for p in own if not (p.dim() > 1 or recipe.optimizer == "sgd")]
         for parameters, decay in ((shrunk, recipe.weight_decay), (others, 0.0)):
