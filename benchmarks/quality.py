@@ -15,13 +15,13 @@ from assignment.one_stage_detector import FCOS
 from benchmarks.record import RESULTS, write_result
 from data_scripts.command import EXIT_OK, CommandParser, run_command
 from helpers.checkpoint import read_checkpoint
-from helpers.data import VOC2007DetectionTiny
+from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
 from helpers.detector import load_detector
 from helpers.eval_report import class_table, metrics_dict, summary_lines
 from helpers.evaluate import evaluate_detector
 from helpers.recipes import RECIPES, get_recipe
 from helpers.run_log import read_log
-from helpers.train import DEFAULT_DATA_DIRS, train_run
+from helpers.train import train_run
 
 right_locations = FCOS.locations
 

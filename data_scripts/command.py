@@ -1,8 +1,10 @@
 """How every command of the course reports a mistake: one sentence, exit code 2."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 EXIT_OK = 0
@@ -15,6 +17,20 @@ class CourseError(Exception):
     """Bad input of a user; the text is one sentence: what, where, what to do."""
 
 
+def make_out_folder(path: Path) -> None:
+    """Make the folder of --out before the work begins, so that no work is lost.
+
+    Raises:
+        CourseError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CourseError(
+            f"the folder {path} cannot be made ({error.strerror}); give another --out"
+        ) from error
+
+
 class CommandParser(argparse.ArgumentParser):
     """argparse whose mistakes are one sentence on stderr instead of a usage block."""
 
@@ -22,6 +38,22 @@ class CommandParser(argparse.ArgumentParser):
         """Print one sentence and exit with 2; argparse calls this."""
         print(f"error: {message}; see {self.prog} --help", file=sys.stderr)
         sys.exit(EXIT_USAGE)
+
+
+def fraction(text: str) -> float:
+    """A number in [0, 1] from the command line."""
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) <= 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1 from the command line."""
+    with contextlib.suppress(ValueError):
+        if int(text) >= 1:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
 
 
 def run_command(main: Callable[[], int]) -> NoReturn:

@@ -8,7 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_scripts.command import EXIT_OK, CommandParser, CourseError, run_command
+from data_scripts.command import (
+    EXIT_OK,
+    CommandParser,
+    CourseError,
+    make_out_folder,
+    run_command,
+)
 from data_scripts.safe_folder import is_free, locked_folder
 from data_scripts.voc_archive import (
     DEVKIT,
@@ -142,12 +148,7 @@ def download(
         CourseError: As `fetch` and `voc_archive.unpack`.
     """
     limits = limits or Limits()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CourseError(
-            f"{out}: cannot create the folder ({error.strerror}); choose another --out"
-        ) from error
+    make_out_folder(out)
     # After kill -9 its wget may still be at work: wait while the file grows.
     watch = StallWatch(out / archive.name, limits)
     with locked_folder(out, keep_waiting=lambda: not watch.stalled()) as lock:

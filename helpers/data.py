@@ -24,6 +24,8 @@ from helpers.metrics_types import GroundTruth
 
 MIN_PADDED_BOXES = 40
 PADDING = -1.0
+# Where the commands look for a data set when no --data-dir is given.
+DEFAULT_DATA_DIRS = {"shapes": Path("data/shapes"), "voc2007": Path("data/voc2007")}
 
 
 @dataclass(frozen=True)

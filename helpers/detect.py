@@ -11,12 +11,13 @@ from data_scripts.command import (
     EXIT_PARTLY_FAILED,
     CommandParser,
     CourseError,
+    fraction,
+    make_out_folder,
     run_command,
 )
 from helpers.detector import LoadedDetector, load_detector, predict
 from helpers.draw import class_color, draw_boxes
 from helpers.eval_report import write_json
-from helpers.evaluate import fraction, make_out_folder
 from helpers.images import load_image, to_model_input
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}

@@ -1,7 +1,5 @@
 """Evaluate a detector: python -m helpers.evaluate --checkpoint C --data shapes."""
 
-import argparse
-import contextlib
 import shlex
 import sys
 from collections.abc import Iterator
@@ -10,10 +8,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_scripts.command import EXIT_OK, CommandParser, CourseError, run_command
+from data_scripts.command import (
+    EXIT_OK,
+    CommandParser,
+    CourseError,
+    fraction,
+    make_out_folder,
+    positive,
+    run_command,
+)
 from helpers.checkpoint import versions
 from helpers.coco_ap import CocoResult, evaluate_coco
-from helpers.data import VOC2007DetectionTiny
+from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
 from helpers.detector import LoadedDetector, load_detector, predict
 from helpers.eval_report import (
     class_table,
@@ -25,7 +31,6 @@ from helpers.eval_report import (
 )
 from helpers.images import to_model_input
 from helpers.metrics_types import Detections
-from helpers.train import DEFAULT_DATA_DIRS
 from helpers.voc_ap import VocResult, evaluate_voc
 
 
@@ -137,36 +142,6 @@ def check_classes(of_detector: tuple[str, ...], of_data: tuple[str, ...]) -> Non
 def _shorten(names: tuple[str, ...]) -> str:
     shown = ", ".join(names[:3])
     return shown if len(names) <= 3 else f"{shown}, ..."
-
-
-def fraction(text: str) -> float:
-    """A number in [0, 1] from the command line."""
-    with contextlib.suppress(ValueError):
-        if 0 <= float(text) <= 1:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1 from the command line."""
-    with contextlib.suppress(ValueError):
-        if int(text) >= 1:
-            return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-
-
-def make_out_folder(path: Path) -> None:
-    """Make the folder of --out before the work begins, so that none is lost.
-
-    Raises:
-        CourseError: it cannot be made.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CourseError(
-            f"the folder {path} cannot be made ({error.strerror}); give another --out"
-        ) from error
 
 
 def make_parser() -> CommandParser:

@@ -2,28 +2,30 @@
 
 import dataclasses
 import os
-import time
 from pathlib import Path
 
 import torch
 
-from data_scripts.command import EXIT_OK, CommandParser, CourseError, run_command
-from helpers.checkpoint import save_checkpoint
-from helpers.data import VOC2007DetectionTiny
+from data_scripts.command import (
+    EXIT_OK,
+    CommandParser,
+    CourseError,
+    make_out_folder,
+    run_command,
+)
+from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
 from helpers.detector import build_detector, choose_device, with_classes
 from helpers.interrupt import StoppedError
-from helpers.precision import faster_precision
+from helpers.precision import PRECISIONS, faster_precision
 from helpers.recipes import RECIPES, Recipe, get_recipe, recipe_to_dict
 from helpers.resume import check_is_same_run, read_saved, restore
-from helpers.run_log import append_log, cut_log, draw_losses, read_log
+from helpers.run_folder import RunFolder, checkpoint_path
 from helpers.stream import TrainingStream, training_batches
 from helpers.training import TrainingState, make_optimizer, train_loop
 
 LOG_PERIOD = 20
 SAVE_PERIOD = 200
 MAX_SEED = 2**32 - 1
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-DEFAULT_DATA_DIRS = {"shapes": Path("data/shapes"), "voc2007": Path("data/voc2007")}
 
 
 def train_run(
@@ -51,10 +53,70 @@ def train_run(
         CourseError: bad data, a run that is already there, a loss that is not finite.
         KeyboardInterrupt: Ctrl-C; the run is saved and the text says how to go on.
     """
-    checkpoint = out / "checkpoint.pt"
-    saved = read_saved(checkpoint, resume)
-    _make_folder(out)
+    saved = read_saved(checkpoint_path(out), resume)
+    make_out_folder(out)
     torch_device = choose_device(device)
+    dataset = load_training_images(recipe, data_dir, split)
+    config = with_classes(recipe.detector, dataset.class_names)
+    recipe = dataclasses.replace(recipe, detector=config)
+    torch.manual_seed(seed)
+    model = build_detector(config, pretrained=saved is None)
+    model.to(torch_device).to(memory_format=torch.channels_last)
+    state = TrainingState(model, make_optimizer(model, recipe))
+    data = {"split": split, "images": len(dataset)}
+    if saved is not None:
+        path = checkpoint_path(out)
+        check_is_same_run(saved, recipe, seed, precision, data, path)
+        restore(state, saved, path)
+        precision = saved["precision"]
+    elif precision == "auto":
+        precision = faster_precision(torch_device)
+    facts = {
+        "config": dataclasses.asdict(config),
+        "recipe": recipe_to_dict(recipe),
+        "seed": seed,
+        "precision": precision,
+        "data": data,
+    }
+    folder = RunFolder(out, facts, state.iteration)
+    length = recipe.iterations * recipe.batch_size
+    stream = TrainingStream(dataset, length, seed, recipe.shuffle)
+    batches = training_batches(stream, recipe.batch_size, state.iteration, num_workers)
+
+    def save_now_and_then() -> None:
+        if state.iteration % save_every == 0:
+            folder.save(state)
+
+    try:
+        train_loop(
+            state,
+            recipe,
+            batches,
+            torch_device,
+            PRECISIONS[precision],
+            LOG_PERIOD,
+            folder.log,
+            save_now_and_then,
+        )
+    except StoppedError:
+        folder.save(state)
+        raise KeyboardInterrupt(
+            f"stopped after {state.iteration} of {recipe.iterations} iterations, which "
+            f"are saved in {folder.checkpoint}; go on with --resume"
+        ) from None
+    folder.save(state)
+    folder.draw()
+    return folder.checkpoint
+
+
+def load_training_images(
+    recipe: Recipe, data_dir: Path, split: str
+) -> VOC2007DetectionTiny:
+    """The images of a split as the recipe wants them.
+
+    Raises:
+        CourseError: the data is missing or broken, or the split is empty.
+    """
     dataset = VOC2007DetectionTiny(
         data_dir,
         split,
@@ -65,81 +127,7 @@ def train_run(
     )
     if len(dataset) == 0:
         raise CourseError(f"the split {split!r} in {data_dir} lists no images")
-    config = with_classes(recipe.detector, dataset.class_names)
-    recipe = dataclasses.replace(recipe, detector=config)
-    torch.manual_seed(seed)
-    model = build_detector(config, pretrained=saved is None)
-    model.to(torch_device).to(memory_format=torch.channels_last)
-    state = TrainingState(model, make_optimizer(model, recipe))
-    data = {"split": split, "images": len(dataset)}
-    if saved is not None:
-        check_is_same_run(saved, recipe, seed, precision, data, checkpoint)
-        restore(state, saved, checkpoint)
-        precision = saved["precision"]
-    if precision == "auto":
-        faster = faster_precision(torch_device)
-        precision = {value: key for key, value in PRECISIONS.items()}[faster]
-    cut_log(out / "log.jsonl", state.iteration)
-    length = recipe.iterations * recipe.batch_size
-    stream = TrainingStream(dataset, length, seed, recipe.shuffle)
-    batches = training_batches(stream, recipe.batch_size, state.iteration, num_workers)
-
-    def save() -> None:
-        save_checkpoint(
-            checkpoint,
-            {
-                "config": dataclasses.asdict(config),
-                "recipe": recipe_to_dict(recipe),
-                "seed": seed,
-                "precision": precision,
-                "data": data,
-                "iteration": state.iteration,
-                "model": state.model.state_dict(),
-                "average": state.average,
-                "optimizer": state.optimizer.state_dict(),
-            },
-        )
-
-    start, start_cpu = time.perf_counter(), time.process_time()
-
-    def on_log(entry: dict) -> None:
-        entry["seconds"] = round(time.perf_counter() - start, 2)
-        entry["cpu_seconds"] = round(time.process_time() - start_cpu, 2)
-        append_log(out / "log.jsonl", entry)
-
-    def on_iteration() -> None:
-        if state.iteration % save_every == 0:
-            save()
-
-    try:
-        train_loop(
-            state,
-            recipe,
-            batches,
-            torch_device,
-            PRECISIONS[precision],
-            LOG_PERIOD,
-            on_log,
-            on_iteration,
-        )
-    except StoppedError:
-        save()
-        raise KeyboardInterrupt(
-            f"stopped after {state.iteration} of {recipe.iterations} iterations, which "
-            f"are saved in {checkpoint}; go on with --resume"
-        ) from None
-    save()
-    draw_losses(read_log(out / "log.jsonl"), out / "losses.png")
-    return checkpoint
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CourseError(
-            f"the folder {out} cannot be made ({error.strerror}); give another --out"
-        ) from error
+    return dataset
 
 
 def main(arguments: list[str] | None = None) -> int:
