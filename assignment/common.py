@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from helpers.backbones import backbone_channels, build_backbone
 
+BACKGROUND = -1  # the class, and every other number, of what is no object
+
 
 def hello_common() -> None:
     """Show that this file can be imported."""

@@ -1,26 +1,31 @@
-"""FCOS, a one-stage detector without anchors: head, targets, losses, detector.
+"""FCOS, a one-stage detector without anchors, put together from its parts.
 
-Points are (x, y), sizes are (H, W). B images, N locations, M true boxes, K classes. A
-true box is a row (x1, y1, x2, y2, class); background and padding are rows of -1.
-Source of the whole file: Tian et al., "FCOS", 2019.
+B images, N locations, M true boxes, K classes; a true box is (x1, y1, x2, y2, class).
+All parts can be imported from here too. Source: Tian et al., "FCOS", 2019.
 """
-
-import math
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from assignment.common import (
+    BACKGROUND,
     DetectorBackboneWithFPN,
     class_spec_nms,
     get_fpn_location_coords,
 )
+from assignment.fcos_deltas import (
+    fcos_apply_deltas_to_locations,
+    fcos_get_deltas_from_locations,
+    fcos_make_centerness_targets,
+)
+from assignment.fcos_head import FCOSPredictionNetwork
+from assignment.fcos_losses import (
+    fcos_box_loss,
+    fcos_centerness_loss,
+    fcos_classification_loss,
+)
+from assignment.fcos_matching import fcos_match_locations_to_gt
 
-BACKGROUND = -1
-PRIOR_PROBABILITY = 0.01  # what the untrained head should answer everywhere
-FOCAL_ALPHA = 0.25
-FOCAL_GAMMA = 2.0
 NORMALIZER_START = 150.0  # foreground locations an image, before any was seen
 NORMALIZER_MOMENTUM = 0.9
 
@@ -30,381 +35,9 @@ def hello_one_stage_detector() -> None:
     print("Hello from one_stage_detector.py!")
 
 
-class FCOSPredictionNetwork(nn.Module):
-    """The head: class, box and centerness at each location, shared by all levels.
-
-    Args:
-        num_classes: K.
-        in_channels: channels of the FPN's maps.
-        stem_channels: output channels of each convolution of the two stems.
-    """
-
-    def __init__(self, num_classes: int, in_channels: int, stem_channels: list[int]):
-        """Exercise 3.1 (about 20 lines): the layers of the head.
-
-        Two stems, `stem_cls` and `stem_box`: for each entry of stem_channels a 3x3
-        convolution with padding 1, then ReLU. Three predictors, 3x3 with padding 1:
-        `pred_cls` (K channels) on the class stem, `pred_box` (4) and `pred_ctr` (1) on
-        the box stem. All weights are drawn from N(0, 0.01) and biases are 0, except
-        `pred_cls.bias` = -ln((1 - p) / p) with p = PRIOR_PROBABILITY, so that training
-        starts from "nearly all is background" (Lin et al., "Focal Loss", section 4.1).
-        Source: Tian et al., "FCOS", 2019, section 3.1 and figure 2.
-        """
-        super().__init__()
-        ### BEGIN SOLUTION
-        stem_cls: list[nn.Module] = []
-        stem_box: list[nn.Module] = []
-        channels = in_channels
-        for width in stem_channels:
-            stem_cls += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-            stem_box += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-            channels = width
-        self.stem_cls = nn.Sequential(*stem_cls)
-        self.stem_box = nn.Sequential(*stem_box)
-        self.pred_cls = nn.Conv2d(channels, num_classes, 3, padding=1)
-        self.pred_box = nn.Conv2d(channels, 4, 3, padding=1)
-        self.pred_ctr = nn.Conv2d(channels, 1, 3, padding=1)
-        prior_odds = (1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY
-        for name, parameter in self.named_parameters():
-            if name.endswith("weight"):
-                nn.init.normal_(parameter, mean=0.0, std=0.01)
-            elif name == "pred_cls.bias":
-                nn.init.constant_(parameter, -math.log(prior_odds))
-            else:
-                nn.init.zeros_(parameter)
-        ### END SOLUTION
-
-    def forward(
-        self, feats_per_fpn_level: dict[str, torch.Tensor]
-    ) -> list[dict[str, torch.Tensor]]:
-        """Exercise 3.2 (about 12 lines): predictions at every location of every level.
-
-        Flatten each map row by row: (B, C, H, W) -> (B, H * W, C). A bare reshape would
-        mix channels and places. No sigmoid here: all outputs are raw.
-
-        Args:
-            feats_per_fpn_level: {"p3", "p4", "p5"} of (B, in_channels, H, W).
-
-        Returns:
-            [class logits, box deltas, centerness logits], three dicts with the keys of
-            the input, of (B, H * W, K), (B, H * W, 4) and (B, H * W, 1).
-        """
-        ### BEGIN SOLUTION
-        class_logits, boxreg_deltas, centerness_logits = {}, {}, {}
-        for level, features in feats_per_fpn_level.items():
-            class_features = self.stem_cls(features)
-            box_features = self.stem_box(features)
-            # (B, C, H, W) -> (B, C, H * W) -> (B, H * W, C)
-            class_logits[level] = self.pred_cls(class_features).flatten(2).mT
-            boxreg_deltas[level] = self.pred_box(box_features).flatten(2).mT
-            centerness_logits[level] = self.pred_ctr(box_features).flatten(2).mT
-        return [class_logits, boxreg_deltas, centerness_logits]
-        ### END SOLUTION
-
-
-def fcos_size_range_per_level(
-    strides_per_fpn_level: dict[str, int],
-) -> dict[str, tuple[float, float]]:
-    """Which boxes each level is responsible for, by max(l, t, r, b) in pixels.
-
-    From 4 x stride to 8 x stride; the finest level starts at 0 and the coarsest has no
-    end: (0, 64), (64, 128), (128, inf) for strides 8, 16, 32.
-    Source: Tian et al., "FCOS", 2019, section 3.2.
-
-    Example:
-        >>> fcos_size_range_per_level({"p3": 8, "p4": 16, "p5": 32})
-        {'p3': (0.0, 64.0), 'p4': (64.0, 128.0), 'p5': (128.0, inf)}
-    """
-    finest = min(strides_per_fpn_level.values())
-    coarsest = max(strides_per_fpn_level.values())
-    return {
-        level: (
-            0.0 if stride == finest else stride * 4.0,
-            math.inf if stride == coarsest else stride * 8.0,
-        )
-        for level, stride in strides_per_fpn_level.items()
-    }
-
-
-def fcos_distances_to_edges(
-    locations: torch.Tensor, boxes_xyxy: torch.Tensor
-) -> torch.Tensor:
-    """Exercise 4.2 (about 5 lines): distances from each location to each box's edges.
-
-    A distance is negative when the location lies beyond that edge.
-    Source: Tian et al., "FCOS", 2019, equation 1.
-
-    Args:
-        locations: (N, 2) of (x, y) in pixels.
-        boxes_xyxy: (M, 4) in pixels.
-
-    Returns:
-        (N, M, 4): left, top, right, bottom in pixels.
-
-    Example:
-        >>> location, box = torch.tensor([[12.0, 4]]), torch.tensor([[10.0, 0, 30, 16]])
-        >>> fcos_distances_to_edges(location, box).tolist()
-        [[[2.0, 4.0, 18.0, 12.0]]]
-    """
-    ### BEGIN SOLUTION
-    left_top = locations[:, None, :] - boxes_xyxy[None, :, :2]  # (N, M, 2)
-    right_bottom = boxes_xyxy[None, :, 2:4] - locations[:, None, :]  # (N, M, 2)
-    return torch.cat((left_top, right_bottom), dim=2)
-    ### END SOLUTION
-
-
-def fcos_is_candidate(
-    ltrb_px: torch.Tensor, size_range_px: tuple[float, float]
-) -> torch.Tensor:
-    """Exercise 4.3 (about 4 lines): which boxes may a location be responsible for?
-
-    The location must lie strictly inside the box, and the largest of its four distances
-    must lie in the level's range: low < max(l, t, r, b) <= high. With the equal sign on
-    one side only, a distance of exactly 64 or 128 belongs to one level, not to none.
-    Source: Tian et al., "FCOS", 2019, section 3.2.
-
-    Args:
-        ltrb_px: (N, M, 4) distances in pixels.
-        size_range_px: (low, high) of the level.
-
-    Returns:
-        (N, M) bool.
-    """
-    ### BEGIN SOLUTION
-    low, high = size_range_px
-    is_inside = ltrb_px.amin(dim=2) > 0
-    largest = ltrb_px.amax(dim=2)
-    return is_inside & (largest > low) & (largest <= high)
-    ### END SOLUTION
-
-
-def fcos_pick_smallest_box(
-    is_candidate: torch.Tensor, areas: torch.Tensor
-) -> torch.Tensor:
-    """Exercise 4.4 (about 5 lines): one box a location, the smallest of its candidates.
-
-    Of boxes with the same area the one with the lowest index wins.
-    Source: Tian et al., "FCOS", 2019, section 3.1 ("ambiguous samples").
-
-    Args:
-        is_candidate: (N, M) bool, M at least 1.
-        areas: (M,) areas of the boxes.
-
-    Returns:
-        (N,) int64: index of the box, or BACKGROUND where there is no candidate.
-    """
-    ### BEGIN SOLUTION
-    # No candidate costs infinity; argmin returns the first of equal values.
-    cost = torch.where(is_candidate, areas[None, :], math.inf)  # (N, M)
-    smallest = cost.argmin(dim=1)
-    has_candidate = is_candidate.any(dim=1)
-    return torch.where(has_candidate, smallest, BACKGROUND)
-    ### END SOLUTION
-
-
-def fcos_match_locations_to_gt(
-    locations_per_fpn_level: dict[str, torch.Tensor],
-    strides_per_fpn_level: dict[str, int],
-    gt_boxes: torch.Tensor,
-) -> dict[str, torch.Tensor]:
-    """Exercise 4.5 (about 15 lines): a true box, or background, for every location.
-
-    Put 4.2, 4.3 and 4.4 together, for one image. Rows of gt_boxes whose class is
-    BACKGROUND are padding and match nothing; an image may have no true box at all.
-    Source: Tian et al., "FCOS", 2019, sections 3.1 and 3.2.
-
-    Args:
-        locations_per_fpn_level: for each level (N, 2) of (x, y) in pixels.
-        strides_per_fpn_level: stride of each level in pixels.
-        gt_boxes: (M, 5) rows (x1, y1, x2, y2, class), boxes in pixels.
-
-    Returns:
-        For each level (N, 5): the matched row of gt_boxes, all -1 for background.
-    """
-    ### BEGIN SOLUTION
-    valid_boxes = gt_boxes[gt_boxes[:, 4] != BACKGROUND]
-    size_ranges = fcos_size_range_per_level(strides_per_fpn_level)
-    sides = valid_boxes[:, 2:4] - valid_boxes[:, :2]
-    areas = sides[:, 0] * sides[:, 1]
-    # One more row, so that index -1 (BACKGROUND) reads a row of -1.
-    background_row = gt_boxes.new_full((1, 5), BACKGROUND)
-    rows = torch.cat((valid_boxes, background_row))
-    matched = {}
-    for level, locations in locations_per_fpn_level.items():
-        if len(valid_boxes) == 0:
-            matched[level] = background_row.expand(len(locations), 5).clone()
-            continue
-        ltrb_px = fcos_distances_to_edges(locations, valid_boxes)
-        is_candidate = fcos_is_candidate(ltrb_px, size_ranges[level])
-        matched[level] = rows[fcos_pick_smallest_box(is_candidate, areas)]
-    return matched
-    ### END SOLUTION
-
-
-def fcos_get_deltas_from_locations(
-    locations: torch.Tensor, gt_boxes: torch.Tensor, stride: int
-) -> torch.Tensor:
-    """Exercise 5.1 (about 6 lines): what the box predictor should answer.
-
-    Distances to the four edges of the matched box, in units of the stride, so that all
-    levels predict numbers of one size.
-    Source: Tian et al., "FCOS", 2019, equation 1.
-
-    Args:
-        locations: (N, 2) of (x, y) in pixels.
-        gt_boxes: (N, 4) or (N, 5): the matched box of each location, -1 for background.
-        stride: of this level in pixels.
-
-    Returns:
-        (N, 4): left, top, right, bottom divided by the stride; all -1 for background.
-
-    Example:
-        >>> box = torch.tensor([[10.0, 0.0, 30.0, 16.0]])
-        >>> fcos_get_deltas_from_locations(torch.tensor([[12.0, 4.0]]), box, stride=8)
-        tensor([[0.2500, 0.5000, 2.2500, 1.5000]])
-    """
-    ### BEGIN SOLUTION
-    left_top = locations - gt_boxes[:, :2]
-    right_bottom = gt_boxes[:, 2:4] - locations
-    deltas = torch.cat((left_top, right_bottom), dim=1) / stride
-    is_background = (gt_boxes == BACKGROUND).all(dim=1)
-    return torch.where(is_background[:, None], BACKGROUND, deltas)
-    ### END SOLUTION
-
-
-def fcos_apply_deltas_to_locations(
-    deltas: torch.Tensor, locations: torch.Tensor, stride: int
-) -> torch.Tensor:
-    """Exercise 5.2 (about 5 lines): from predicted deltas back to boxes; inverts 5.1.
-
-    A negative distance makes no sense, so it counts as 0. The boxes are not clipped to
-    the image here.
-
-    Args:
-        deltas: (N, 4): left, top, right, bottom in units of the stride.
-        locations: (N, 2) of (x, y) in pixels.
-        stride: of this level in pixels.
-
-    Returns:
-        (N, 4) XYXY in pixels. Background deltas (all -1) give (x, y, x, y).
-
-    Example:
-        >>> deltas = torch.tensor([[0.25, 0.5, 2.25, 1.5]])
-        >>> location = torch.tensor([[12.0, 4.0]])
-        >>> fcos_apply_deltas_to_locations(deltas, location, stride=8)
-        tensor([[10.,  0., 30., 16.]])
-    """
-    ### BEGIN SOLUTION
-    ltrb_px = deltas.clamp(min=0) * stride
-    left_top = locations - ltrb_px[:, :2]
-    right_bottom = locations + ltrb_px[:, 2:]
-    return torch.cat((left_top, right_bottom), dim=1)
-    ### END SOLUTION
-
-
-def fcos_make_centerness_targets(deltas: torch.Tensor) -> torch.Tensor:
-    """Exercise 5.3 (about 7 lines): how central is each location in its box?
-
-    sqrt(min(l, r) * min(t, b) / (max(l, r) * max(t, b))): 1 in the middle, towards 0 at
-    the edges. The root makes it fall slowly. A ratio, so the stride cancels.
-    Source: Tian et al., "FCOS", 2019, equation 3.
-
-    Args:
-        deltas: (N, 4): left, top, right, bottom in any one unit; all -1 for background.
-
-    Returns:
-        (N,) in [0, 1]; -1 for background.
-
-    Example:
-        >>> fcos_make_centerness_targets(torch.tensor([[1.0, 3.0, 4.0, 3.0]]))
-        tensor([0.5000])
-    """
-    ### BEGIN SOLUTION
-    left_right, top_bottom = deltas[:, [0, 2]], deltas[:, [1, 3]]
-    smaller = left_right.amin(dim=1) * top_bottom.amin(dim=1)
-    larger = left_right.amax(dim=1) * top_bottom.amax(dim=1)
-    ratio = torch.where(larger > 0, smaller / larger, 0.0).clamp(min=0)
-    is_background = (deltas == BACKGROUND).all(dim=1)
-    return torch.where(is_background, BACKGROUND, ratio.sqrt())
-    ### END SOLUTION
-
-
-def fcos_classification_loss(
-    pred_cls_logits: torch.Tensor, gt_classes: torch.Tensor
-) -> torch.Tensor:
-    """Exercise 6.1 (about 10 lines): the focal loss of each location.
-
-    K yes-or-no questions a location, with cross-entropy weighted down where the answer
-    is already good: alpha_t * (1 - p_t)^gamma * CE. Background is "no" K times.
-    Source: Lin et al., "Focal Loss", 2017, equations 4 and 5.
-
-    Args:
-        pred_cls_logits: (..., K) raw.
-        gt_classes: (...), 0 to K-1, or BACKGROUND; int64 or float.
-
-    Returns:
-        (...): sum over the classes, not yet normalised.
-
-    Example:
-        >>> fcos_classification_loss(torch.zeros(2, 3), torch.tensor([1, -1]))
-        tensor([0.3033, 0.3899])
-    """
-    ### BEGIN SOLUTION
-    num_classes = pred_cls_logits.shape[-1]
-    class_ids = torch.arange(num_classes, device=pred_cls_logits.device)
-    targets = (gt_classes[..., None] == class_ids).to(pred_cls_logits)  # (..., K)
-    cross_entropy = F.binary_cross_entropy_with_logits(
-        pred_cls_logits, targets, reduction="none"
-    )
-    probability = pred_cls_logits.sigmoid()
-    p_wrong = torch.where(targets == 1, 1 - probability, probability)
-    alpha_t = torch.where(targets == 1, FOCAL_ALPHA, 1 - FOCAL_ALPHA)
-    return (alpha_t * p_wrong**FOCAL_GAMMA * cross_entropy).sum(dim=-1)
-    ### END SOLUTION
-
-
-def fcos_box_loss(
-    pred_boxreg_deltas: torch.Tensor, gt_deltas: torch.Tensor
-) -> torch.Tensor:
-    """Exercise 6.2 (about 4 lines): the L1 loss of each location's box.
-
-    0.25 * (|l| + |t| + |r| + |b|) of the differences, 0 for background.
-
-    Args:
-        pred_boxreg_deltas: (..., 4).
-        gt_deltas: (..., 4); all -1 for background.
-
-    Returns:
-        (...), not yet normalised.
-    """
-    ### BEGIN SOLUTION
-    difference = (pred_boxreg_deltas - gt_deltas).abs().sum(dim=-1)
-    is_background = (gt_deltas == BACKGROUND).all(dim=-1)
-    return torch.where(is_background, 0.0, 0.25 * difference)
-    ### END SOLUTION
-
-
-def fcos_centerness_loss(
-    pred_ctr_logits: torch.Tensor, gt_centerness: torch.Tensor
-) -> torch.Tensor:
-    """Exercise 6.3 (about 5 lines): the cross-entropy of each location's centerness.
-
-    Binary cross-entropy against a target between 0 and 1, 0 for background.
-    Source: Tian et al., "FCOS", 2019, section 3.3.
-
-    Args:
-        pred_ctr_logits: (...), raw.
-        gt_centerness: (...), in [0, 1]; -1 for background.
-
-    Returns:
-        (...), not yet normalised.
-    """
-    ### BEGIN SOLUTION
-    cross_entropy = F.binary_cross_entropy_with_logits(
-        pred_ctr_logits, gt_centerness, reduction="none"
-    )
-    return torch.where(gt_centerness < 0, 0.0, cross_entropy)
-    ### END SOLUTION
+def join_levels(per_level: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Predictions of all levels one after the other: (B, N, C) with the N of all."""
+    return torch.cat(list(per_level.values()), dim=1)
 
 
 class FCOS(nn.Module):
@@ -452,12 +85,10 @@ class FCOS(nn.Module):
         Args:
             images: (B, 3, H, W), ImageNet-normalised; B = 1 when not training.
             gt_boxes: (B, M, 5) in training; rows of -1 are padding.
-            test_score_thresh: see inference.
-            test_nms_thresh: see inference.
+            test_score_thresh, test_nms_thresh: see inference.
 
         Returns:
-            In training {"loss_cls", "loss_box", "loss_ctr"}, scalars; else boxes,
-            classes and scores as inference returns them.
+            In training {"loss_cls", "loss_box", "loss_ctr"}, scalars; else detections.
         """
         features = self.backbone(images)
         predictions = self.pred_net(features)
@@ -466,14 +97,14 @@ class FCOS(nn.Module):
             if gt_boxes is None:
                 raise ValueError("FCOS needs gt_boxes (B, M, 5) while it trains")
             return self.training_losses(locations, predictions, gt_boxes)
-        thresholds = {}
-        if test_score_thresh is not None:
-            thresholds["test_score_thresh"] = test_score_thresh
-        if test_nms_thresh is not None:
-            thresholds["test_nms_thresh"] = test_nms_thresh
+        asked = {
+            "test_score_thresh": test_score_thresh,
+            "test_nms_thresh": test_nms_thresh,
+        }
+        given = {name: value for name, value in asked.items() if value is not None}
         cls_logits, deltas, ctr_logits = predictions
         return self.inference(
-            images, locations, cls_logits, deltas, ctr_logits, **thresholds
+            images, locations, cls_logits, deltas, ctr_logits, **given
         )
 
     def locations(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -532,9 +163,8 @@ class FCOS(nn.Module):
             num_images: B.
         """
         ### BEGIN SOLUTION
-        per_image = num_foreground / num_images
         self._normalizer.mul_(NORMALIZER_MOMENTUM)
-        self._normalizer.add_((1 - NORMALIZER_MOMENTUM) * per_image)
+        self._normalizer.add_((1 - NORMALIZER_MOMENTUM) * num_foreground / num_images)
         ### END SOLUTION
 
     def training_losses(
@@ -558,21 +188,18 @@ class FCOS(nn.Module):
         """
         ### BEGIN SOLUTION
         classes, deltas, centerness = self.make_targets(locations, gt_boxes)
-        # One tensor over all levels, (B, N, K), (B, N, 4), (B, N, 1).
+        # (B, N, K), (B, N, 4), (B, N, 1); in float32 also where the head is in 16 bits.
         cls_logits, pred_deltas, ctr_logits = (
-            torch.cat([output[level] for level in locations], dim=1).to(deltas.dtype)
-            for output in predictions
+            join_levels(output).to(deltas.dtype) for output in predictions
         )
         self.update_normalizer((classes != BACKGROUND).sum(), len(gt_boxes))
         divisor = self._normalizer * len(gt_boxes)
-        loss_cls = fcos_classification_loss(cls_logits, classes)
-        loss_box = fcos_box_loss(pred_deltas, deltas)
-        loss_ctr = fcos_centerness_loss(ctr_logits[:, :, 0], centerness)
-        return {
-            "loss_cls": loss_cls.sum() / divisor,
-            "loss_box": loss_box.sum() / divisor,
-            "loss_ctr": loss_ctr.sum() / divisor,
+        losses = {
+            "loss_cls": fcos_classification_loss(cls_logits, classes),
+            "loss_box": fcos_box_loss(pred_deltas, deltas),
+            "loss_ctr": fcos_centerness_loss(ctr_logits[:, :, 0], centerness),
         }
+        return {name: values.sum() / divisor for name, values in losses.items()}
         ### END SOLUTION
 
     def inference(

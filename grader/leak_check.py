@@ -10,25 +10,6 @@ from grader.notebooks import notebook_texts
 from grader.stubs import SecretLine
 
 SHORTEST_SECRET = 20  # characters; shorter lines are everyday Python
-# file -> lines that it may share with a solution: each is also what the notebooks or
-# the field write, and a test sees to it that none stands here in vain.
-SHARED_LINES: dict[str, frozenset[str]] = {
-    "helpers/voc_ap.py": frozenset(
-        {"union = area1[:, None] + area2[None, :] - intersection"}
-    ),
-    "helpers/improved_fcos.py": frozenset(
-        {
-            "for level in locations",
-            "for output in predictions",
-            "strides = self.backbone.fpn_strides",
-            "height, width = images.shape[-2:]",
-            "classes, deltas, centerness = self.make_targets(locations, gt_boxes)",
-            "cls_logits, pred_deltas, ctr_logits = (",
-            "torch.cat([output[level] for level in locations], dim=1).to(deltas.dtype)",
-            "loss_cls = fcos_classification_loss(cls_logits, classes)",
-        }
-    ),
-}
 
 
 def squeeze(text: str) -> str:
@@ -71,7 +52,7 @@ def check_no_leaks(files: Mapping[str, bytes], secrets: Mapping[str, str]) -> No
         text = content.decode("utf-8", errors="replace")
         for place, part in _parts(name, text):
             for number, line in enumerate(part.splitlines(), start=1):
-                _check_line(name, f"{place}{number}", line, secrets)
+                _check_line(f"{place}{number}", line, secrets)
 
 
 def _parts(name: str, text: str) -> list[tuple[str, str]]:
@@ -86,11 +67,11 @@ def _parts(name: str, text: str) -> list[tuple[str, str]]:
     return parts
 
 
-def _check_line(name: str, place: str, line: str, secrets: Mapping[str, str]) -> None:
+def _check_line(place: str, line: str, secrets: Mapping[str, str]) -> None:
     # Outputs of a notebook may hold HTML.
     for text in {squeeze(line), squeeze(html.unescape(line))}:
         for secret, source in secrets.items():
-            if secret in text and secret not in SHARED_LINES.get(name, ()):
+            if secret in text:
                 raise CourseError(
                     f"{place}: shows the secret line {secret!r} of {source}; remove it"
                 )

@@ -15,6 +15,10 @@ from typing import Any
 
 MODULES = (
     "assignment.common",
+    "assignment.fcos_head",
+    "assignment.fcos_matching",
+    "assignment.fcos_deltas",
+    "assignment.fcos_losses",
     "assignment.one_stage_detector",
     "helpers.train",
     "helpers.evaluate",

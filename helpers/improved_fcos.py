@@ -11,15 +11,12 @@ import torch
 from torch import nn
 from torchvision.ops import batched_nms, generalized_box_iou_loss
 
-from assignment.one_stage_detector import (
-    BACKGROUND,
-    FCOS,
-    FCOSPredictionNetwork,
-    fcos_centerness_loss,
-    fcos_classification_loss,
-    fcos_make_centerness_targets,
-    fcos_size_range_per_level,
-)
+from assignment.common import BACKGROUND
+from assignment.fcos_deltas import fcos_make_centerness_targets
+from assignment.fcos_head import FCOSPredictionNetwork
+from assignment.fcos_losses import fcos_centerness_loss, fcos_classification_loss
+from assignment.fcos_matching import fcos_size_range_per_level
+from assignment.one_stage_detector import FCOS, join_levels
 from helpers.recipe_checks import GROUPS
 from helpers.recipes import DetectorConfig
 
@@ -127,11 +124,11 @@ class ImprovedFCOS(FCOS):
         self, locations: dict[str, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Points (N, 2), strides (N,) and size ranges (N, 2) of all levels in a row."""
-        fpn_strides = self.backbone.fpn_strides
-        size_ranges = fcos_size_range_per_level(fpn_strides)
+        stride_of = self.backbone.fpn_strides
+        size_ranges = fcos_size_range_per_level(stride_of)
         points = torch.cat(list(locations.values()))
         strides = torch.cat(
-            [xy.new_full((len(xy),), fpn_strides[k]) for k, xy in locations.items()]
+            [xy.new_full((len(xy),), stride_of[k]) for k, xy in locations.items()]
         )
         ranges = torch.cat(
             [
@@ -153,22 +150,17 @@ class ImprovedFCOS(FCOS):
         """
         if not self.config.giou:
             return super().training_losses(locations, predictions, gt_boxes)
-        classes, deltas, centerness = self.make_targets(locations, gt_boxes)
-        cls_logits, pred_deltas, ctr_logits = (
-            torch.cat([output[level] for level in locations], dim=1).to(deltas.dtype)
-            for output in predictions
-        )
+        classes, true_deltas, centerness = self.make_targets(locations, gt_boxes)
+        logits, deltas, ctr_logits = (join_levels(each).float() for each in predictions)
         is_foreground = classes != BACKGROUND
         self.update_normalizer(is_foreground.sum(), len(gt_boxes))
         num_foreground = is_foreground.sum().clamp(min=1)
         weight = centerness[is_foreground]
-        giou = ltrb_giou_loss(pred_deltas[is_foreground], deltas[is_foreground])
-        loss_ctr = fcos_centerness_loss(
-            ctr_logits[..., 0][is_foreground], centerness[is_foreground]
-        )
-        loss_cls = fcos_classification_loss(cls_logits, classes)
+        giou = ltrb_giou_loss(deltas[is_foreground], true_deltas[is_foreground])
+        loss_ctr = fcos_centerness_loss(ctr_logits[..., 0][is_foreground], weight)
         return {
-            "loss_cls": loss_cls.sum() / num_foreground,
+            "loss_cls": fcos_classification_loss(logits, classes).sum()
+            / num_foreground,
             "loss_box": (giou * weight).sum() / weight.sum().clamp(min=1e-6),
             "loss_ctr": loss_ctr.sum() / num_foreground,
         }
@@ -207,10 +199,8 @@ class ImprovedFCOS(FCOS):
         boxes = torch.cat(
             (points[place] - ltrb[:, :2], points[place] + ltrb[:, 2:]), dim=1
         )
-        height, width = images.shape[-2:]
-        boxes = torch.minimum(
-            boxes.clamp(min=0), boxes.new_tensor([width, height, width, height])
-        )
+        far_corner = boxes.new_tensor([images.shape[3], images.shape[2]])  # (W, H)
+        boxes = torch.minimum(boxes.clamp(min=0), far_corner.repeat(2))
         scores = score[place, class_id]
         keep = batched_nms(boxes, scores, class_id, test_nms_thresh)[:MAX_DETECTIONS]
         return boxes[keep], class_id[keep], scores[keep]

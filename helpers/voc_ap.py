@@ -75,7 +75,7 @@ def box_iou(
     intersection = np.prod((bottom_right - top_left + extra).clip(min=0), axis=2)
     area1 = np.prod(boxes1[:, 2:] - boxes1[:, :2] + extra, axis=1)
     area2 = np.prod(boxes2[:, 2:] - boxes2[:, :2] + extra, axis=1)
-    union = area1[:, None] + area2[None, :] - intersection
+    union = np.add.outer(area1, area2) - intersection
     return np.divide(
         intersection, union, out=np.zeros_like(intersection), where=union > 0
     )

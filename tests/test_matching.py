@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from assignment.common import get_fpn_location_coords
-from assignment.one_stage_detector import (
+from assignment.fcos_matching import (
     fcos_distances_to_edges,
     fcos_is_candidate,
     fcos_match_locations_to_gt,
