@@ -1,0 +1,210 @@
+"""Comparisons whose failure says what is wrong, where, and why it may be so.
+
+Tests call these functions instead of `assert`. A failure is a CheckError: its category
+is one of CATEGORIES, its cause is the known mistake that gives just these numbers.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+CATEGORIES = (
+    *("wrong value", "wrong shape", "wrong dtype", "NaN", "wrong type", "not allowed"),
+    *("not implemented", "blocked", "exception", "timeout", "crashed"),
+    *("out of memory",),
+)
+SHOWN_DIGITS = 6
+SHOWN_NUMBERS = 12  # of a row; more would not fit a line
+
+# What a known mistake would have answered: its numbers, or a function that makes them.
+Causes = Mapping[str, torch.Tensor | Callable[[], torch.Tensor]]
+
+
+@dataclass
+class CheckError(AssertionError):
+    """An answer that is not as it should be.
+
+    Attributes:
+        category: one of CATEGORIES.
+        what: the function and the case that were checked, in words.
+        message: what is wrong there; may hold inputs and expected numbers.
+        cause: the likely mistake, a fixed sentence of the test without any numbers.
+    """
+
+    category: str
+    what: str
+    message: str
+    cause: str | None = None
+    lines: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        text = "\n  ".join([f"{self.what}: {self.message}", *self.lines])
+        return f"{text}\n  Likely: {self.cause}" if self.cause else text
+
+
+def expect_true(
+    condition: bool, what: str, message: str, cause: str | None = None
+) -> None:
+    """Raise a CheckError of category "wrong value" unless the condition holds."""
+    if not condition:
+        raise CheckError("wrong value", what, message, cause)
+
+
+def expect_equal(got: Any, expected: Any, what: str, cause: str | None = None) -> None:
+    """Numbers, strings, keys: what is not a tensor. Lists and tuples are alike."""
+    if got is None:
+        raise not_implemented(what)
+    got = list(got) if isinstance(got, tuple) else got
+    expected = list(expected) if isinstance(expected, tuple) else expected
+    if got != expected:
+        raise CheckError(
+            "wrong value", what, f"expected {expected!r}, got {got!r:.200}", cause
+        )
+
+
+def expect_tensor(
+    got: Any,
+    what: str,
+    *,
+    shape: tuple[int, ...] | None = None,
+    dtype: torch.dtype | None = None,
+    shape_causes: Mapping[str, tuple[int, ...]] | None = None,
+) -> torch.Tensor:
+    """A tensor of this shape and dtype without NaN; returned, detached, on the CPU.
+
+    Args:
+        shape_causes: known mistake -> the shape that it gives.
+    """
+    if got is None:
+        raise not_implemented(what)
+    if not isinstance(got, torch.Tensor):
+        kind = type(got).__name__
+        raise CheckError("wrong type", what, f"expected a tensor, got {kind}")
+    if shape is not None and tuple(got.shape) != tuple(shape):
+        cause = next(
+            (c for c, s in (shape_causes or {}).items() if tuple(got.shape) == s), None
+        )
+        raise CheckError(
+            "wrong shape",
+            what,
+            f"expected shape {tuple(shape)}, got {tuple(got.shape)}",
+            cause,
+        )
+    if dtype is not None and got.dtype != dtype:
+        raise CheckError("wrong dtype", what, f"expected {dtype}, got {got.dtype}")
+    got = got.detach().cpu()
+    if got.is_floating_point() and bool(got.isnan().any()):
+        count = int(got.isnan().sum())
+        raise CheckError("NaN", what, f"{count} of {got.numel()} values are NaN")
+    return got
+
+
+def expect_close(
+    got: Any,
+    expected: torch.Tensor,
+    what: str,
+    *,
+    inputs: Mapping[str, torch.Tensor] | None = None,
+    names: str = "",
+    causes: Causes | None = None,
+    atol: float = 1e-5,
+    rtol: float = 1e-5,
+    check_dtype: bool = True,
+) -> None:
+    """The values of a tensor, and its shape and dtype.
+
+    Args:
+        got: what the function under test returned.
+        expected: what it should be.
+        what: the function and the case, e.g. "fcos_get_deltas_from_locations".
+        inputs: name -> tensor whose first dimension runs along with that of `expected`;
+            the row of the first wrong value is shown.
+        names: of the numbers in a row, e.g. "l,t,r,b".
+        causes: known mistake -> the values that it gives; the first that fits what was
+            got is named.
+        atol, rtol: tolerances; a caller who changes them says why.
+        check_dtype: whether the dtypes must agree.
+
+    Raises:
+        CheckError: not a tensor, another shape or dtype, NaN, or other values.
+    """
+    got = expect_tensor(got, what, shape=tuple(expected.shape))
+    if check_dtype and got.dtype != expected.dtype:
+        raise CheckError(
+            "wrong dtype", what, f"expected {expected.dtype}, got {got.dtype}"
+        )
+    expected = expected.detach().cpu()
+    mine, right = got.double(), expected.double()
+    is_close = torch.isclose(mine, right, atol=atol, rtol=rtol)
+    if bool(is_close.all()):
+        return
+    first = [int(i) for i in torch.nonzero(~is_close)[0]]
+    raise CheckError(
+        "wrong value",
+        what,
+        f"wrong value at index {first[0] if len(first) == 1 else tuple(first)}"
+        if first
+        else "wrong value",
+        find_cause(mine, causes, atol, rtol),
+        _describe_row(mine, right, first, inputs or {}, names),
+    )
+
+
+def find_cause(
+    got: torch.Tensor, causes: Causes | None, atol: float, rtol: float
+) -> str | None:
+    """The known mistake that gives these numbers, if any."""
+    for cause, values in (causes or {}).items():
+        wrong = (values() if callable(values) else values).detach().cpu().double()
+        if wrong.shape == got.shape and bool(
+            torch.isclose(got, wrong, atol=atol, rtol=rtol, equal_nan=True).all()
+        ):
+            return cause
+    return None
+
+
+def _describe_row(
+    got: torch.Tensor,
+    expected: torch.Tensor,
+    first: list[int],
+    inputs: Mapping[str, torch.Tensor],
+    names: str,
+) -> list[str]:
+    """The inputs, the expected and the given numbers at the first wrong place."""
+    row = tuple(first[:-1]) if got.dim() > 1 else tuple(first)
+    shown = [
+        f"{name} {_numbers(value[first[0]] if value.dim() else value)}"
+        for name, value in inputs.items()
+        if value.dim() == 0 or (first and len(value) > first[0])
+    ]
+    label = f" {names} =" if names else ""
+    lines = ["   ".join(shown)] if shown else []
+    lines.append(f"expected{label} {_numbers(expected[row])}")
+    lines.append(f"got     {label} {_numbers(got[row])}")
+    difference = (got - expected).abs()
+    largest = difference[difference.isfinite()].max() if difference.numel() else 0.0
+    wrong = int((~torch.isclose(got, expected)).sum())
+    lines.append(
+        f"{wrong} of {got.numel()} values differ, at most by {float(largest):.3g}"
+    )
+    return lines
+
+
+def _numbers(values: torch.Tensor) -> str:
+    flat = values.detach().cpu().reshape(-1).tolist()
+    text = " ".join(_number(each) for each in flat[:SHOWN_NUMBERS])
+    return text + (" ..." if len(flat) > SHOWN_NUMBERS else "")
+
+
+def _number(value: float | int | bool) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.{SHOWN_DIGITS}g}"
+    return str(value)
+
+
+def not_implemented(what: str) -> CheckError:
+    """What a function that returns None gets."""
+    return CheckError("not implemented", what, "returned None; is a return missing?")

@@ -1,0 +1,167 @@
+"""What the checks see of a student's code, when both run in one process.
+
+The grader has a stand-in with the same methods whose code runs elsewhere, so a check
+uses nothing but these: names of the two modules, calls, attributes, `state_dict` and
+`load_state_dict` of modules, and the methods below. Only numbers, strings, lists,
+dicts, tensors and modules that the check has made itself go in and come out.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from helpers.checks.expect import CheckError
+
+MODULES = ("common", "one_stage_detector")
+
+
+class Names:
+    """The names of a module; what is missing there is looked up in the others."""
+
+    def __init__(self, first: str, modules: dict[str, ModuleType]):
+        self._first = first
+        self._modules = modules
+
+    def __getattr__(self, name: str) -> Any:
+        own = self._modules[self._first]
+        for module in (own, *self._modules.values()):
+            if hasattr(module, name):
+                return getattr(module, name)
+        raise CheckError(
+            "not implemented", name, f"assignment/{self._first}.py has no {name}"
+        )
+
+
+class Student:
+    """A student's modules, and what checks may do with them.
+
+    Args:
+        modules: "common" and "one_stage_detector"; by default those of assignment/.
+        device: where tensors of a check should be made.
+    """
+
+    def __init__(
+        self,
+        modules: dict[str, ModuleType] | None = None,
+        device: str | torch.device = "cpu",
+    ):
+        if modules is None:
+            modules = {
+                name: importlib.import_module(f"assignment.{name}") for name in MODULES
+            }
+        self.device = torch.device(device)
+        self.common = Names("common", modules)
+        self.one_stage_detector = Names("one_stage_detector", modules)
+
+    def seed(self, number: int) -> None:
+        """Start torch's random generator anew."""
+        torch.manual_seed(number)
+
+    def make_pyramid(self, out_channels: int, backbone: str = "tiny") -> nn.Module:
+        """A DetectorBackboneWithFPN; solutions that take no `backbone` get none."""
+        make = self.common.DetectorBackboneWithFPN
+        return make(out_channels, **_if_taken(make, backbone=backbone)).to(self.device)
+
+    def make_detector(
+        self,
+        num_classes: int,
+        fpn_channels: int,
+        stem_channels: list[int],
+        backbone: str = "tiny",
+    ) -> nn.Module:
+        """An FCOS; solutions that take no `backbone` get none."""
+        make = self.one_stage_detector.FCOS
+        given = _if_taken(make, backbone=backbone)
+        return make(num_classes, fpn_channels, stem_channels, **given).to(self.device)
+
+    def gradients(
+        self,
+        call: Callable[..., Any],
+        *args: Any,
+        inputs: Sequence[int] = (),
+        module: nn.Module | None = None,
+        **kwargs: Any,
+    ) -> tuple[Any, list[torch.Tensor | None], dict[str, torch.Tensor | None]]:
+        """Call, add up all numbers of the result, and go back from that sum.
+
+        Args:
+            inputs: places of the arguments, all tensors, whose gradient is asked for.
+            module: module whose parameters' gradients are asked for.
+
+        Returns:
+            The detached result; the gradient of each of `inputs`; name -> gradient of
+            the module's parameters. None where nothing arrives.
+        """
+        wanted = list(args)
+        for place in inputs:
+            wanted[place] = args[place].detach().clone().requires_grad_()
+        named = dict(module.named_parameters()) if module is not None else {}
+        leaves = [wanted[place] for place in inputs] + list(named.values())
+        output = call(*wanted, **kwargs)
+        parts = [each.sum() for each in _tensors(output) if each.requires_grad]
+        if not parts:
+            return output, [None] * len(inputs), dict.fromkeys(named)
+        gradients = torch.autograd.grad(
+            torch.stack(parts).sum(), leaves, allow_unused=True
+        )
+        number = len(inputs)
+        return (
+            _detach(output),
+            list(gradients[:number]),
+            dict(zip(named, gradients[number:], strict=True)),
+        )
+
+    def train(
+        self,
+        detector: nn.Module,
+        images: torch.Tensor,
+        gt_boxes: torch.Tensor,
+        steps: int,
+        learning_rate: float,
+    ) -> list[dict[str, float]]:
+        """Some steps of Adam on one batch; the losses of each step."""
+        optimizer = torch.optim.Adam(detector.parameters(), lr=learning_rate)
+        detector.train()
+        history = []
+        for _ in range(steps):
+            losses = detector(images, gt_boxes)
+            optimizer.zero_grad()
+            sum(losses.values()).backward()
+            optimizer.step()
+            history.append(
+                {name: float(loss.detach()) for name, loss in losses.items()}
+            )
+        return history
+
+
+def _if_taken(make: Callable[..., Any], **given: Any) -> dict[str, Any]:
+    parameters = inspect.signature(make).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        return given
+    return {name: value for name, value in given.items() if name in parameters}
+
+
+def _tensors(value: Any) -> Iterable[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _tensors(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _tensors(each)
+
+
+def _detach(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    if isinstance(value, dict):
+        return {name: _detach(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_detach(each) for each in value)
+    return value
