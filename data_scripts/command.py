@@ -57,9 +57,16 @@ def positive(text: str) -> int:
 
 
 def run_command(main: Callable[[], int]) -> NoReturn:
-    """Run main and exit with its code; mistakes of the user end without a traceback."""
+    """Run main and exit with its code; mistakes of the user end without a traceback.
+
+    An exercise that is not written yet says its number and its notebook; that is enough
+    of a message too.
+    """
     try:
         code = main()
+    except NotImplementedError as error:
+        print(f"error: not written yet: {error}", file=sys.stderr)
+        code = EXIT_USAGE
     except CourseError as error:
         print(f"error: {error}", file=sys.stderr)
         code = EXIT_USAGE

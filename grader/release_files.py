@@ -12,6 +12,8 @@ from pathlib import Path
 from data_scripts.command import CourseError
 
 FOLDERS = ("assignment", "helpers", "notebooks", "data_scripts")
+# It works out variants of exercises 4.5, 7.2, 7.4 and 8.2.
+NOT_FOR_STUDENTS = ("helpers/improved_fcos.py",)
 SINGLE_FILES = ("environment.yml", "requirements.txt", "LICENSE", "CHANGELOG.md")
 README = "grader/student_readme.md"
 SUFFIXES = (".py", ".md", ".ipynb", ".html", ".css", ".png", ".svg", ".json", ".txt")
@@ -67,7 +69,7 @@ def _is_cache(name: str) -> bool:
 
 
 def _is_wanted(short: str, tracked: set[str] | None) -> bool:
-    if any(_is_cache(part) for part in short.split("/")):
+    if short in NOT_FOR_STUDENTS or any(_is_cache(p) for p in short.split("/")):
         return False
     return short in tracked if tracked is not None else short.endswith(SUFFIXES)
 

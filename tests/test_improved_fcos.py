@@ -2,13 +2,16 @@
 
 import dataclasses
 import math
+import sys
 
 import pytest
 import torch
 
 from assignment.common import get_fpn_location_coords
 from assignment.one_stage_detector import FCOS
+from data_scripts.command import CourseError
 from helpers.backbones import build_backbone
+from helpers.detector import build_detector
 from helpers.improved_fcos import ImprovedFCOS, ltrb_giou_loss
 from helpers.recipes import DetectorConfig
 from tests.plain_numbers import fill_parameters, spread, spread_boxes
@@ -241,3 +244,10 @@ def test_multi_label_clips_to_width_and_height():
     places = {"p3": torch.tensor([[20.0, 12.0]])}
     boxes, _, _ = model.inference(torch.zeros(1, 3, HEIGHT, WIDTH), places, *outputs)
     assert boxes.tolist() == [[0, 0, WIDTH, HEIGHT]]
+
+
+def test_without_its_file_one_sentence_says_so(monkeypatch):
+    """Students do not get the file; recipes that need it say which do not."""
+    monkeypatch.setitem(sys.modules, "helpers.improved_fcos", None)
+    with pytest.raises(CourseError, match="take --recipe plain or a4"):
+        build_detector(dataclasses.replace(PLAIN, backbone="tiny"), pretrained=False)
