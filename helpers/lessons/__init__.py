@@ -1,0 +1,10 @@
+"""What the notebooks show: pictures from real tensors, and things to move by hand.
+
+Nothing here knows how an exercise is solved: what a picture needs of your code comes in
+as an argument.
+"""
+
+from helpers.lessons.basics import compare_guess, open_data, open_exercise
+from helpers.lessons.sliders import slide
+
+__all__ = ["compare_guess", "open_data", "open_exercise", "slide"]

