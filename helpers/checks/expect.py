@@ -5,7 +5,8 @@ is one of CATEGORIES, its cause is the known mistake that gives just these numbe
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ CATEGORIES = (
 )
 SHOWN_DIGITS = 6
 SHOWN_NUMBERS = 12  # of a row; more would not fit a line
+LONGEST_LINE = 100  # of a message; what is longer becomes three lines
 
 # What a known mistake would have answered: its numbers, or a function that makes them.
 Causes = Mapping[str, torch.Tensor | Callable[[], torch.Tensor]]
@@ -51,6 +53,26 @@ def expect_true(
     """Raise a CheckError of category "wrong value" unless the condition holds."""
     if not condition:
         raise CheckError("wrong value", what, message, cause)
+
+
+@contextmanager
+def expect_runs(what: str, cause: str | None = None) -> Iterator[None]:
+    """Around a call that a known mistake would make crash, in a `with` statement.
+
+    Raises:
+        CheckError: the call raised; of category "exception", with this cause.
+    """
+    try:
+        yield
+    except NotImplementedError:
+        raise
+    except CheckError as error:
+        if error.category == "exception" and error.cause is None:
+            error.cause = cause
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+        raise CheckError("exception", what, f"{kind}: {error}", cause) from error
 
 
 def expect_equal(got: Any, expected: Any, what: str, cause: str | None = None) -> None:
@@ -109,6 +131,7 @@ def expect_close(
     *,
     inputs: Mapping[str, torch.Tensor] | None = None,
     names: str = "",
+    place: str = "index",
     causes: Causes | None = None,
     atol: float = 1e-5,
     rtol: float = 1e-5,
@@ -123,6 +146,8 @@ def expect_close(
         inputs: name -> tensor whose first dimension runs along with that of `expected`;
             the row of the first wrong value is shown.
         names: of the numbers in a row, e.g. "l,t,r,b".
+        place: what the first dimension counts, e.g. "location"; with `names`, the
+            message says only this index.
         causes: known mistake -> the values that it gives; the first that fits what was
             got is named.
         atol, rtol: tolerances; a caller who changes them says why.
@@ -142,12 +167,13 @@ def expect_close(
     if bool(is_close.all()):
         return
     first = [int(i) for i in torch.nonzero(~is_close)[0]]
+    # Where the names say what a row holds, the row is place enough.
+    shown = first[:-1] if names and len(first) > 1 else first
+    index = shown[0] if len(shown) == 1 else tuple(shown)
     raise CheckError(
         "wrong value",
         what,
-        f"wrong value at index {first[0] if len(first) == 1 else tuple(first)}"
-        if first
-        else "wrong value",
+        f"wrong value at {place} {index}" if first else "wrong value",
         find_cause(mine, causes, atol, rtol),
         _describe_row(mine, right, first, inputs or {}, names),
     )
@@ -180,17 +206,17 @@ def _describe_row(
         for name, value in inputs.items()
         if value.dim() == 0 or (first and len(value) > first[0])
     ]
-    label = f" {names} =" if names else ""
     lines = ["   ".join(shown)] if shown else []
-    lines.append(f"expected{label} {_numbers(expected[row])}")
-    lines.append(f"got     {label} {_numbers(got[row])}")
+    label = f" {names} =" if names else ""
     difference = (got - expected).abs()
     largest = difference[difference.isfinite()].max() if difference.numel() else 0.0
-    wrong = int((~torch.isclose(got, expected)).sum())
-    lines.append(
-        f"{wrong} of {got.numel()} values differ, at most by {float(largest):.3g}"
-    )
-    return lines
+    parts = [
+        f"expected{label} {_numbers(expected[row])}",
+        f"got {_numbers(got[row])}",
+        f"(largest difference {float(largest):.3g})",
+    ]
+    line = "     ".join(parts)
+    return [*lines, *([line] if len(line) <= LONGEST_LINE else parts)]
 
 
 def _numbers(values: torch.Tensor) -> str:
