@@ -1,12 +1,20 @@
 """`python -m grader`: what an instructor does with the course."""
 
 import argparse
+import os
 from pathlib import Path
 
-from data_scripts.command import EXIT_OK, CommandParser, run_command
+from data_scripts.command import (
+    EXIT_OK,
+    EXIT_PARTLY_FAILED,
+    CommandParser,
+    run_command,
+)
 from grader.release import write_release
 
 ROOT = Path(__file__).resolve().parent.parent
+STORED_REFERENCES = ROOT / "grader_tests" / "references"
+REFERENCES_VARIABLE = "COURSE_REFERENCES"  # grader_tests/references.py reads it
 
 
 def make_parser() -> CommandParser:
@@ -23,6 +31,30 @@ def make_parser() -> CommandParser:
     )
     release.add_argument("--zip", type=Path, help="also write this zip")
     release.set_defaults(run=run_release)
+    references = commands.add_parser(
+        "references",
+        help="make new inputs and expected values for the hidden tests",
+        description="Make the stored inputs and expected values of the hidden tests.",
+    )
+    references.add_argument("--seed", type=int, required=True, help="of the inputs")
+    references.add_argument(
+        "--out", type=Path, default=STORED_REFERENCES, help="folder to write to"
+    )
+    references.set_defaults(run=run_references)
+    tests = commands.add_parser(
+        "tests",
+        help="run all suites in this process, against the solution",
+        description="Run the hidden and the visible tests in this process.",
+    )
+    tests.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    tests.add_argument(
+        "--solution", type=Path, help="folder with other assignment files; trusted"
+    )
+    tests.add_argument(
+        "--references", type=Path, help="folder with the references of a term"
+    )
+    tests.add_argument("-k", default="", dest="chosen", help="only tests that match")
+    tests.set_defaults(run=run_tests)
     return parser
 
 
@@ -37,6 +69,32 @@ def run_release(options: argparse.Namespace) -> int:
     if options.zip:
         print(f"{options.zip}: the same as a zip")
     return EXIT_OK
+
+
+def run_references(options: argparse.Namespace) -> int:
+    """Write the references and say which."""
+    from grader.references import write_references  # imports torch
+
+    for path in write_references(ROOT, options.out, options.seed):
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+    return EXIT_OK
+
+
+def run_tests(options: argparse.Namespace) -> int:
+    """Run the suites and print a table."""
+    from grader.manifest import read_manifest
+    from grader.solutions import load_solution
+    from grader.suites import format_table, make_student, run_suites, use_device
+
+    use_device(options.device)
+    if options.references:
+        os.environ[REFERENCES_VARIABLE] = str(options.references.resolve())
+    modules = load_solution(options.solution.resolve()) if options.solution else None
+    student = make_student(modules, options.device)
+    outcomes = run_suites(ROOT, student, options.chosen)
+    print(format_table(outcomes, {each.id: each for each in read_manifest(ROOT)}))
+    failed = any(each.category for each in outcomes)
+    return EXIT_PARTLY_FAILED if failed else EXIT_OK
 
 
 def main() -> int:

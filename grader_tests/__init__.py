@@ -1,0 +1,1 @@
+"""The hidden suites, their stored references and planted mistakes."""

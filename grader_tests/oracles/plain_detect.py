@@ -1,0 +1,198 @@
+"""NMS and inference as slow float64 loops, right and with each known mistake.
+
+Source: Girshick et al., "R-CNN", 2014, section 2.2; Tian et al., "FCOS", 2019.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+
+from grader_tests.oracles.plain_targets import STRIDES
+
+Box = Sequence[float]
+
+
+def plain_iou(a: Box, b: Box, *, plus: float = 0.0) -> float:
+    """Intersection over union of two XYXY boxes; `plus` 1 is the known mistake."""
+    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]) + plus)
+    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]) + plus)
+    area_a = (a[2] - a[0] + plus) * (a[3] - a[1] + plus)
+    area_b = (b[2] - b[0] + plus) * (b[3] - b[1] + plus)
+    shared = width * height
+    union = area_a + area_b - shared
+    return shared / union if union > 0 else 0.0
+
+
+def plain_nms(
+    boxes: Sequence[Box],
+    scores: Sequence[float],
+    threshold: float,
+    overlap: Callable[[Box, Box], float] = plain_iou,
+) -> list[int]:
+    """Indices of the kept boxes, best first."""
+    kept: list[int] = []
+    for index in sorted(range(len(boxes)), key=lambda i: -scores[i]):
+        if all(overlap(boxes[index], boxes[k]) <= threshold for k in kept):
+            kept.append(index)
+    return kept
+
+
+class Raw(NamedTuple):
+    """Raw predictions for one image, each level name -> tensor.
+
+    Attributes:
+        locations: (N, 2) of (x, y).
+        cls_logits: (1, N, K).
+        deltas: (1, N, 4).
+        ctr_logits: (1, N, 1).
+    """
+
+    locations: Mapping[str, torch.Tensor]
+    cls_logits: Mapping[str, torch.Tensor]
+    deltas: Mapping[str, torch.Tensor]
+    ctr_logits: Mapping[str, torch.Tensor]
+
+
+class How(NamedTuple):
+    """What a mistake changes; the defaults are right.
+
+    Attributes:
+        root: whether the score is the root of the product.
+        centerness: whether the score has the centerness in it.
+        activation: "sigmoid" or "softmax" of the class logits.
+        threshold: "drop", "keep" or "relabel" (as class -1) the low scores.
+        clip: where x and y are clipped: "WH", "HW", "low", "high" or "no".
+        inset: 1 clips to W - 1 and H - 1.
+        drop_empty: boxes without area are no detections.
+        across_classes: NMS does not look at the class.
+        suppress: whether there is NMS at all.
+        order: "score" or "location".
+        stride: of all levels; 0 means each level its own.
+        negative: whether negative deltas are taken as they are.
+        mixed_up: "classes" or "scores" that were not filtered by the threshold.
+    """
+
+    root: bool = True
+    centerness: bool = True
+    activation: str = "sigmoid"
+    threshold: str = "drop"
+    clip: str = "WH"
+    inset: float = 0.0
+    drop_empty: bool = False
+    across_classes: bool = False
+    suppress: bool = True
+    order: str = "score"
+    stride: float = 0.0
+    negative: bool = False
+    mixed_up: str = ""
+
+
+RIGHT = How()
+# Also right: the last pixel as the end of the image, and no boxes without area.
+ACCEPTED = (
+    RIGHT,
+    How(inset=1.0),
+    How(drop_empty=True),
+    How(inset=1.0, drop_empty=True),
+)
+
+
+class Candidate(NamedTuple):
+    """A location's answer: its box (4 numbers), its class, its score."""
+
+    box: tuple[float, ...]
+    class_id: int
+    score: float
+
+
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def _clip(box: Box, height: float, width: float, how: How) -> tuple[float, ...]:
+    ends = {"HW": (height, width)}.get(how.clip, (width, height))
+    low = -math.inf if how.clip in ("high", "no") else 0.0
+    clipped = []
+    for place, value in enumerate(box):
+        high = ends[place % 2] - how.inset
+        high = math.inf if how.clip in ("low", "no") else high
+        clipped.append(min(max(value, low), high))
+    return tuple(clipped)
+
+
+def _candidate(
+    raw: Raw, level: str, n: int, size: tuple[int, int], how: How
+) -> Candidate:
+    logits = raw.cls_logits[level][0, n].double()
+    class_id = int(logits.argmax())
+    probability = (
+        float(logits.softmax(dim=0)[class_id])
+        if how.activation == "softmax"
+        else _sigmoid(float(logits[class_id]))
+    )
+    centerness = _sigmoid(float(raw.ctr_logits[level][0, n, 0]))
+    score = probability * (centerness if how.centerness else 1.0)
+    x, y = raw.locations[level][n].double().tolist()
+    stride = how.stride or STRIDES[level]
+    ltrb = [
+        (v if how.negative else max(v, 0.0)) * stride
+        for v in raw.deltas[level][0, n].double().tolist()
+    ]
+    box = (x - ltrb[0], y - ltrb[1], x + ltrb[2], y + ltrb[3])
+    return Candidate(
+        _clip(box, *size, how), class_id, math.sqrt(score) if how.root else score
+    )
+
+
+def candidates(
+    raw: Raw, size: tuple[int, int], how: How = RIGHT
+) -> list[Candidate]:
+    """The answer of every location, before any threshold; `size` is (H, W)."""
+    return [
+        _candidate(raw, level, n, size, how)
+        for level in STRIDES
+        if level in raw.locations
+        for n in range(len(raw.locations[level]))
+    ]
+
+
+def plain_inference(
+    raw: Raw,
+    size: tuple[int, int],
+    score_threshold: float,
+    nms_threshold: float,
+    how: How = RIGHT,
+) -> torch.Tensor:
+    """(D, 6) float64 detections: x1, y1, x2, y2, class, score; best first."""
+    every = candidates(raw, size, how)
+    kept = every
+    if how.threshold == "drop":
+        kept = [c for c in every if c.score > score_threshold]
+    elif how.threshold == "relabel":
+        kept = [
+            c if c.score > score_threshold else c._replace(class_id=-1) for c in every
+        ]
+    if how.mixed_up == "classes":
+        kept = [
+            c._replace(class_id=e.class_id) for c, e in zip(kept, every, strict=False)
+        ]
+    if how.mixed_up == "scores":
+        kept = [c._replace(score=e.score) for c, e in zip(kept, every, strict=False)]
+    if how.drop_empty:
+        kept = [c for c in kept if c.box[2] > c.box[0] and c.box[3] > c.box[1]]
+
+    groups = {c.class_id for c in kept}
+    chosen: list[int] = []
+    for group in [None] if how.across_classes else groups:
+        own = [i for i, c in enumerate(kept) if group in (None, c.class_id)]
+        scores = [kept[i].score for i in own]
+        limit = nms_threshold if how.suppress else math.inf
+        found = plain_nms([kept[i].box for i in own], scores, limit)
+        chosen += [own[i] for i in found]
+    chosen.sort()
+    if how.order == "score":
+        chosen.sort(key=lambda i: -kept[i].score)
+    rows = [(*kept[i].box, kept[i].class_id, kept[i].score) for i in chosen]
+    return torch.tensor(rows, dtype=torch.float64).reshape(-1, 6)
