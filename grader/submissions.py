@@ -1,0 +1,94 @@
+"""Find what is to be graded, and give each a name that is safe for a folder."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_scripts.command import CourseError
+from grader.intake import FOLDER
+
+SAFE_NAME = re.compile(r"[^A-Za-z0-9_.@+-]+")
+MOST_NAME = 100  # characters of a folder of results
+DIGEST_LENGTH = 8  # of the characters that make a name unique
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Something that was handed in.
+
+    Attributes:
+        name: as it was given, for people; may hold anything.
+        id: the name of its folder of results; safe everywhere.
+        path: a folder or a zip.
+    """
+
+    name: str
+    id: str
+    path: Path
+
+
+def find_submissions(paths: Sequence[Path]) -> list[Submission]:
+    """Every submission that is meant, each with an id of its own.
+
+    Args:
+        paths: submissions, or folders of submissions.
+
+    Raises:
+        CourseError: a path is neither, or nothing was found.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_symlink() or not path.exists():
+            raise CourseError(f"{path}: there is no such folder or zip; check the path")
+        if _is_submission(path):
+            found.append(path)
+        elif path.is_dir():
+            found += _children(path)
+        else:
+            raise CourseError(f"{path}: is neither a folder nor a .zip; pack it as one")
+    unique = list(dict.fromkeys(path.resolve() for path in found))
+    if not unique:
+        raise CourseError(f"{paths[0]}: holds no submission; give folders or zips")
+    return _with_ids(unique)
+
+
+def _is_submission(path: Path) -> bool:
+    if not path.is_dir():
+        return path.suffix.lower() == ".zip"
+    return (path / FOLDER).exists() or any(path.glob("*.py"))
+
+
+def _children(folder: Path) -> list[Path]:
+    """Folders and zips; links too, so that they are refused by name and not lost."""
+    entries = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(
+        path.parent.resolve() / path.name if path.is_symlink() else path
+        for path in entries
+        if path.is_symlink() or path.is_dir() or path.suffix.lower() == ".zip"
+    )
+
+
+def _with_ids(paths: Iterable[Path]) -> list[Submission]:
+    named = [(path, path.name if path.is_dir() else path.stem) for path in paths]
+    plain = [_safe(name) for _, name in named]
+    lower = [each.lower() for each in plain]
+    submissions = []
+    for (path, name), safe in zip(named, plain, strict=True):
+        # What was changed could collide with another; what collides must not merge.
+        if lower.count(safe.lower()) > 1:
+            safe = f"{safe}-{_short(str(path))}"
+        elif safe != name:
+            safe = f"{safe}-{_short(name)}"
+        submissions.append(Submission(name, safe, path))
+    return submissions
+
+
+def _safe(name: str) -> str:
+    return SAFE_NAME.sub("_", name)[:MOST_NAME].strip("._") or "submission"
+
+
+def _short(text: str) -> str:
+    data = text.encode("utf-8", "surrogateescape")
+    return hashlib.sha256(data).hexdigest()[:DIGEST_LENGTH]
