@@ -10,7 +10,7 @@ DEMO_OUT := runs/demo
 # written last, so an interrupted installation is repeated
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo release lint format requirements clean
+.PHONY: help venv test demo notebooks release lint format requirements clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' \
@@ -44,6 +44,9 @@ test: lint ## lint, check types, and run all tests (at most 6 minutes on 2 cores
 
 demo: $(STAMP) ## draw data, train, evaluate: runs/demo/index.html (at most 5 minutes)
 	$(RUN) -m helpers.demo --out $(DEMO_OUT)
+
+notebooks: $(STAMP) ## run all notebooks, solved and as released (about 15 minutes on 2 cores)
+	$(RUN) -m tests.run_notebooks
 
 release: $(STAMP) ## make the students' version: build/student and build/student.zip
 	$(RUN) -m grader release --out build/student --zip build/student.zip
