@@ -1,6 +1,7 @@
 """The VOC 2007 archive: what it must be, and unpacking it without trusting it."""
 
 import hashlib
+import shutil
 import sys
 import tarfile
 from dataclasses import dataclass
@@ -104,6 +105,17 @@ def _unpack_members(archive: tarfile.TarFile, path: Path, partial: Path) -> None
             inside = PurePosixPath(member.name).relative_to(DEVKIT)
             if inside.parts:
                 # Below VOCdevkit already: the partial folder becomes that folder.
-                moved = member.replace(name=inside.as_posix(), deep=False)
-                archive.extract(moved, partial, filter="data")
+                _write_member(archive, member, partial / inside)
             progress.update(archive.offset - progress.n)
+
+
+def _write_member(archive: tarfile.TarFile, member: tarfile.TarInfo, to: Path) -> None:
+    """Only names and bytes of the archive count: no links, owners or permissions."""
+    if member.isdir():
+        to.mkdir(parents=True, exist_ok=True)
+        return
+    to.parent.mkdir(parents=True, exist_ok=True)
+    content = archive.extractfile(member)
+    if content is not None:  # None for links and devices, which are refused before
+        with content, to.open("wb") as file:
+            shutil.copyfileobj(content, file)
