@@ -13,6 +13,7 @@ from data_scripts.command import (
     make_out_folder,
     run_command,
 )
+from data_scripts.safe_folder import locked_folder
 from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
 from helpers.detector import build_detector, choose_device, with_classes
 from helpers.interrupt import StoppedError
@@ -50,18 +51,47 @@ def train_run(
         save_every: iterations between checkpoints.
 
     Raises:
-        CourseError: bad data, a run that is already there, a loss that is not finite.
+        CourseError: bad data, a run that is already there or going on, a loss that is
+            not finite.
         KeyboardInterrupt: Ctrl-C; the run is saved and the text says how to go on.
     """
     saved = read_saved(checkpoint_path(out), resume)
+    chosen = choose_device(device)
     make_out_folder(out)
-    torch_device = choose_device(device)
+    with locked_folder(out):
+        return _train(
+            recipe,
+            data_dir,
+            out,
+            chosen,
+            seed,
+            saved,
+            precision,
+            num_workers,
+            split,
+            save_every,
+        )
+
+
+def _train(
+    recipe: Recipe,
+    data_dir: Path,
+    out: Path,
+    device: torch.device,
+    seed: int,
+    saved: dict | None,
+    precision: str,
+    num_workers: int,
+    split: str,
+    save_every: int,
+) -> Path:
+    """The run itself, alone in its folder; saved is the checkpoint to go on with."""
     dataset = load_training_images(recipe, data_dir, split)
     config = with_classes(recipe.detector, dataset.class_names)
     recipe = dataclasses.replace(recipe, detector=config)
     torch.manual_seed(seed)
     model = build_detector(config, pretrained=saved is None)
-    model.to(torch_device).to(memory_format=torch.channels_last)
+    model.to(device).to(memory_format=torch.channels_last)
     state = TrainingState(model, make_optimizer(model, recipe))
     data = {"split": split, "images": len(dataset)}
     if saved is not None:
@@ -70,7 +100,7 @@ def train_run(
         restore(state, saved, path)
         precision = saved["precision"]
     elif precision == "auto":
-        precision = faster_precision(torch_device)
+        precision = faster_precision(device)
     facts = {
         "config": dataclasses.asdict(config),
         "recipe": recipe_to_dict(recipe),
@@ -92,7 +122,7 @@ def train_run(
             state,
             recipe,
             batches,
-            torch_device,
+            device,
             PRECISIONS[precision],
             LOG_PERIOD,
             folder.log,

@@ -17,6 +17,7 @@ from PIL import Image
 
 from data_scripts.command import run_command
 from data_scripts.make_shapes import make_shapes
+from data_scripts.safe_folder import locked_folder
 from helpers.checkpoint import read_checkpoint
 from helpers.recipes import get_recipe
 from helpers.train import main, train_run
@@ -214,6 +215,15 @@ def run_wrong(line: list[str], capsys) -> str:
     assert message.startswith("error: ")
     assert "Traceback" not in stderr
     return message
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no locks on folders")
+def test_folder_of_a_run_that_is_going_on_is_refused(shapes, tmp_path, capsys):
+    """Two runs at once would write into each other's log and checkpoint."""
+    with locked_folder(tmp_path):
+        said = run_wrong(arguments(shapes, tmp_path), capsys)
+    assert "another command is writing here" in said
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
