@@ -156,7 +156,12 @@ def expect_close(
     Raises:
         CheckError: not a tensor, another shape or dtype, NaN, or other values.
     """
-    got = expect_tensor(got, what, shape=tuple(expected.shape))
+    try:
+        got = expect_tensor(got, what, shape=tuple(expected.shape))
+    except CheckError as error:
+        if error.category == "NaN":
+            error.cause = find_cause(got.detach().cpu().double(), causes, atol, rtol)
+        raise
     if check_dtype and got.dtype != expected.dtype:
         raise CheckError(
             "wrong dtype", what, f"expected {expected.dtype}, got {got.dtype}"

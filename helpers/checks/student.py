@@ -83,6 +83,16 @@ class Student:
         given = _if_taken(make, backbone=backbone)
         return make(num_classes, fpn_channels, stem_channels, **given).to(self.device)
 
+    def after_call(
+        self, call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> tuple[Any, list[Any]]:
+        """The result of a call, and its arguments as they are afterwards.
+
+        So a check sees whether a tensor that it gave was changed in place.
+        """
+        output = call(*args, **kwargs)
+        return output, list(args)
+
     def gradients(
         self,
         call: Callable[..., Any],
