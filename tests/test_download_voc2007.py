@@ -33,19 +33,20 @@ FILES = {
 }
 # Runs the download in a process of its own, so that it can be killed.
 DRIVER = """
-import os, signal, sys, tarfile
+import os, signal, sys
 from pathlib import Path
+from data_scripts import voc_archive
 from data_scripts.download_voc2007 import download
 from data_scripts.voc_archive import Archive
 from data_scripts.wget import Limits, run_wget
 out, url, size, md5, kill_at = sys.argv[1:]
-extract, count = tarfile.TarFile.extract, [0]
-def counting(*args, **kwargs):
-    extract(*args, **kwargs)
+write, count = voc_archive._write_member, [0]
+def counting(*args):
+    write(*args)
     count[0] += 1
     if count[0] == int(kill_at):
         os.kill(os.getpid(), signal.SIGKILL)
-tarfile.TarFile.extract = counting
+voc_archive._write_member = counting
 download(Path(out), [url], archive=Archive("voc.tar", int(size), md5),
          limits=Limits(20, 2, 0.1, 30, 1000))
 """
