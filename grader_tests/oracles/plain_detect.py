@@ -146,9 +146,7 @@ def _candidate(
     )
 
 
-def candidates(
-    raw: Raw, size: tuple[int, int], how: How = RIGHT
-) -> list[Candidate]:
+def candidates(raw: Raw, size: tuple[int, int], how: How = RIGHT) -> list[Candidate]:
     """The answer of every location, before any threshold; `size` is (H, W)."""
     return [
         _candidate(raw, level, n, size, how)

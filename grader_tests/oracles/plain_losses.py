@@ -59,7 +59,9 @@ def class_loss(
         yes = background_asks if is_background else int(number)
         if is_background and yes is not None:
             yes %= len(row)
-        total = sum(focal_of_logit(v, k == yes, alpha, gamma) for k, v in enumerate(row))
+        total = sum(
+            focal_of_logit(v, k == yes, alpha, gamma) for k, v in enumerate(row)
+        )
         total = 0.0 if is_background and not counts_background else total
         result.append(total / len(row) if mean else total)
     return torch.tensor(result, dtype=torch.float64).reshape(classes.shape)
