@@ -34,6 +34,8 @@ class CheckError(AssertionError):
         what: the function and the case that were checked, in words.
         message: what is wrong there; may hold inputs and expected numbers.
         cause: the likely mistake, a fixed sentence of the test without any numbers.
+        lines: inputs, expected and given numbers at the first wrong place.
+        traceback: the frames of the student's own files, where an exception ended it.
     """
 
     category: str
@@ -41,6 +43,7 @@ class CheckError(AssertionError):
     message: str
     cause: str | None = None
     lines: list[str] = field(default_factory=list)
+    traceback: str = ""
 
     def __str__(self) -> str:
         text = "\n  ".join([f"{self.what}: {self.message}", *self.lines])
