@@ -1,0 +1,50 @@
+"""A small course of one exercise, which the tests of the release work on."""
+
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_notebook
+
+SECRET = "answer = sum(value * value for value in values)"
+SOURCE = f'''"""A course of one exercise."""
+
+
+def hello() -> None:
+    """Given."""
+
+
+class Adder:
+    """A class with an exercise."""
+
+    def add(self, values: list[int]) -> int:
+        """Exercise 1.1 (about 2 lines): the sum of squares.
+
+        It is said in words.
+        """
+        ### BEGIN SOLUTION
+        # A comment of the solution tells, too.
+        {SECRET}
+        return answer
+        ### END SOLUTION
+
+    def given(self) -> int:
+        """Also given."""
+        return 1
+'''
+
+
+def make_course(root: Path) -> Path:
+    """Write it outside of git, with its exercise in line 12; returns root."""
+    for folder in ("assignment", "helpers", "notebooks", "data_scripts", "grader"):
+        (root / folder).mkdir(parents=True)
+    (root / "assignment" / "common.py").write_text(SOURCE)
+    (root / "helpers" / "given.py").write_text("VALUE = 1\n")
+    for name in ("environment.yml", "requirements.txt", "LICENSE", "CHANGELOG.md"):
+        (root / name).write_text(f"{name}\n")
+    (root / "grader" / "student_readme.md").write_text("# For students\n")
+    return root
+
+
+def save_notebook(root: Path, *cells: nbformat.NotebookNode, **metadata) -> None:
+    notebook = new_notebook(cells=list(cells), metadata=metadata)
+    nbformat.write(notebook, root / "notebooks" / "one.ipynb")
