@@ -1,0 +1,74 @@
+"""What the code of a student may use up, and how that is enforced."""
+
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one test; each ends the test, not the submission.
+
+    Attributes:
+        cpu_seconds: processor time of one test, which a busy machine does not stretch.
+        call_seconds: time on the clock for one call; generous, for busy machines.
+        start_seconds: time on the clock until the sandbox is there.
+        memory_mb: memory beyond what torch itself takes.
+        file_mb: size of a file that the code writes, where it may write at all.
+        temporary_mb: all files in /tmp, and again in /dev/shm, of the sandbox.
+        open_files: open at once.
+        threads: threads at once.
+        output_mb: what the code may print; the last 4 kB are kept.
+        restarts: how often a sandbox that died is started anew.
+    """
+
+    cpu_seconds: int = 30
+    call_seconds: float = 60.0
+    start_seconds: float = 120.0
+    memory_mb: int = 2048
+    file_mb: int = 16
+    temporary_mb: int = 64
+    open_files: int = 128
+    threads: int = 64
+    output_mb: int = 16
+    restarts: int = 8
+
+
+def limit_process(limits: Limits, count_threads: bool) -> None:
+    """Bound this process, for good.
+
+    Args:
+        count_threads: whether RLIMIT_NPROC counts only what belongs to the sandbox; it
+            counts all processes of a user, so not where the user is a person.
+    """
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_FSIZE, limits.file_mb * MEBIBYTE)
+    _limit(resource.RLIMIT_NOFILE, limits.open_files)
+    if count_threads:
+        _limit(resource.RLIMIT_NPROC, limits.threads)
+    # The kernel sends SIGXCPU at the soft limit and SIGKILL at the hard one.
+    _limit(resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 2)
+    in_use = address_space()
+    if in_use:
+        # torch's libraries alone fill gigabytes of addresses: only what comes on top
+        # can be bounded by one number on all machines.
+        _limit(resource.RLIMIT_AS, in_use + limits.memory_mb * MEBIBYTE)
+
+
+def address_space() -> int:
+    """Bytes of addresses that this process has mapped; 0 where that is unknown."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize()
+
+
+def _limit(kind: int, soft: int, hard: int | None = None) -> None:
+    most = resource.getrlimit(kind)[1]
+    hard = soft if hard is None else hard
+    if most != resource.RLIM_INFINITY:
+        soft, hard = min(soft, most), min(hard, most)
+    resource.setrlimit(kind, (soft, hard))

@@ -1,0 +1,115 @@
+"""Users of their own for sandboxes: each sandbox that runs takes a free number."""
+
+import fcntl
+import os
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from data_scripts.command import CourseError
+
+# Between the numbers that distributions and systemd give to real and dynamic users.
+FIRST_UID, NUM_SLOTS = 60_750, 100
+CAP_SETGID, CAP_SETUID = 6, 7
+KILL_ROUNDS = 100
+PAUSE_S = 0.02
+
+
+def may_become_others() -> bool:
+    """Whether this process may change its user: root that has kept the right to."""
+    if os.geteuid() != 0:
+        return False
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return False
+    effective = next(
+        int(line.split()[1], 16)
+        for line in status.splitlines()
+        if line.startswith("CapEff:")
+    )
+    return all(effective >> each & 1 for each in (CAP_SETGID, CAP_SETUID))
+
+
+@dataclass
+class Slot:
+    """A user number that no other sandbox of this machine uses now.
+
+    Attributes:
+        uid: the number, of user and group.
+    """
+
+    uid: int
+    _lock: int
+
+    @classmethod
+    def take(cls) -> Self:
+        """A free one, swept clean.
+
+        Raises:
+            CourseError: all are taken.
+        """
+        folder = Path(tempfile.gettempdir()) / "fcos-grader-slots"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+            raise CourseError(f"{folder} belongs to somebody else; remove it")
+        for uid in range(FIRST_UID, FIRST_UID + NUM_SLOTS):
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            lock = os.open(folder / str(uid), flags, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(lock)
+                continue
+            slot = cls(uid, lock)
+            slot.kill_all()  # what a grader that was killed may have left
+            return slot
+        raise CourseError(f"{NUM_SLOTS} sandboxes run already; wait for some to end")
+
+    def kill_all(self) -> None:
+        """Kill every process of this user.
+
+        Raises:
+            CourseError: some survive.
+        """
+        for _ in range(KILL_ROUNDS):
+            if not processes_of(self.uid):
+                return
+            # To all at once, from a process of that user: one by one, a process that
+            # forks could be missed.
+            subprocess.run(
+                ["/bin/sh", "-c", "kill -9 -1"],
+                user=self.uid,
+                group=self.uid,
+                extra_groups=[],
+                check=False,
+                capture_output=True,
+            )
+            time.sleep(PAUSE_S)
+        raise CourseError(f"processes of user {self.uid} cannot be killed")
+
+    def free(self) -> None:
+        """Kill what is left, and give the number back."""
+        try:
+            self.kill_all()
+        finally:
+            os.close(self._lock)
+
+
+def processes_of(uid: int) -> list[int]:
+    """Numbers of the processes that run as this user; dead ones do not count."""
+    found = []
+    for path in Path("/proc").iterdir():
+        if not path.name.isdigit():
+            continue
+        try:
+            lines = (path / "status").read_text().splitlines()
+        except OSError:
+            continue
+        fields = dict(line.split(":", 1) for line in lines if ":" in line)
+        if str(uid) in fields["Uid"].split() and not fields["State"].strip()[0] in "ZX":
+            found.append(int(path.name))
+    return found

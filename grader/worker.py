@@ -1,0 +1,176 @@
+"""What runs in the sandbox: the zygote, which forks one process for each test.
+
+The grader starts `python -s -P -B worker.py SETTINGS` with an environment made from
+nothing. Torch is imported once, here, and no tensor is computed: a forked process whose
+parent has computed may hang. The student's files are read only in the forked processes.
+
+The grader speaks over a socket, in lines of JSON: {"do": "fork"} comes with two open
+files, the test's own socket and what its prints go to; {"do": "end"} ends the test.
+"""
+
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch  # noqa: E402 - found through the path above are only our own modules
+
+from grader.limits import Limits  # noqa: E402
+from grader.lockdown import Lockdown, close_child, lock_zygote  # noqa: E402
+from grader.seccomp import SeccompError  # noqa: E402
+from grader.worker_torchvision import prepare_torchvision  # noqa: E402
+
+LONGEST_LINE = 4096
+FILES_OF_FORK = 2
+EXIT_NO_FILTER = 70
+PAUSE_S = 0.002
+
+
+def main() -> None:
+    """Prepare, say so, and fork until the grader closes the socket."""
+    settings = json.loads(sys.argv[1])
+    control = socket.socket(fileno=settings["control"])
+    control.set_inheritable(False)
+    torch.set_num_threads(1)
+    _import_for_children()
+    prepare_torchvision(settings["allowed_ops"])
+    folders = [Path(settings["code"]), Path(settings["submission"])]
+    missing = lock_zygote(Lockdown(**settings["lockdown"]), folders)
+    os.chdir(settings["submission"])
+    gc.collect()
+    gc.freeze()  # pages of objects that live for ever stay shared after a fork
+    _say(control, {"ready": True, "missing": missing, "cpu": _cpu_seconds()})
+    Zygote(control, settings).run()
+
+
+class Zygote:
+    """Forks a process for each test, one at a time, and ends it.
+
+    Args:
+        control: to the grader.
+        settings: as the grader gave them.
+    """
+
+    def __init__(self, control: socket.socket, settings: dict[str, Any]):
+        self.control = control
+        self.settings = settings
+        self.lockdown = Lockdown(**settings["lockdown"])
+        self.child = 0
+
+    def run(self) -> None:
+        """Do what the grader asks until it is gone."""
+        while True:
+            line, files, _, _ = socket.recv_fds(
+                self.control, LONGEST_LINE, FILES_OF_FORK
+            )
+            if not line:
+                self.end_child()
+                return
+            request = json.loads(line)
+            if request["do"] == "fork":
+                self.fork(files)
+                _say(self.control, {"pid": self.child})
+            elif request["do"] == "end":
+                _say(self.control, self.end_child(request["grace"]))
+
+    def fork(self, files: list[int]) -> None:
+        """Start the process of a test, which gets these two files."""
+        self.end_child()
+        self.child = os.fork()
+        if self.child == 0:
+            code = 1
+            try:
+                self._be_child(*files)
+                code = 0
+            finally:
+                os._exit(code)
+        for each in files:
+            os.close(each)
+
+    def end_child(self, grace: float = 0.0) -> dict[str, Any]:
+        """Kill the test and all that it left, and say what it used.
+
+        Args:
+            grace: seconds that a test which is about to end is given, so that its exit
+                status says why.
+        """
+        if not self.child:
+            return {"status": None, "cpu": 0.0, "peak_kb": 0}
+        until = time.monotonic() + grace
+        pid, status, used = os.wait4(self.child, os.WNOHANG)
+        while not pid and time.monotonic() < until:
+            time.sleep(PAUSE_S)
+            pid, status, used = os.wait4(self.child, os.WNOHANG)
+        if not pid:
+            os.kill(self.child, signal.SIGKILL)
+        self._kill_leftovers()
+        if not pid:
+            _, _, used = os.wait4(self.child, 0)
+        self.child = 0
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        return {
+            "status": status if pid else None,
+            "cpu": used.ru_utime + used.ru_stime,
+            "peak_kb": used.ru_maxrss,
+        }
+
+    def _kill_leftovers(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.child, signal.SIGKILL)
+        if self.lockdown.is_alone:
+            # All processes that this one may kill: those of its user, in its sandbox.
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(-1, signal.SIGKILL)
+
+    def _be_child(self, channel_file: int, output_file: int) -> None:
+        os.setsid()
+        self.control.close()
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.dup2(output_file, 1)
+        os.dup2(output_file, 2)
+        sys.stdout = open(1, "w", errors="replace", buffering=1, closefd=False)  # noqa: PTH123, SIM115
+        sys.stderr = open(2, "w", errors="replace", buffering=1, closefd=False)  # noqa: PTH123, SIM115
+        channel = socket.socket(fileno=channel_file)
+        try:
+            close_child(self.lockdown, Limits(**self.settings["limits"]))
+        except SeccompError:
+            os._exit(EXIT_NO_FILTER)
+        # Imported by the zygote already; here for what they bind.
+        from grader.worker_child import serve_test
+
+        serve_test(
+            channel, Path(self.settings["submission"]), self.settings["device"]
+        )
+
+
+def _import_for_children() -> None:
+    """What each test would import anyway, once; helpers that hold answers are not."""
+    import grader.worker_child
+    import helpers.backbones  # noqa: F401
+    import torch._dynamo  # which torch.optim asks for  # noqa: F401
+    import torchvision.models.detection  # noqa: F401
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _say(control: socket.socket, message: dict[str, Any]) -> None:
+    control.sendall(json.dumps(message).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

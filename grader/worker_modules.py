@@ -1,0 +1,162 @@
+"""A student's files as the package `assignment`, whatever way they import each other.
+
+`from common import *`, `from assignment.common import nms` and `import assignment.common`
+all give one and the same module object, and files beside the expected ones are found
+too. No file of a submission can take the place of one of Python's or torch's modules.
+"""
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+PACKAGE = "assignment"
+MODULES = ("common", "one_stage_detector")
+GIVEN = ("torch", "torchvision", "numpy", "helpers", "data_scripts", "grader", PACKAGE)
+
+
+class MissingFileError(Exception):
+    """A file that the assignment asks for is not in the submission."""
+
+
+class Submission(MetaPathFinder):
+    """Finds the modules of a submission; put into sys.meta_path by `install`.
+
+    Args:
+        folder: holds the student's *.py files.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.files = {path.stem: path for path in sorted(folder.glob("*.py"))}
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        """The spec of the package, of a module in it, or of its short name."""
+        if fullname == PACKAGE:
+            spec = ModuleSpec(PACKAGE, _PackageLoader(), is_package=True)
+            spec.submodule_search_locations = [str(self.folder)]
+            return spec
+        package, _, name = fullname.rpartition(".")
+        if name not in self.files or name == "__init__" or "." in package:
+            return None
+        if package == PACKAGE:
+            path_of = str(self.files[name])
+            return spec_from_file_location(
+                fullname, path_of, loader=_FileLoader(fullname, path_of)
+            )
+        if not package and name not in GIVEN and name not in sys.stdlib_module_names:
+            return ModuleSpec(name, _ShortNameLoader())
+        return None
+
+    def install(self) -> None:
+        """From now on imports find the submission, and no other `assignment`."""
+        self.forget()
+        sys.meta_path.insert(0, self)
+
+    def remove(self) -> None:
+        """Imports do not find the submission any more."""
+        with contextlib.suppress(ValueError):
+            sys.meta_path.remove(self)
+        self.forget()
+
+    def forget(self) -> dict[str, ModuleType]:
+        """Take its modules out of sys.modules, and return them."""
+        found = [
+            name
+            for name, module in list(sys.modules.items())
+            if name == PACKAGE
+            or name.startswith(PACKAGE + ".")
+            or str(getattr(module, "__name__", "")).startswith(PACKAGE + ".")
+        ]
+        return {name: sys.modules.pop(name) for name in found}
+
+    def load(self, name: str) -> ModuleType:
+        """The module of one file.
+
+        Raises:
+            MissingFileError: it is not there.
+            BaseException: whatever its code raises.
+        """
+        if name not in self.files:
+            raise MissingFileError(f"there is no {name}.py")
+        return importlib.import_module(f"{PACKAGE}.{name}")
+
+    def find_name(self, first: str, name: str) -> Any:
+        """What a name stands for, in this module or else in any other of the files.
+
+        Raises:
+            BaseException: the first module cannot be imported, and no other has it.
+            AttributeError: no module has it.
+        """
+        broken: BaseException | None = None
+        for module_name in self._search_order(first):
+            try:
+                module = self.load(module_name)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - of a student: may be any
+                # The file that was asked for, else one that should have been there.
+                broken = error if broken is None else broken
+                continue
+            if hasattr(module, name):
+                return getattr(module, name)
+        if broken is not None:
+            raise broken
+        raise AttributeError(f"assignment/{first}.py has no {name}")
+
+    def _search_order(self, first: str) -> Iterator[str]:
+        yield first
+        yield from (name for name in MODULES if name != first and name in self.files)
+        yield from (n for n in self.files if n not in MODULES and n != "__init__")
+
+
+class SubmissionNames:
+    """The names of a module of a submission, looked up when they are asked for."""
+
+    def __init__(self, submission: Submission, first: str):
+        self._submission = submission
+        self._first = first
+
+    def __getattr__(self, name: str) -> Any:
+        return self._submission.find_name(self._first, name)
+
+
+class _PackageLoader(Loader):
+    """The package itself is empty: what a submission's __init__.py says is not run."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        return None
+
+
+class _FileLoader(SourceFileLoader):
+    """Runs a file; nothing compiled is read or written beside it."""
+
+    def get_code(self, fullname: str) -> Any:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+class _ShortNameLoader(Loader):
+    """`common` is the module object of `assignment.common`."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = importlib.import_module(f"{PACKAGE}.{spec.name}")
+        self.spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self.spec
