@@ -110,7 +110,8 @@ def _plain(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         value = value.tolist()
     if isinstance(value, float):
-        return f"{value:.{DIGITS}g}"
+        whole = value.is_integer()
+        return f"{value:,.0f}" if whole else f"{value:.{DIGITS}g}"
     if isinstance(value, list | tuple):
         return "(" + ", ".join(_plain(each) for each in value) + ")"
     return str(value)

@@ -70,10 +70,12 @@ def recorded_picture(image_id: str) -> Image.Image:
     return load_image(root / "JPEGImages" / f"{image_id}.jpg")
 
 
-def draw_found(found: Found, least_score: float = 0.5) -> Image.Image:
-    """The picture with all boxes of at least this score."""
+def draw_found(
+    found: Found, least_score: float = 0.5, most: int | None = None
+) -> Image.Image:
+    """The picture with the boxes of at least this score, or the `most` best of them."""
     names = recorded_class_names()
-    kept = [i for i, score in enumerate(found.scores) if score >= least_score]
+    kept = [i for i, score in enumerate(found.scores) if score >= least_score][:most]
     return draw_boxes(
         recorded_picture(found.image_id),
         [found.boxes[i] for i in kept],
@@ -95,15 +97,18 @@ def draw_sheet(
     return make_sheet([draw_found(each, least_score) for each in found], columns)
 
 
-def draw_right_and_transposed(
-    index: int = 0, least_score: float = 0.3, with_title: bool = True
-) -> Figure:
-    """One picture twice: the boxes of the right and of the transposed detector."""
-    figure, both = make_figure(1, 2, height=4.2)
-    titles = ("(x, y): the right order", "(y, x): the swapped order")
+def draw_right_and_transposed(index: int = 0, most: int = 3) -> Figure:
+    """One picture twice: the best boxes of the right and of the transposed detector."""
+    figure, both = make_figure(1, 2, height=4.0)
+    titles = ("x, y in the right order", "x and y swapped")
     for axes, detector, title in zip(both, DETECTORS, titles, strict=True):
-        axes.imshow(draw_found(recorded_detections(detector)[index], least_score))
+        found = recorded_detections(detector)[index]
+        axes.imshow(draw_found(found, 0.0, most))
         axes.set_axis_off()
-        if with_title:
-            axes.set_title(title)
+        axes.set_title(title)
     return figure
+
+
+def draw_found_above(index: int, least_score: float) -> Image.Image:
+    """One picture with the right detector's boxes of at least this score."""
+    return draw_found(recorded_detections("right")[index], least_score)

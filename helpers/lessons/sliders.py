@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from IPython.display import display
+from PIL import Image
+
+from helpers.draw import make_sheet
 
 # Set to "off" where nobody can move a slider, as when notebooks are run by a command.
 SWITCH = "FCOS_COURSE_WIDGETS"
@@ -34,8 +37,11 @@ def slide(
         ranges: name of an argument -> (low, high, step), or a list of choices.
     """
     if plain or not has_widgets():
-        for arguments in stills:
-            display(draw(**arguments))
+        shown = [draw(**arguments) for arguments in stills]
+        if all(isinstance(each, Image.Image) for each in shown):
+            shown = [make_sheet(shown)]
+        for each in shown:
+            display(each)
         return
     widgets: Any = importlib.import_module("ipywidgets")
     controls = {
