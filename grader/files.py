@@ -1,0 +1,40 @@
+"""Files that are there as a whole or not at all, and sums that tell what they are."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file that is complete under its name, even if the power fails."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8", newline="\n", errors="replace") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """The same content gives the same bytes."""
+    write_atomically(path, json.dumps(content, indent=1, sort_keys=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """What a file holds; None if it is missing or no JSON."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def digest(root: Path, paths: Iterable[Path]) -> str:
+    """SHA-256 over the names below `root`, and contents, of files."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.relative_to(root).as_posix()}\0{content}\n".encode())
+    return total.hexdigest()

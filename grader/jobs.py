@@ -1,0 +1,139 @@
+"""Trusted processes, a fork for each submission: torch and pytest are imported once.
+
+A job answers with a file. One that hangs is killed, one that dies says so, and in
+neither case do the others notice.
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+# Threads do not survive a fork, so this process must never have started one.
+CONTEXT = multiprocessing.get_context("fork")
+POLL_S = 1.0
+KILL_WAIT_S = 10
+LOG_END = 2000  # characters that may be searched for the last line
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something to do in a process of its own.
+
+    Attributes:
+        id: of the submission.
+        work: from the number of the slot to the answer, which JSON can hold.
+        folder: new folder for the answer and the log.
+        seconds: when it is killed.
+    """
+
+    id: str
+    work: Callable[[int], Any]
+    folder: Path
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a job: its answer, or one sentence why there is none."""
+
+    job: Job
+    value: Any = None
+    problem: str = ""
+
+
+@dataclass
+class _Running:
+    job: Job
+    process: BaseProcess
+    slot: int
+    started: float
+
+
+def run_jobs(jobs: Iterable[Job], slots: int) -> Iterator[Answer]:
+    """Run jobs, at most `slots` at once; answers come as they are ready.
+
+    Jobs are asked for one at a time, so the iterable may prepare each when it is due.
+    When the caller stops early, whatever runs is killed.
+    """
+    waiting = iter(jobs)
+    running: list[_Running] = []
+    free = list(range(slots))
+    try:
+        while True:
+            while free and (job := next(waiting, None)) is not None:
+                running.append(_start(job, free.pop(0)))
+            if not running:
+                return
+            connection.wait([each.process.sentinel for each in running], POLL_S)
+            for each in [each for each in running if _is_over(each)]:
+                running.remove(each)
+                free.append(each.slot)
+                yield _collect(each)
+    finally:
+        for each in running:
+            _kill(each.process)
+
+
+def _start(job: Job, slot: int) -> _Running:
+    job.folder.mkdir(mode=0o700)
+    process = CONTEXT.Process(target=_child, args=(job, slot), daemon=False)
+    process.start()
+    return _Running(job, process, slot, time.monotonic())
+
+
+def _child(job: Job, slot: int) -> None:
+    """Do the job; Ctrl-C is for the parent, which ends this process itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.setsid()  # so that all that it starts can be killed with it
+    log = os.open(job.folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    answer = json.dumps(job.work(slot))
+    partial = job.folder / "answer.partial"
+    partial.write_text(answer, "utf-8")
+    partial.rename(job.folder / "answer.json")
+
+
+def _is_over(running: _Running) -> bool:
+    late = time.monotonic() - running.started > running.job.seconds
+    return late or not running.process.is_alive()
+
+
+def _collect(running: _Running) -> Answer:
+    job, process = running.job, running.process
+    late = process.is_alive()
+    _kill(process)
+    path = job.folder / "answer.json"
+    if path.exists():
+        return Answer(job, value=json.loads(path.read_text("utf-8")))
+    if late:
+        return Answer(job, problem=f"grading did not end within {job.seconds:.0f} s")
+    return Answer(job, problem=_why(process.exitcode, job.folder / "log.txt"))
+
+
+def _why(exit_code: int | None, log: Path) -> str:
+    if exit_code is not None and exit_code < 0:
+        return f"the grader's process was ended by signal {-exit_code}"
+    lines = (
+        log.read_text("utf-8", "replace").strip().splitlines() if log.exists() else []
+    )
+    last = lines[-1][-LOG_END:] if lines else "no message"
+    return f"the grader's process failed ({last})"
+
+
+def _kill(process: BaseProcess) -> None:
+    """End a job and what is left of its group."""
+    if process.pid is not None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            process.kill()
+    process.join(KILL_WAIT_S)

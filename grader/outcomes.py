@@ -1,0 +1,63 @@
+"""How a test ended, and what its exception means for a student."""
+
+import re
+from dataclasses import dataclass, replace
+
+from grader.manifest import ManifestTest
+from helpers.checks.expect import CATEGORIES, CheckError
+
+NOT_RUN = "not run"  # beside CATEGORIES: skipped, or never reached
+STUB_TEXT = re.compile(r"Exercise (\d+\.\d+)\b")
+MOST_MESSAGE = 4000  # characters
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one test ended.
+
+    Attributes:
+        id: as in the manifest.
+        category: one of CATEGORIES, or NOT_RUN; None if it passed.
+        message: what the test said; may hold hidden inputs.
+        cause: the known mistake, a fixed text of the test.
+        blocked_by: number of the exercise that is not written yet, or "".
+        traceback: lines of the student's own files.
+        output: the end of what the student's code printed.
+        seconds: how long it took.
+        peak_memory: of the student's process, in bytes.
+    """
+
+    id: str
+    category: str | None
+    message: str = ""
+    cause: str | None = None
+    blocked_by: str = ""
+    traceback: str = ""
+    output: str = ""
+    seconds: float = 0.0
+    peak_memory: int = 0
+
+
+def judge(error: BaseException, test: ManifestTest) -> Outcome:
+    """What it means that a test raised this."""
+    text = str(error)[:MOST_MESSAGE]
+    if isinstance(error, CheckError):
+        category = error.category if error.category in CATEGORIES else "wrong value"
+        traceback = str(getattr(error, "traceback", "") or "")
+        found = Outcome(test.id, category, text, error.cause, traceback=traceback)
+    elif isinstance(error, NotImplementedError):
+        found = Outcome(test.id, "not implemented", text)
+    elif isinstance(error, AssertionError):
+        found = Outcome(test.id, "wrong value", text or "an assertion failed")
+    else:  # The student's own exceptions are CheckErrors: the test met an odd answer.
+        kind = type(error).__name__
+        found = Outcome(
+            test.id, "wrong type", f"the answer cannot be used ({kind}: {text})"
+        )
+    if found.category in ("not implemented", "exception", "blocked"):
+        stub = STUB_TEXT.search(f"{text}\n{found.traceback}")
+        if stub and stub[1] != test.exercise:
+            return replace(found, category="blocked", blocked_by=stub[1])
+        if stub:
+            return replace(found, category="not implemented")
+    return found
