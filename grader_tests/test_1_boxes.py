@@ -1,14 +1,169 @@
 """Step 1: intersection over union."""
 
+import torch
+from torchvision import ops
+
+from grader_tests.oracles import slow
 from grader_tests.references import load_cases
-from helpers.checks.expect import expect_close
+from grader_tests.tools import (
+    expect_dtype,
+    expect_faster,
+    expect_inputs_kept,
+    give,
+    seconds_of_loop,
+    spread_boxes,
+)
+from helpers.checks.expect import expect_close, expect_runs, expect_tensor
+
+PIXEL_MORE = "adds 1 to widths and heights; box edges are continuous here"
+NOT_CLAMPED = "the width and height of an overlap that does not exist must be 0"
+PAIRED = "boxes are compared row by row, not each with each"
+WITHOUT_AREA = "0 is divided by 0 where two boxes have no area"
+LOOP = "a Python loop over boxes; compare all pairs at once"
+
+
+def wrong_iou(
+    boxes1: torch.Tensor,
+    boxes2: torch.Tensor,
+    *,
+    more: float = 0.0,
+    is_clamped: bool = True,
+    below: str = "union",
+    has_sizes: bool = False,
+) -> torch.Tensor:
+    """IoU with a known mistake: one of the arguments is not its default."""
+    if has_sizes:  # XYWH is read where XYXY stands
+        boxes1 = torch.cat((boxes1[:, :2], boxes1[:, :2] + boxes1[:, 2:]), dim=1)
+        boxes2 = torch.cat((boxes2[:, :2], boxes2[:, :2] + boxes2[:, 2:]), dim=1)
+    area1 = (boxes1[:, 2:] - boxes1[:, :2] + more).prod(dim=1)[:, None]
+    area2 = (boxes2[:, 2:] - boxes2[:, :2] + more).prod(dim=1)[None]
+    sides = torch.minimum(boxes1[:, None, 2:], boxes2[None, :, 2:]) + more
+    sides = sides - torch.maximum(boxes1[:, None, :2], boxes2[None, :, :2])
+    shared = (sides.clamp(min=0) if is_clamped else sides).prod(dim=2)
+    bottom = {
+        "union": area1 + area2 - shared,
+        "sum": area1 + area2,
+        "smaller": torch.minimum(area1, area2),
+        "larger": torch.maximum(area1, area2),
+        "first": area1.expand_as(shared),
+    }
+    return shared / bottom[below]
 
 
 def test_iou_of_all_pairs(student):
     """Each box of the first list meets each box of the second."""
     for case in load_cases("step1", "iou").values():
-        got = student.common.iou(
-            case["boxes1"].float().to(student.device),
-            case["boxes2"].float().to(student.device),
-        )
-        expect_close(got, case["expected"].float(), "iou")
+        boxes1, boxes2 = case["boxes1"], case["boxes2"]
+        causes = {
+            PIXEL_MORE: wrong_iou(boxes1, boxes2, more=1.0),
+            NOT_CLAMPED: wrong_iou(boxes1, boxes2, is_clamped=False),
+            "divided by both areas together; the overlap counts twice there": (
+                wrong_iou(boxes1, boxes2, below="sum")
+            ),
+            "divided by the smaller area": wrong_iou(boxes1, boxes2, below="smaller"),
+            "divided by the larger area": wrong_iou(boxes1, boxes2, below="larger"),
+            "divided by the first area": wrong_iou(boxes1, boxes2, below="first"),
+            "the third and fourth number are read as width and height": (
+                wrong_iou(boxes1, boxes2, has_sizes=True)
+            ),
+        }
+        got = student.common.iou(give(student, boxes1), give(student, boxes2))
+        shape = (len(boxes1), len(boxes2))
+        turned = {"rows and columns are swapped": shape[::-1], PAIRED: shape[:1]}
+        expect_tensor(got, "iou", shape=shape, shape_causes=turned)
+        inputs = {"box": boxes1}
+        expect_close(got, case["expected"].float(), "iou", inputs=inputs, causes=causes)
+
+
+def test_iou_of_boxes_that_lie_apart_is_zero(student):
+    """Two gaps, to the side and below, do not make an overlap."""
+    boxes1 = torch.tensor([[0.0, 0, 4, 3]])
+    boxes2 = torch.tensor([[9.0, 8, 15, 20], [9.0, 1, 15, 2], [1.0, 8, 3, 9]])
+    causes = {NOT_CLAMPED: wrong_iou(boxes1, boxes2, is_clamped=False)}
+    for first, second in ((boxes1, boxes2), (boxes1 + 30, boxes2)):
+        got = student.common.iou(give(student, first), give(student, second))
+        causes = {NOT_CLAMPED: wrong_iou(first, second, is_clamped=False)}
+        expect_close(got, torch.zeros(1, 3), "iou of boxes apart", causes=causes)
+
+
+def test_iou_of_boxes_that_touch_is_zero(student):
+    """A common edge or corner has no area."""
+    boxes1 = torch.tensor([[2.0, 3, 8, 7]])
+    boxes2 = torch.tensor([[8.0, 3, 9, 7], [2.0, 7, 8, 12], [0.0, 1, 2, 3]])
+    got = student.common.iou(give(student, boxes1), give(student, boxes2))
+    causes = {PIXEL_MORE: wrong_iou(boxes1, boxes2, more=1.0)}
+    expect_close(got, torch.zeros(1, 3), "iou of boxes that touch", causes=causes)
+
+
+def test_iou_of_a_box_within_another_is_the_ratio_of_areas(student):
+    """The overlap is the inner box, the union the outer one; in either order."""
+    inner, outer = torch.tensor([[3.0, 2, 5, 7]]), torch.tensor([[1.0, 1, 9, 11]])
+    for first, second in ((inner, outer), (outer, inner)):
+        got = student.common.iou(give(student, first), give(student, second))
+        causes = {
+            PIXEL_MORE: wrong_iou(first, second, more=1.0),
+            "divided by the first area": wrong_iou(first, second, below="first"),
+        }
+        expected = torch.tensor([[10 / 80]])
+        expect_close(got, expected, "iou of nested boxes", causes=causes)
+
+
+def test_iou_without_boxes(student):
+    """No box on one side gives a table without rows or without columns."""
+    for rows, columns in ((0, 3), (2, 0), (0, 0)):
+        with expect_runs("iou without boxes", "a list without boxes is not foreseen"):
+            got = student.common.iou(
+                give(student, torch.zeros(rows, 4)),
+                give(student, torch.zeros(columns, 4)),
+            )
+        expect_tensor(got, "iou without boxes", shape=(rows, columns))
+
+
+def test_iou_of_boxes_without_area_is_zero(student):
+    """A line and a point overlap nothing, themselves included."""
+    boxes = torch.tensor([[2.0, 3, 2, 9], [5.0, 5, 5, 5], [0.0, 0, 6, 10]])
+    got = student.common.iou(give(student, boxes), give(student, boxes))
+    expected = torch.tensor([[0.0, 0, 0], [0, 0, 0], [0, 0, 1]])
+    causes = {WITHOUT_AREA: wrong_iou(boxes, boxes)}
+    expect_close(got, expected, "iou of boxes without area", causes=causes)
+
+
+def test_iou_follows_float64(student):
+    """Far from the origin float32 has no digits left for a small box."""
+    boxes1 = spread_boxes(4, 30, 20) + 1e6
+    boxes2 = spread_boxes(3, 30, 20, start=50) + 1e6
+    got = student.common.iou(
+        give(student, boxes1, torch.float64), give(student, boxes2, torch.float64)
+    )
+    expect_tensor(got, "iou in float64", shape=(4, 3))
+    expect_dtype(got, torch.float64, "iou in float64")
+    # float64 has about 1e-9 px there; a tiny number below the line may stay.
+    expected = slow.iou_table(boxes1, boxes2)
+    rough = ops.box_iou(boxes1.float(), boxes2.float())
+    causes = {"computed in float32 and turned into float64 afterwards": rough}
+    expect_close(got, expected, "iou in float64", causes=causes, atol=1e-6)
+
+
+def test_iou_of_thousands_of_boxes(student):
+    """3,000 boxes and 150 others, compared with torchvision."""
+    boxes1, boxes2 = spread_boxes(3000, 333, 211), spread_boxes(150, 333, 211, start=9)
+    got = student.common.iou(give(student, boxes1), give(student, boxes2))
+    expected = ops.box_iou(boxes1, boxes2).float()
+    expect_close(got, expected, "iou of 3,000 boxes", inputs={"box": boxes1})
+
+
+def test_iou_needs_no_python_loop(student):
+    """160,000 pairs take less time than a loop over plain numbers."""
+    boxes = give(student, spread_boxes(400, 333, 211))
+    rows = boxes.tolist()
+    loop = seconds_of_loop(
+        lambda: [slow.iou(a, b) for a in rows[:40] for b in rows], share=0.1
+    )
+    expect_faster(lambda: student.common.iou(boxes, boxes), loop, "iou", LOOP)
+
+
+def test_iou_leaves_its_inputs_alone(student):
+    """The boxes are the same after the call."""
+    boxes1 = give(student, spread_boxes(5, 40, 30))
+    boxes2 = give(student, spread_boxes(3, 40, 30, start=70))
+    expect_inputs_kept(student, "iou", student.common.iou, boxes1, boxes2)

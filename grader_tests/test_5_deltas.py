@@ -1,0 +1,441 @@
+"""Step 5: deltas, boxes from deltas, and centerness."""
+
+import torch
+
+from grader_tests.references import load_cases
+from grader_tests.tools import (
+    expect_dtype,
+    expect_faster,
+    expect_inputs_kept,
+    give,
+    seconds_of_loop,
+    spread,
+    spread_boxes,
+)
+from helpers.checks.expect import (
+    CheckError,
+    expect_close,
+    expect_runs,
+    expect_tensor,
+)
+
+GET, APPLY = "fcos_get_deltas_from_locations", "fcos_apply_deltas_to_locations"
+CENTERNESS = "fcos_make_centerness_targets"
+LTRB = "l,t,r,b"
+NOT_DIVIDED = "not divided by the stride"
+NOT_MULTIPLIED = "not multiplied by the stride"
+NEGATED = "left and top are negated: x - x1, not x1 - x"
+SOME_COLUMNS = "background is told by some of the numbers; only a whole row of -1 is"
+FIFTH_COLUMN = "rows of 4 and of 5 numbers must both work"
+NO_CLIP = "negative deltas are not set to 0"
+PLUS_ONE = "background gets the bare formula, which gives +1"
+EMPTY = "a level without locations is not foreseen"
+
+
+def per_stride(function: str) -> dict[int, dict[str, torch.Tensor]]:
+    """Stride -> the stored tensors of 5.1 or 5.2."""
+    cases = load_cases("step5", function)
+    return {int(name.removeprefix("stride")): case for name, case in cases.items()}
+
+
+def get_deltas(student, points, boxes, stride, dtype=torch.float32):
+    """Call 5.1."""
+    call = student.one_stage_detector.fcos_get_deltas_from_locations
+    return call(give(student, points, dtype), give(student, boxes, dtype), stride)
+
+
+def apply_deltas(student, deltas, points, stride, dtype=torch.float32):
+    """Call 5.2."""
+    call = student.one_stage_detector.fcos_apply_deltas_to_locations
+    return call(give(student, deltas, dtype), give(student, points, dtype), stride)
+
+
+def centerness_of(student, deltas, dtype=torch.float32):
+    """Call 5.3."""
+    call = student.one_stage_detector.fcos_make_centerness_targets
+    return call(give(student, deltas, dtype))
+
+
+# 5.1
+
+
+def test_get_deltas_of_locations_in_boxes(student):
+    """Left, top, right, bottom in strides, for several strides."""
+    signs = torch.tensor([-1.0, -1, 1, 1])
+    for stride, case in per_stride("deltas").items():
+        expected, points, boxes = case["expected"], case["points"], case["boxes"]
+        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+        causes = {
+            NOT_DIVIDED: expected * stride,
+            "multiplied by the stride, not divided": expected * stride**2,
+            NEGATED: expected * signs,
+            "all four signs are wrong": -expected,
+            "x and y are swapped": expected[:, [1, 0, 3, 2]],
+            "the order is left, right, top, bottom": expected[:, [0, 2, 1, 3]],
+            "right and bottom come before left and top": expected[:, [2, 3, 0, 1]],
+            "distances to the middle of the box": torch.cat(
+                (points - centres, centres - points), dim=1
+            )
+            / stride,
+            "divided by 8 on every level": expected * stride / 8,
+        }
+        inputs = {"location": points, "box": boxes}
+        got = get_deltas(student, points, boxes, stride)
+        expect_close(
+            got, expected.float(), GET, inputs=inputs, names=LTRB, causes=causes
+        )
+
+
+def test_get_deltas_reads_rows_of_five(student):
+    """With a class behind the box the deltas are the same."""
+    for stride, case in per_stride("deltas").items():
+        classes = torch.arange(len(case["boxes"]))[:, None] % 3
+        rows = torch.cat((case["boxes"], classes.double()), dim=1)
+        with expect_runs(GET, FIFTH_COLUMN):
+            got = get_deltas(student, case["points"], rows, stride)
+        shape = tuple(case["expected"].shape)
+        expect_tensor(got, GET, shape=shape, shape_causes={FIFTH_COLUMN: (shape[0], 5)})
+        inputs = {"location": case["points"], "row": rows}
+        expect_close(got, case["expected"].float(), GET, inputs=inputs, names=LTRB)
+
+
+def test_get_deltas_of_background_is_minus_one(student):
+    """A row of -1 is no box, whether it has 4 or 5 numbers."""
+    rows = torch.tensor([[-1.0] * 5, [0.0, 0, 16, 8, 0], [-1.0] * 5])
+    points = torch.tensor([[20.0, 12.0], [4.0, 4.0], [28.0, 4.0]])
+    expected = torch.tensor([[-1.0] * 4, [0.5, 0.5, 1.5, 0.5], [-1.0] * 4])
+    bare = torch.cat((points - rows[:, :2], rows[:, 2:4] - points), dim=1) / 8
+    divided = torch.where(expected == -1, -1 / 8, expected)
+    causes = {
+        "background rows are treated as boxes": bare,
+        "background is divided by the stride": divided,
+        "background is 0 instead of -1": expected.clamp(min=0),
+    }
+    for columns in (5, 4):
+        with expect_runs(GET, FIFTH_COLUMN):
+            got = get_deltas(student, points, rows[:, :columns], 8)
+        inputs = {"location": points, "row": rows[:, :columns]}
+        expect_close(got, expected, GET, inputs=inputs, names=LTRB, causes=causes)
+
+
+def test_get_deltas_of_boxes_with_some_minus_ones(student):
+    """Boxes beyond the border may hold a -1; only a whole row of -1 is background."""
+    rows = torch.tensor(
+        [
+            [-1.0, 2, 23, 11, 2],
+            [4.0, -1, 20, 9, 0],
+            [-1.0, -1, 22, 13, 1],
+            [-9.0, -7, -1, 12, 3],
+            [-12.0, -11, 6, -1, 3],
+            [-6.0, -3, 4, 1, 0],  # its four numbers add up to -4
+        ]
+    )
+    points = torch.tensor([[7.0, 3], [9, 4], [5, 4], [-3, 2], [2, -4], [-1, -2]])
+    expected = torch.cat((points - rows[:, :2], rows[:, 2:4] - points), dim=1) / 4
+    for columns in (5, 4):
+        with expect_runs(GET, FIFTH_COLUMN):
+            got = get_deltas(student, points, rows[:, :columns], 4)
+        expect_tensor(got, GET, shape=(6, 4))
+        # Which of them was taken for background tells the mistake.
+        causes = {SOME_COLUMNS: torch.where(got.cpu() == -1, -1.0, expected)}
+        inputs = {"location": points, "row": rows}
+        expect_close(got, expected, GET, inputs=inputs, names=LTRB, causes=causes)
+
+
+def test_get_deltas_are_negative_outside(student):
+    """Beyond an edge the distance to it is negative; inside all four are positive."""
+    boxes = torch.tensor([[10.0, 20, 30, 60]] * 3)
+    points = torch.tensor([[14.0, 28], [6, 68], [34, 16]])
+    expected = torch.tensor([[1.0, 2, 4, 8], [-1, 12, 6, -2], [6, -1, -1, 11]])
+    got = get_deltas(student, points, boxes, 4)
+    causes = {
+        NEGATED: expected * torch.tensor([-1.0, -1, 1, 1]),
+        "absolute values hide on which side of the edge a location lies": (
+            expected.abs()
+        ),
+        "a location outside of its box is taken for background": torch.where(
+            (expected < 0).any(dim=1, keepdim=True), -1.0, expected
+        ),
+        "negative distances are set to 0": expected.clamp(min=0),
+    }
+    inputs = {"location": points, "box": boxes}
+    expect_close(got, expected, GET, inputs=inputs, names=LTRB, causes=causes)
+
+
+def test_get_deltas_of_no_and_of_one_location(student):
+    """No row in, no row out; one row in, one row out."""
+    for columns in (4, 5):
+        with expect_runs(GET, EMPTY):
+            got = get_deltas(student, torch.zeros(0, 2), torch.zeros(0, columns), 8)
+        expect_tensor(got, GET, shape=(0, 4))
+        box = torch.tensor([[10.0, 0, 30, 16, 3]])[:, :columns]
+        got = get_deltas(student, torch.tensor([[12.0, 4]]), box, 8)
+        expect_close(got, torch.tensor([[0.25, 0.5, 2.25, 1.5]]), GET, names=LTRB)
+
+
+def test_get_deltas_follow_float64(student):
+    """Far from the origin float32 has no digits left."""
+    boxes = spread_boxes(5, 60, 40)
+    points = (boxes[:, :2] + boxes[:, 2:]) / 2 + spread(5, 2, low=-1.0)
+    expected = torch.cat((points - boxes[:, :2], boxes[:, 2:] - points), dim=1) / 16
+    got = get_deltas(student, points + 1e6, boxes + 1e6, 16, torch.float64)
+    expect_tensor(got, GET, shape=(5, 4))
+    expect_dtype(got, torch.float64, GET)
+    expect_close(got, expected, f"{GET} in float64", names=LTRB, atol=1e-7)
+
+
+def test_get_deltas_of_thousands_of_locations(student):
+    """12,000 locations take less time than a loop over plain numbers."""
+    boxes = spread_boxes(12000, 600, 400)
+    points = boxes[:, :2] + spread(12000, 2) * (boxes[:, 2:] - boxes[:, :2])
+    expected = torch.cat((points - boxes[:, :2], boxes[:, 2:] - points), dim=1) / 8
+    given = give(student, points), give(student, boxes), 8
+    call = student.one_stage_detector.fcos_get_deltas_from_locations
+    expect_close(call(*given), expected.float(), GET, names=LTRB, atol=1e-4)
+    rows = list(zip(points.tolist(), boxes.tolist(), strict=True))
+
+    def loop():
+        for (x, y), (x1, y1, x2, y2) in rows:
+            torch.tensor([(x - x1) / 8, (y - y1) / 8, (x2 - x) / 8, (y2 - y) / 8])
+
+    cause = "a Python loop over locations; subtract all at once"
+    expect_faster(lambda: call(*given), seconds_of_loop(loop, 1.0), GET, cause)
+
+
+def test_get_deltas_leaves_its_inputs_alone(student):
+    """Locations and boxes are the same after the call."""
+    rows = torch.tensor([[-1.0] * 5, [1.0, 2, 30, 20, 3]])
+    points = torch.tensor([[4.0, 4], [12, 4]])
+    call = student.one_stage_detector.fcos_get_deltas_from_locations
+    expect_inputs_kept(
+        student, GET, call, give(student, points), give(student, rows), 8
+    )
+
+
+# 5.2
+
+
+def test_apply_deltas_gives_boxes(student):
+    """XYXY in pixels from positive and negative deltas, for several strides."""
+    signs = torch.tensor([-1.0, -1, 1, 1])
+    for stride, case in per_stride("apply").items():
+        deltas, points = case["deltas"], case["points"]
+        here = points.repeat(1, 2)
+        clipped = deltas.clamp(min=0)
+        sides = clipped[:, :2] + clipped[:, 2:]
+        corner = points - clipped[:, :2] * stride
+        causes = {
+            NO_CLIP: here + deltas * signs * stride,
+            NOT_MULTIPLIED: here + clipped * signs,
+            NEGATED: here + clipped * stride,
+            "left and right have each other's sign": here - clipped * signs * stride,
+            "divided by the stride, not multiplied": here + clipped * signs / stride,
+            "width and height are returned, not x2 and y2": torch.cat(
+                (corner, sides * stride), dim=1
+            ),
+            "absolute values are taken; a negative delta counts as 0": (
+                here + deltas.abs() * signs * stride
+            ),
+            "boxes are clipped to the image; that comes later": (
+                here + clipped * signs * stride
+            ).clamp(min=0),
+        }
+        got = apply_deltas(student, deltas, points, stride)
+        inputs = {"deltas": deltas, "location": points}
+        expected = case["expected"].float()
+        expect_close(
+            got, expected, APPLY, inputs=inputs, names="x1,y1,x2,y2", causes=causes
+        )
+
+
+def test_apply_deltas_counts_negative_deltas_as_zero(student):
+    """Each edge on its own: a negative distance leaves the edge at the location."""
+    deltas = torch.tensor([[-0.5, 1, 2, -3], [1.0, -9, -0.25, 2]])
+    points = torch.tensor([[40.0, 20]] * 2)
+    got = apply_deltas(student, deltas, points, 8)
+    expected = torch.tensor([[40.0, 12, 56, 20], [32, 20, 40, 36]])
+    signs = torch.tensor([-8.0, -8, 8, 8])
+    causes = {
+        NO_CLIP: points.repeat(1, 2) + deltas * signs,
+        "one negative delta empties the whole box": points.repeat(1, 2),
+        "absolute values are taken; a negative delta counts as 0": (
+            points.repeat(1, 2) + deltas.abs() * signs
+        ),
+    }
+    inputs = {"deltas": deltas, "location": points}
+    expect_close(got, expected, APPLY, inputs=inputs, causes=causes)
+
+
+def test_apply_deltas_of_background_is_a_point(student):
+    """Deltas of -1 give (x, y, x, y), a box without area."""
+    points = torch.tensor([[12.0, 20], [44, 4]])
+    got = apply_deltas(student, torch.full((2, 4), -1.0), points, 16)
+    expected = points.repeat(1, 2)
+    causes = {
+        NO_CLIP: expected + torch.tensor([16.0, 16, -16, -16]),
+        "background becomes a row of -1": torch.full((2, 4), -1.0),
+    }
+    expect_close(got, expected, APPLY, inputs={"location": points}, causes=causes)
+
+
+def test_apply_deltas_does_not_clip_to_the_image(student):
+    """Boxes may start at negative numbers; inference clips them later."""
+    deltas, points = torch.tensor([[3.0, 2, 1, 900]]), torch.tensor([[4.0, 4]])
+    expected = torch.tensor([[-20.0, -12, 12, 7204]])
+    cause = "boxes are clipped to the image; that comes later"
+    got = apply_deltas(student, deltas, points, 8)
+    wrong = {cause: expected.clamp(min=0)}
+    for size in (224, 223):
+        wrong[f"{cause} (and has no fixed size)"] = expected.clamp(min=0, max=size)
+    expect_close(got, expected, APPLY, causes=wrong)
+
+
+def test_apply_deltas_of_no_and_of_one_location(student):
+    """No row in, no row out; one row in, one row out."""
+    with expect_runs(APPLY, EMPTY):
+        got = apply_deltas(student, torch.zeros(0, 4), torch.zeros(0, 2), 8)
+    expect_tensor(got, APPLY, shape=(0, 4))
+    deltas, points = torch.tensor([[0.25, 0.5, 2.25, 1.5]]), torch.tensor([[12.0, 4]])
+    got = apply_deltas(student, deltas, points, 8)
+    expect_close(got, torch.tensor([[10.0, 0, 30, 16]]), APPLY)
+
+
+def test_apply_deltas_follows_float64(student):
+    """Thousands of predictions, far from the origin, where float32 has no digits."""
+    deltas = spread(4000, 4, low=0.1, high=7.0)
+    points = spread(4000, 2, high=50.0, start=3) + 1e6
+    got = apply_deltas(student, deltas, points, 8, torch.float64)
+    expect_tensor(got, APPLY, shape=(4000, 4))
+    expect_dtype(got, torch.float64, APPLY)
+    signs = torch.tensor([-8.0, -8, 8, 8])
+    expected = points.repeat(1, 2) + deltas * signs
+    expect_close(got, expected, f"{APPLY} in float64", atol=1e-7, rtol=0)
+
+
+def test_apply_deltas_leaves_its_inputs_alone(student):
+    """Deltas and locations are the same after the call."""
+    deltas = torch.tensor([[-0.5, 1, 2, -3], [1.0, -9, -0.25, 2]])
+    points = torch.tensor([[40.0, 20]] * 2)
+    call = student.one_stage_detector.fcos_apply_deltas_to_locations
+    given = give(student, deltas), give(student, points), 8
+    expect_inputs_kept(student, APPLY, call, *given)
+
+
+# 5.3
+
+
+def wrong_centerness(deltas, *, pairs=(0, 2, 1, 3), root=True, more=0.0):
+    """Equation 3 with a known mistake."""
+    first, second, third, fourth = (deltas[:, each] for each in pairs)
+    above = torch.minimum(first, second) * torch.minimum(third, fourth)
+    below = torch.maximum(first, second) * torch.maximum(third, fourth)
+    ratio = above / (below + more)
+    return ratio.sqrt() if root else ratio
+
+
+def test_centerness_equals_the_equation(student):
+    """Equation 3 of the paper for forty locations."""
+    case = load_cases("step5", "centerness")["random"]
+    deltas, expected = case["deltas"], case["expected"]
+    causes = {
+        "the square root is missing": wrong_centerness(deltas, root=False),
+        "left is paired with top; left and right belong together": (
+            wrong_centerness(deltas, pairs=(0, 1, 2, 3))
+        ),
+        "left is paired with bottom; left and right belong together": (
+            wrong_centerness(deltas, pairs=(0, 3, 1, 2))
+        ),
+        "smallest of all four over largest of all four": (
+            deltas.amin(dim=1) / deltas.amax(dim=1)
+        ).sqrt(),
+        "smallest of all four over largest of all four, without the root": (
+            deltas.amin(dim=1) / deltas.amax(dim=1)
+        ),
+        "the ratio is upside down": 1 / expected,
+        "the two ratios are added, not multiplied": (
+            deltas[:, [0, 2]].amin(1) / deltas[:, [0, 2]].amax(1)
+            + deltas[:, [1, 3]].amin(1) / deltas[:, [1, 3]].amax(1)
+        ).sqrt(),
+    }
+    got = centerness_of(student, deltas)
+    kept = {"a trailing dimension is kept": (len(deltas), 1)}
+    expect_tensor(got, CENTERNESS, shape=(len(deltas),), shape_causes=kept)
+    inputs = {LTRB: deltas}
+    expect_close(got, expected.float(), CENTERNESS, inputs=inputs, causes=causes)
+
+
+def test_centerness_of_background_is_minus_one(student):
+    """-1 for each row of -1, among others and alone; not the +1 of the bare formula."""
+    for rows in ([[-1.0] * 4, [1.0, 3, 4, 3], [-1.0] * 4], [[-1.0] * 4]):
+        deltas = torch.tensor(rows)
+        expected = torch.tensor([0.5 if row[0] == 1 else -1.0 for row in rows])
+        is_background = expected == -1
+        causes = {
+            PLUS_ONE: torch.where(is_background, 1.0, expected),
+            "background is 0 instead of -1": torch.where(is_background, 0.0, expected),
+            "background is NaN": torch.where(is_background, torch.nan, expected),
+        }
+        got = centerness_of(student, deltas)
+        kept = {"a trailing dimension is kept": (len(rows), 1)}
+        expect_tensor_shape(got, (len(rows),), kept)
+        expect_close(got, expected, CENTERNESS, inputs={LTRB: deltas}, causes=causes)
+
+
+def expect_tensor_shape(got, shape, causes) -> None:
+    """As expect_tensor, but NaN is left to the next comparison."""
+    try:
+        expect_tensor(got, CENTERNESS, shape=shape, shape_causes=causes)
+    except CheckError as error:
+        if error.category != "NaN":
+            raise
+
+
+def test_centerness_is_one_in_the_middle(student):
+    """And 0 on an edge, in boxes that are wider than high."""
+    deltas = torch.tensor([[5.0, 2, 5, 2], [0.0, 2, 10, 2], [5.0, 4, 5, 0]])
+    expected = torch.tensor([1.0, 0, 0])
+    got = centerness_of(student, deltas)
+    # An eps under the root moves a 0 to its root.
+    expect_close(got, expected, CENTERNESS, inputs={LTRB: deltas}, atol=1e-3)
+
+
+def test_centerness_of_small_boxes(student):
+    """A ratio is the same for small numbers: nothing may be added to a part of it."""
+    deltas = spread(12, 4, low=0.03, high=0.09)
+    expected = wrong_centerness(deltas)
+    # Deltas of a box of 2 px at stride 32 are this small.
+    causes = {
+        f"a small number ({more}) is added below the line; it moves the values": (
+            wrong_centerness(deltas, more=more)
+        )
+        for more in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+    }
+    got = centerness_of(student, deltas)
+    inputs = {LTRB: deltas}
+    expect_close(got, expected.float(), CENTERNESS, inputs=inputs, causes=causes)
+
+
+def test_centerness_of_no_location(student):
+    """No row in, no number out."""
+    with expect_runs(CENTERNESS, EMPTY):
+        got = centerness_of(student, torch.zeros(0, 4))
+    expect_tensor(got, CENTERNESS, shape=(0,))
+
+
+def test_centerness_of_thousands_of_locations_in_float64(student):
+    """5,000 rows, every third of which is background."""
+    deltas = spread(5000, 4, low=0.05, high=9.0)
+    expected = wrong_centerness(deltas)
+    deltas[::3], expected[::3] = -1.0, -1.0
+    got = centerness_of(student, deltas, torch.float64)
+    expect_tensor(got, CENTERNESS, shape=(5000,))
+    expect_dtype(got, torch.float64, CENTERNESS)
+    # A harmless eps of 1e-8 may stay.
+    expect_close(got, expected, f"{CENTERNESS} in float64", atol=1e-6)
+
+
+def test_centerness_leaves_its_input_alone(student):
+    """The deltas are the same after the call."""
+    deltas = torch.tensor([[-1.0] * 4, [1.0, 3, 4, 3]])
+    call = student.one_stage_detector.fcos_make_centerness_targets
+    expect_inputs_kept(student, CENTERNESS, call, give(student, deltas))

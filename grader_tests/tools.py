@@ -1,0 +1,112 @@
+"""What the hidden suites share."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from helpers.checks.expect import (
+    CheckError,
+    expect_equal,
+    expect_true,
+    not_implemented,
+)
+from helpers.checks.student import Student
+
+GOLDEN_RATIO = 0.6180339887498949  # multiples of it spread evenly over [0, 1)
+CHANGED_IN_PLACE = "the input is changed in place; work on a copy"
+DTYPE_LOST = "the result does not follow the dtype of the input"
+TRIES = 3  # a call that was slow once is tried again
+
+
+def spread(
+    *shape: int, low: float = 0.0, high: float = 1.0, start: int = 1
+) -> torch.Tensor:
+    """Float64 numbers between low and high that look random and need no storing."""
+    count = int(torch.tensor(shape).prod())
+    index = torch.arange(start, start + count, dtype=torch.float64)
+    # The square keeps rows and columns of the shape from repeating each other.
+    fraction = (index * GOLDEN_RATIO + index**2 * 0.0137) % 1
+    return (low + (high - low) * fraction).reshape(shape)
+
+
+def spread_boxes(
+    count: int, width: float, height: float, start: int = 1
+) -> torch.Tensor:
+    """(count, 4) float64 XYXY boxes of many shapes inside an image of that size."""
+    numbers = spread(count, 4, start=start)
+    sides = 4 + numbers[:, 2:] ** 2 * torch.tensor([width - 5, height - 5])
+    corner = numbers[:, :2] * (torch.tensor([width, height]) - sides)
+    return torch.cat((corner, corner + sides), dim=1)
+
+
+def give(
+    student: Student, tensor: torch.Tensor, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """A tensor as the code under test gets it."""
+    return tensor.to(student.device, dtype)
+
+
+def expect_inputs_kept(student: Student, what: str, call: Any, *args: Any) -> None:
+    """A call leaves its tensors (also those in a dict) as they were."""
+    before = [_copy(each) for each in args]
+    _, after = student.after_call(call, *args)
+    for old, new in zip(before, after, strict=True):
+        pairs = old.items() if isinstance(old, dict) else {"": old}.items()
+        for name, value in pairs:
+            now = new[name] if isinstance(old, dict) else new
+            if isinstance(value, torch.Tensor):
+                is_same = torch.equal(value.cpu(), now.detach().cpu())
+                expect_true(
+                    is_same, what, "an input has other values", CHANGED_IN_PLACE
+                )
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copy(each) for name, each in value.items()}
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def expect_dtype(got: torch.Tensor, dtype: torch.dtype, what: str) -> None:
+    """The dtype follows the input."""
+    message = f"{dtype} goes in, {got.dtype} comes out"
+    expect_true(got.dtype == dtype, what, message, DTYPE_LOST)
+
+
+def expect_keys(got: Any, keys: list[str], what: str) -> None:
+    """A dict with these levels, in any order."""
+    if got is None:
+        raise not_implemented(what)
+    if not isinstance(got, dict):
+        kind = type(got).__name__
+        raise CheckError("wrong type", what, f"expected a dict, got {kind}")
+    expect_equal(sorted(got), sorted(keys), f"{what}: levels")
+
+
+def expect_faster(
+    call: Callable[[], Any], slow_seconds: float, what: str, cause: str
+) -> None:
+    """A call takes less time than a plain Python loop took just now, here.
+
+    Args:
+        call: what must be fast; called a few times if need be.
+        slow_seconds: of the loop, for the same work.
+    """
+    for _ in range(TRIES):
+        if _seconds(call) < slow_seconds:
+            return
+    message = f"took longer than a plain Python loop ({slow_seconds:.2f} s)"
+    raise CheckError("timeout", what, message, cause)
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def seconds_of_loop(loop: Callable[[], Any], share: float) -> float:
+    """Time of a loop that does only this share of the work, taken for the whole."""
+    return _seconds(loop) / share
