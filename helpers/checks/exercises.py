@@ -104,14 +104,17 @@ def find_exercises(wanted: str, exercises: dict[str, Exercise]) -> list[Exercise
         return [exercises[word]]
     own = [each for each in exercises.values() if word == each.notebook]
     own = own or [
-        each for each in exercises.values() if word in (each.name, each.name.split(".")[-1])
+        each
+        for each in exercises.values()
+        if word in (each.name, each.name.split(".")[-1])
     ]
     if own and (len(own) == 1 or word.isdigit()):
         return own
     near = [each.id for each in own] or _near(word, exercises)
-    advice = f"did you mean {' or '.join(near)}?" if near else "choose one of the map:"
+    advice = f"did you mean {' or '.join(near)}? " if near else ""
     raise CourseError(
-        f"there is no exercise {wanted!r}; {advice} (python -m helpers.check list)"
+        f"there is no exercise {wanted!r}; {advice}python -m helpers.check list "
+        "shows all"
     )
 
 
@@ -128,5 +131,7 @@ def _near(word: str, exercises: dict[str, Exercise]) -> list[str]:
         by_name[each.name.lower()] = number
         by_name.setdefault(each.name.split(".")[-1].lower(), number)
     close = difflib.get_close_matches(word.lower(), by_name, n=3, cutoff=ALIKE)
-    close = close or [name for name in by_name if len(word) > 2 and word.lower() in name]
+    close = close or [
+        name for name in by_name if len(word) > 2 and word.lower() in name
+    ]
     return list(dict.fromkeys(by_name[name] for name in close))[:3]

@@ -1,0 +1,148 @@
+"""What a student reads when their code raises: their own lines, and none of ours."""
+
+import linecache
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from helpers.checks.exercises import ROOT
+
+PLACES = 3  # of the student's own frames; the innermost ones tell the most
+MESSAGE_LETTERS = 300
+# What the commonest exceptions mean here: type, part of the text, sentence.
+MEANINGS = (
+    ("RuntimeError", "must match the size", "two tensors do not fit together; print "
+     "their shapes just before this line"),
+    ("RuntimeError", "should have the same", "two tensors have different dtypes or "
+     "devices; make new ones with dtype= and device= of the input"),
+    ("RuntimeError", "same device", "two tensors are on different devices; make new "
+     "ones with device= of the input"),
+    ("RuntimeError", "requires grad", "a tensor that is trained was changed in place; "
+     "make a new one"),
+    ("RuntimeError", "shape mismatch", "the two sides of this line have different "
+     "shapes; print both"),
+    ("IndexError", "out of range", "this index is not there; print the shape, and "
+     "think of the case without any box"),
+    ("IndexError", "too many indices", "the tensor has fewer dimensions than this "
+     "line thinks; print its shape"),
+    ("IndexError", "no elements", "a minimum or maximum over nothing; think of the "
+     "case without any box"),
+    ("IndexError", "non-zero size", "a minimum or maximum over nothing; think of the "
+     "case without any box"),
+    ("RuntimeError", "non-empty TensorList", "there was nothing to join; think of the "
+     "case where no box is left"),
+    ("TypeError", "NoneType", "something is None here; is a return missing in what "
+     "you called?"),
+    ("AttributeError", "NoneType", "something is None here; is a return missing in "
+     "what you called?"),
+    ("AttributeError", "before Module.__init__", "call super().__init__() first"),
+    ("NameError", "", "this name is not known here; a typing mistake, or an import "
+     "is missing"),
+    ("KeyError", "", "this key is not in the dict; print its keys"),
+    ("UnboundLocalError", "", "this name gets its value only in a branch that did not "
+     "run"),
+    ("RecursionError", "", "the function calls itself without an end"),
+    ("ZeroDivisionError", "", "divided by zero; think of the empty case"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Place:
+    """One frame of the student's code.
+
+    Attributes:
+        file: "common.py".
+        line: counted from 1.
+        function: in which it is, "iou".
+        code: that line, without indentation.
+    """
+
+    file: str
+    line: int
+    function: str
+    code: str
+
+
+def own_places(error: BaseException, root: Path = ROOT) -> list[Place]:
+    """The frames of an exception that are in assignment/, outermost first."""
+    return [
+        place
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if (place := _place_of(frame, line, root)) is not None
+    ]
+
+
+def _place_of(frame: FrameType, line: int, root: Path) -> Place | None:
+    # Resolved, because assignment/ may be a link to a folder on a drive.
+    path = Path(frame.f_code.co_filename)
+    if (root / "assignment").resolve() not in path.resolve().parents:
+        return None
+    code = linecache.getline(str(path), line).strip()
+    return Place(path.name, line, frame.f_code.co_qualname, code)
+
+
+def explain_exception(error: BaseException, root: Path = ROOT) -> tuple[str, list[str]]:
+    """A headline and the lines below it, without a traceback of ours.
+
+    Args:
+        error: what the student's code raised.
+        root: the folder that holds assignment/.
+    """
+    if isinstance(error, SyntaxError):
+        return _explain_syntax(error)
+    kind = type(error).__name__
+    said = " ".join(str(error).split())[:MESSAGE_LETTERS]
+    places = own_places(error, root)
+    if not places:
+        return f"{kind}: {said}" if said else kind, []
+    last = places[-1]
+    lines = [said] if said else []
+    for place in places[-PLACES:]:
+        lines.append(f"{place.file}, line {place.line}, in {place.function}:")
+        lines.append(f"    {place.code}")
+    meaning = _meaning(kind, said)
+    if meaning:
+        lines.append(f"Likely: {meaning}.")
+    return f"{kind} at line {last.line} of {last.file}", lines
+
+
+def _explain_syntax(error: SyntaxError) -> tuple[str, list[str]]:
+    file = Path(error.filename or "assignment").name
+    lines = []
+    if error.text:
+        code = error.text.rstrip("\n")
+        stripped = code.lstrip()
+        shift = len(code) - len(stripped)
+        lines = [f"    {stripped}"]
+        if error.offset:
+            lines.append("    " + " " * max(error.offset - 1 - shift, 0) + "^")
+    said = error.msg or "this line is no Python"
+    return (
+        f"{file} cannot be read by Python: line {error.lineno or 1}, {said}",
+        lines,
+    )
+
+
+def explain_import(
+    error: BaseException, file: str, root: Path = ROOT
+) -> tuple[str, list[str]]:
+    """The same for a file that fails while it is loaded.
+
+    Args:
+        error: what was raised.
+        file: that was loaded; the mistake may be in one that it imports.
+        root: the folder that holds assignment/.
+    """
+    if isinstance(error, SyntaxError):
+        return _explain_syntax(error)
+    if isinstance(error, SystemExit):
+        return f"{file} ends the program while it is loaded; remove its exit()", []
+    headline, lines = explain_exception(error, root)
+    return f"{file} cannot be loaded: {headline}", lines
+
+
+def _meaning(kind: str, said: str) -> str | None:
+    return next(
+        (text for name, part, text in MEANINGS if name == kind and part in said), None
+    )

@@ -1,0 +1,249 @@
+"""Run the checks of exercises on a fresh copy of assignment/, and say how they ended.
+
+Use it in this order: `with CheckRun(...) as run: run.report("3.2")`.
+"""
+
+import contextlib
+import importlib
+import io
+import re
+import time
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_scripts.command import CourseError
+from helpers.checks.exercises import MARK, ROOT, Exercise, read_exercises
+from helpers.checks.expect import CheckError
+from helpers.checks.explain import explain_exception, explain_import, own_places
+from helpers.checks.fresh import fresh_modules
+from helpers.checks.hints import read_hints
+from helpers.checks.student import Student
+
+PASS, WRONG, OPEN, BLOCKED = "pass", "wrong", "not written yet", "blocked"
+STUB_TEXT = re.compile(r"Exercise (\d\.\d) ")
+MODULES = ("common", "one_stage_detector")  # what a Student looks names up in
+FOLDER = Path(__file__).parent
+Check = Callable[[Any], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one check, or the way to it, ended.
+
+    Attributes:
+        status: PASS, WRONG, OPEN or BLOCKED.
+        title: what was checked, a sentence.
+        headline: what is wrong; empty if it passed.
+        lines: more of it, for below the headline.
+    """
+
+    status: str
+    title: str
+    headline: str = ""
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """How all checks of an exercise ended.
+
+    Attributes:
+        exercise: which.
+        results: one for each check; a single one if none could be run.
+        seconds: for all of them.
+    """
+
+    exercise: Exercise
+    results: tuple[Result, ...]
+    seconds: float
+
+    @property
+    def passed(self) -> int:
+        """How many checks passed."""
+        return sum(result.status == PASS for result in self.results)
+
+    @property
+    def problem(self) -> Result | None:
+        """The first check that did not pass."""
+        return next((each for each in self.results if each.status != PASS), None)
+
+    @property
+    def status(self) -> str:
+        """Of the whole exercise."""
+        return self.problem.status if self.problem else PASS
+
+
+def read_checks() -> dict[str, list[Check]]:
+    """Number of the exercise -> its checks, in the order of their file."""
+    found: dict[str, list[Check]] = {number: [] for number in read_exercises()}
+    for path in sorted(FOLDER.glob("test_*.py")):
+        module = importlib.import_module(f"helpers.checks.{path.stem}")
+        for name, value in vars(module).items():
+            if name.startswith("test_") and hasattr(value, MARK):
+                found[getattr(value, MARK)].append(value)
+    return found
+
+
+def check_title(check: Check) -> str:
+    """The first line of its docstring."""
+    return (check.__doc__ or check.__name__).strip().splitlines()[0]
+
+
+class CheckRun:
+    """The assignment as it is now, for the length of a `with` statement.
+
+    Args:
+        device: "cpu" or "cuda".
+        root: the folder that holds assignment/.
+        quiet: drop what the student's code prints.
+
+    Raises:
+        CourseError: there is no such device.
+    """
+
+    def __init__(self, device: str = "cpu", root: Path = ROOT, quiet: bool = False):
+        if device != "cpu" and not torch.cuda.is_available():
+            raise CourseError(f"--device {device}: torch finds no GPU here; use cpu")
+        # The expected numbers are those of whole float32 products.
+        torch.backends.cudnn.allow_tf32 = False
+        self.device, self.root, self.quiet = device, root, quiet
+        self.exercises = read_exercises(root)
+        self._checks = read_checks()
+        self._reports: dict[str, Report] = {}
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> "CheckRun":
+        with self._silence():
+            fresh = fresh_modules(self.root)
+            modules, self._broken = self._stack.enter_context(fresh)
+        for name in MODULES:
+            modules.setdefault(name, types.ModuleType(name))
+        self._modules = modules
+        self.student = Student(modules, self.device)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def _silence(self) -> contextlib.AbstractContextManager[Any]:
+        return (
+            contextlib.redirect_stdout(io.StringIO())
+            if self.quiet
+            else contextlib.nullcontext()
+        )
+
+    def report(self, number: str) -> Report:
+        """Run the checks of one exercise, once; the first that is not written ends it.
+
+        Args:
+            number: of the exercise, "3.2".
+        """
+        if number not in self._reports:
+            start = time.perf_counter()
+            results = self._results(self.exercises[number])
+            seconds = time.perf_counter() - start
+            self._reports[number] = Report(
+                self.exercises[number], tuple(results), seconds
+            )
+        return self._reports[number]
+
+    def _results(self, exercise: Exercise) -> list[Result]:
+        problem = self._missing(exercise)
+        if problem:
+            return [problem]
+        results = []
+        for check in self._checks[exercise.id]:
+            with self._silence():
+                result = self._run(exercise, check)
+            results.append(result)
+            if result.status in (OPEN, BLOCKED):
+                return [result]
+        return results
+
+    def _missing(self, exercise: Exercise) -> Result | None:
+        """The file cannot be loaded, or the function is not in it any more."""
+        stem = exercise.file.removesuffix(".py")
+        error = self._broken.get(stem)
+        if isinstance(error, NotImplementedError):
+            # Called while the file is loaded, "print(iou(...))" at its end.
+            error = None if STUB_TEXT.match(str(error)) is None else error
+        if error is not None:
+            headline, lines = explain_import(error, exercise.file, self.root)
+            return Result(WRONG, exercise.title, headline, tuple(lines))
+        target: Any = self._modules.get(stem)
+        for part in exercise.name.split("."):
+            target = getattr(target, part, None)
+        if target is None:
+            return Result(
+                WRONG,
+                exercise.title,
+                f"assignment/{exercise.file} has no {exercise.name}; "
+                f"python -m helpers.check reset {exercise.id} puts its start back",
+            )
+        return None
+
+    def _run(self, exercise: Exercise, check: Check) -> Result:
+        title = check_title(check)
+        try:
+            self.student.seed(0)
+            check(self.student)
+        except NotImplementedError as error:
+            return self._unwritten(exercise, title, error)
+        except CheckError as error:
+            return self._failed(exercise, title, error)
+        # A student's code may raise anything, and even call exit().
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            return self._crashed(exercise, title, error)
+        return Result(PASS, title)
+
+    def _unwritten(
+        self, exercise: Exercise, title: str, error: NotImplementedError
+    ) -> Result:
+        found = STUB_TEXT.match(str(error))
+        if found is None:  # raised by torch or by the student
+            return self._crashed(exercise, title, error)
+        if found[1] == exercise.id:
+            return Result(OPEN, title, "not written yet")
+        return Result(BLOCKED, title, f"blocked by {found[1]}: write that first")
+
+    def _failed(self, exercise: Exercise, title: str, error: CheckError) -> Result:
+        if error.__cause__ is not None and own_places(error.__cause__, self.root):
+            headline, lines = explain_exception(error.__cause__, self.root)
+            if error.cause:
+                lines = [each for each in lines if not each.startswith("Likely: ")]
+                lines.append(f"Likely: {error.cause}.")
+        else:
+            headline = error.message
+            lines = list(error.lines)
+            if error.cause:
+                lines.append(f"Likely: {error.cause}.")
+        lines += self._wrong_needs(exercise)
+        return Result(WRONG, title, headline, tuple(lines))
+
+    def _crashed(self, exercise: Exercise, title: str, error: BaseException) -> Result:
+        if isinstance(error, SystemExit):
+            return Result(WRONG, title, "your code ends the program; remove its exit()")
+        headline, lines = explain_exception(error, self.root)
+        if not own_places(error, self.root):
+            headline = f"what came back could not be used ({headline})"
+        lines += self._wrong_needs(exercise)
+        return Result(WRONG, title, headline, tuple(lines))
+
+    def _wrong_needs(self, exercise: Exercise) -> list[str]:
+        """Exercises whose functions this one calls, and which are wrong themselves."""
+        wrong = [
+            number
+            for number in read_hints()[exercise.id].needs
+            if self.report(number).status != PASS
+        ]
+        if not wrong:
+            return []
+        return [
+            f"First look at {wrong[0]}: this exercise uses it, and it does not pass "
+            "its own checks."
+        ]

@@ -1,0 +1,173 @@
+"""Visible checks of step 2: the feature pyramid network."""
+
+from typing import Any
+
+import torch
+
+from helpers.checks.exercises import exercise
+from helpers.checks.expect import expect_close, expect_equal, expect_tensor, expect_true
+
+CHANNELS = {"c3": 64, "c4": 96, "c5": 128}  # of the backbone "tiny"
+OUT = 12
+
+
+def conv_shapes(layers: Any) -> list[tuple[int, ...]]:
+    """Shapes of all weights of convolutions."""
+    return sorted(
+        tuple(each.shape) for each in layers.state_dict().values() if each.dim() == 4
+    )
+
+
+def constant_features(student: Any, height: int, width: int) -> dict[str, torch.Tensor]:
+    """c3 is 1 everywhere, c4 is 10, c5 is 100; sizes halve, rounded up."""
+    features = {}
+    for value, (name, channels) in zip(
+        (1.0, 10.0, 100.0), CHANNELS.items(), strict=True
+    ):
+        features[name] = torch.full(
+            (1, channels, height, width), value, device=student.device
+        )
+        height, width = (height + 1) // 2, (width + 1) // 2
+    return features
+
+
+def make_transparent(pyramid: Any) -> bool:
+    """Laterals take the mean of their channels, output convolutions change nothing.
+
+    Returns:
+        Whether that was possible: with other layers between, it is not.
+    """
+    state = pyramid.state_dict()
+    for name, old in state.items():
+        if not name.startswith("fpn_params."):
+            continue
+        if old.dim() == 4 and old.shape[2:] == (1, 1):
+            state[name] = torch.full_like(old, 1 / old.shape[1])
+        elif old.dim() == 4:
+            state[name] = torch.zeros_like(old)
+            state[name][:, :, 1, 1] = torch.eye(old.shape[0], device=old.device)
+        elif name.endswith("bias"):
+            state[name] = torch.zeros_like(old)
+        else:
+            return False
+    pyramid.load_state_dict(state)
+    return True
+
+
+@exercise("2.1")
+def test_make_fpn_layers_has_two_convolutions_a_level(student: Any) -> None:
+    """Each level has a 1x1 lateral and a 3x3 output convolution."""
+    got = conv_shapes(student.common.make_fpn_layers({"c3": 5, "c4": 7, "c5": 9}, 12))
+    lateral = [(12, 5, 1, 1), (12, 7, 1, 1), (12, 9, 1, 1)]
+    output = [(12, 12, 3, 3)] * 3
+    count = sum(shape[2:] == (1, 1) for shape in got)
+    cause = None
+    if got == sorted([*lateral, *[(12, c, 3, 3) for c in (5, 7, 9)]]):
+        cause = "an output convolution comes after a lateral, and takes its channels"
+    elif got == lateral:
+        cause = "the 3x3 output convolutions are missing"
+    elif count != len(lateral):
+        cause = "there is not one 1x1 convolution for each of c3, c4 and c5"
+    what = "make_fpn_layers({'c3': 5, 'c4': 7, 'c5': 9}, 12): shapes of the weights"
+    expect_equal(got, sorted([*lateral, *output]), what, cause)
+
+
+@exercise("2.1")
+def test_make_fpn_layers_follow_their_arguments(student: Any) -> None:
+    """Other channels give other layers."""
+    got = conv_shapes(student.common.make_fpn_layers({"c3": 4, "c4": 6, "c5": 3}, 8))
+    expected = [(8, 3, 1, 1), (8, 4, 1, 1), (8, 6, 1, 1), *[(8, 8, 3, 3)] * 3]
+    expect_equal(
+        got,
+        expected,
+        "make_fpn_layers({'c3': 4, 'c4': 6, 'c5': 3}, 8): shapes of the weights",
+        "numbers of channels are written into the code",
+    )
+
+
+@exercise("2.2")
+def test_merge_levels_adds_from_above(student: Any) -> None:
+    """Each level is its own lateral plus all that comes from above."""
+    pyramid = student.make_pyramid(OUT)
+    pyramid.eval()
+    if not make_transparent(pyramid):
+        return
+    got = pyramid.merge_levels(constant_features(student, 12, 20))
+    expect_equal(sorted(got), ["p3", "p4", "p5"], "merge_levels: keys of the result")
+    # The middle, because the padding of a convolution is seen at the border.
+    middle = {}
+    for level in ("p3", "p4", "p5"):
+        values = expect_tensor(got[level], f"merge_levels: {level}")
+        middle[level] = values[0, 0, values.shape[2] // 2, values.shape[3] // 2]
+    expect_close(
+        torch.stack([middle["p3"], middle["p4"], middle["p5"]]),
+        torch.tensor([111.0, 110.0, 100.0]),
+        "merge_levels: c3 = 1, c4 = 10, c5 = 100, laterals that average",
+        names="p3,p4,p5",
+        causes={
+            "nothing comes from the level above": torch.tensor([1.0, 10.0, 100.0]),
+            "c4's lateral, and not the merged map, is passed on to p3": torch.tensor(
+                [11.0, 110.0, 100.0]
+            ),
+            "c5 is passed on to p3 past c4": torch.tensor([101.0, 110.0, 100.0]),
+            "p3 gets nothing from above": torch.tensor([1.0, 110.0, 100.0]),
+            "p4 gets nothing from above": torch.tensor([11.0, 10.0, 100.0]),
+            "the way goes from fine to coarse": torch.tensor([1.0, 11.0, 111.0]),
+            "the maps are averaged where they should be added": torch.tensor(
+                [28.0, 55.0, 100.0]
+            ),
+            "they are concatenated or multiplied": torch.tensor(
+                [1000.0, 1000.0, 100.0]
+            ),
+        },
+    )
+
+
+@exercise("2.2")
+def test_merge_levels_of_odd_sizes(student: Any) -> None:
+    """A map of 13 x 9 lies below one of 7 x 5: not twice as large."""
+    pyramid = student.make_pyramid(OUT)
+    got = pyramid.merge_levels(constant_features(student, 13, 9))
+    expect_equal(sorted(got), ["p3", "p4", "p5"], "merge_levels: keys of the result")
+    for level, size in {"p3": (13, 9), "p4": (7, 5), "p5": (4, 3)}.items():
+        expect_tensor(got[level], f"merge_levels: {level}", shape=(1, OUT, *size))
+
+
+@exercise("2.2")
+def test_merge_levels_uses_every_convolution(student: Any) -> None:
+    """Every layer that you made takes part, so a gradient reaches it."""
+    pyramid = student.make_pyramid(OUT)
+    features = constant_features(student, 6, 10)
+    _, _, gradients = student.gradients(pyramid.merge_levels, features, module=pyramid)
+    unused = [
+        name
+        for name, gradient in gradients.items()
+        if name.startswith("fpn_params.") and gradient is None
+    ]
+    expect_true(
+        not unused,
+        "merge_levels: layers that take part",
+        f"no gradient reaches {', '.join(unused[:3])}",
+        "a convolution is never applied",
+    )
+
+
+@exercise("2.2")
+def test_merge_levels_keeps_places(student: Any) -> None:
+    """What c5 sees at one place arrives in p3 at the same place."""
+    pyramid = student.make_pyramid(OUT)
+    pyramid.eval()
+    if not make_transparent(pyramid):
+        return
+    features = {
+        name: 0 * each for name, each in constant_features(student, 12, 20).items()
+    }
+    features["c5"][0, :, 1, 3] = 1.0
+    got = expect_tensor(pyramid.merge_levels(features)["p3"], "merge_levels: p3")[0, 0]
+    row, column = divmod(int(got.argmax()), got.shape[1])
+    expect_true(
+        4 <= row < 8 and 12 <= column < 16,
+        "merge_levels: c5 is 1 at row 1, column 3",
+        f"p3 is largest at row {row}, column {column}; expected row 4-7, column 12-15",
+        "rows and columns are exchanged, or the map was cut instead of enlarged",
+    )

@@ -1,0 +1,233 @@
+"""Visible checks of step 3: the head that all levels share."""
+
+from typing import Any
+
+import torch
+
+from helpers.checks.exercises import exercise
+from helpers.checks.expect import expect_close, expect_equal, expect_tensor, expect_true
+from helpers.checks.inputs import tensor
+
+OUTPUTS = ("class logits", "box deltas", "centerness logits")
+# Two channels, H = 2, W = 3: 1 2 3 / 4 5 6 and 7 8 9 / 10 11 12.
+FEATURES = [[[[1.0, 2, 3], [4, 5, 6]], [[7, 8, 9], [10, 11, 12]]]]
+ROW_BY_ROW = [[[1.0, 7], [2, 8], [3, 9], [4, 10], [5, 11], [6, 12]]]
+
+
+def make_head(student: Any, *arguments: Any) -> Any:
+    """A head where the student's code is to work."""
+    return student.one_stage_detector.FCOSPredictionNetwork(*arguments).to(
+        student.device
+    )
+
+
+def transparent_head(student: Any, silent: str = "") -> Any:
+    """Stems that pass 2 channels on; classes = channels, box = 1, 2, -1, -2 times the
+    first channel, centerness = minus the first channel.
+
+    Args:
+        silent: a stem, "stem_cls" or "stem_box", that answers 0.
+    """
+    head = make_head(student, 2, 2, [2])
+    state = head.state_dict()
+    for name, old in state.items():
+        new = torch.zeros_like(old)
+        if old.dim() == 4 and name.startswith(("stem", "pred_cls")):
+            if not silent or not name.startswith(silent):
+                new[:, :, 1, 1] = torch.eye(2, device=old.device)
+        elif name == "pred_box.weight":
+            new[:, 0, 1, 1] = tensor(student, [1.0, 2.0, -1.0, -2.0])
+        elif name == "pred_ctr.weight":
+            new[:, 0, 1, 1] = -1.0
+        state[name] = new
+    head.load_state_dict(state)
+    return head
+
+
+@exercise("3.1")
+def test_head_layers_have_their_shapes(student: Any) -> None:
+    """Two stems of 3x3 convolutions and three 3x3 predictors."""
+    head = make_head(student, 3, 8, [12, 6])
+    state = head.state_dict()
+    for stem in ("stem_cls", "stem_box"):
+        own = [
+            tuple(w.shape)
+            for n, w in state.items()
+            if n.startswith(stem) and w.dim() == 4
+        ]
+        expect_equal(
+            own,
+            [(12, 8, 3, 3), (6, 12, 3, 3)],
+            f"FCOSPredictionNetwork(3, 8, [12, 6]): weights of {stem}",
+            "each convolution takes the channels that the one before gives",
+        )
+    for name, channels in {"pred_cls": 3, "pred_box": 4, "pred_ctr": 1}.items():
+        weight = getattr(head, name).weight
+        expect_equal(
+            tuple(weight.shape),
+            (channels, 6, 3, 3),
+            f"FCOSPredictionNetwork(3, 8, [12, 6]): weight of {name}",
+        )
+
+
+@exercise("3.1")
+def test_head_starts_from_background(student: Any) -> None:
+    """The bias of pred_cls says "background", all other biases are 0."""
+    head = make_head(student, 3, 8, [12, 6])
+    expect_close(
+        head.pred_cls.bias,
+        torch.full((3,), -4.595120),  # -ln 99
+        "pred_cls.bias of an untrained head",
+        causes={
+            "the bias is left at 0": torch.zeros(3),
+            "the minus is missing": torch.full((3,), 4.595120),
+            "ln(p) instead of -ln((1 - p) / p)": torch.full((3,), -4.605170),
+            "the logarithm is to the base 10": torch.full((3,), -1.995635),
+        },
+    )
+    for name, bias in head.state_dict().items():
+        if name.endswith("bias") and name != "pred_cls.bias":
+            expect_close(bias, torch.zeros(len(bias)), f"{name} of an untrained head")
+
+
+@exercise("3.1")
+def test_head_weights_are_small(student: Any) -> None:
+    """All weights are drawn from N(0, 0.01)."""
+    head = make_head(student, 20, 32, [48, 64])
+    for name, weight in head.state_dict().items():
+        if not name.endswith("weight") or weight.dim() != 4:
+            continue
+        deviation = float(weight.std())
+        cause = None
+        if 0.09 < deviation < 0.11:
+            cause = "0.01 is the standard deviation, not the variance"
+        elif deviation > 0.012:
+            cause = "PyTorch's own start is still there"
+        # 20 % is more than 6 standard errors of the smallest of these weights.
+        expect_true(
+            0.008 < deviation < 0.012,
+            f"{name} of an untrained head",
+            f"expected a standard deviation of 0.01, got {deviation:.4f}",
+            cause,
+        )
+
+
+@exercise("3.1")
+def test_head_stems_are_two_and_end_with_relu(student: Any) -> None:
+    """Classes and boxes have stems of their own; each convolution has its ReLU."""
+    head = make_head(student, 3, 8, [12, 6])
+    state = head.state_dict()
+    cls = [w for n, w in state.items() if n.startswith("stem_cls") and w.dim() == 4]
+    box = [w for n, w in state.items() if n.startswith("stem_box") and w.dim() == 4]
+    expect_true(
+        not torch.equal(cls[0], box[0]),
+        "stem_cls and stem_box",
+        "both have the same weights",
+        "one stem was put into both names",
+    )
+    x = torch.linspace(-3, 3, 8 * 5 * 7, device=student.device).reshape(1, 8, 5, 7)
+    for name, stem in {"stem_cls": head.stem_cls, "stem_box": head.stem_box}.items():
+        y = expect_tensor(
+            stem(x),
+            f"{name} on a map of 5 x 7",
+            shape=(1, 6, 5, 7),
+            shape_causes={"the padding of 1 is missing": (1, 6, 1, 3)},
+        )
+        expect_true(
+            float(y.min()) >= 0,
+            f"{name} on a map of 5 x 7",
+            f"the smallest value is {float(y.min()):.4g}; a ReLU leaves none below 0",
+            "the ReLU behind the last convolution is missing",
+        )
+
+
+@exercise("3.2")
+def test_head_forward_flattens_row_by_row(student: Any) -> None:
+    """(B, C, H, W) becomes (B, H * W, C), row after row."""
+    got = transparent_head(student)({"p3": tensor(student, FEATURES)})
+    expect_equal(len(got), 3, "FCOSPredictionNetwork.forward: number of dicts")
+    reshaped = torch.arange(1.0, 13).reshape(1, 6, 2)
+    by_column = torch.tensor([[[1.0, 7], [4, 10], [2, 8], [5, 11], [3, 9], [6, 12]]])
+    logits = expect_tensor(
+        got[0]["p3"],
+        "FCOSPredictionNetwork.forward: class logits of 2 channels, H = 2, W = 3",
+        shape=(1, 6, 2),
+        shape_causes={
+            "the result is still a map": (1, 2, 2, 3),
+            "channels come before places": (1, 2, 6),
+        },
+    )
+    expect_close(
+        logits,
+        torch.tensor(ROW_BY_ROW),
+        "FCOSPredictionNetwork.forward: class logits of 2 channels, H = 2, W = 3",
+        causes={
+            "reshaped without permute, which mixes channels and places": reshaped,
+            "flattened column by column": by_column,
+            "a sigmoid is applied; outputs must be raw": torch.tensor(
+                ROW_BY_ROW
+            ).sigmoid(),
+        },
+    )
+
+
+@exercise("3.2")
+def test_head_forward_is_raw(student: Any) -> None:
+    """No sigmoid and no ReLU behind a predictor; box deltas may be negative."""
+    got = transparent_head(student)({"p3": tensor(student, FEATURES)})
+    first = torch.arange(1.0, 7).reshape(1, 6, 1)
+    boxes = first * torch.tensor([1.0, 2.0, -1.0, -2.0])
+    expected = {1: boxes, 2: -first}
+    for place, values in expected.items():
+        expect_close(
+            got[place]["p3"],
+            values,
+            f"FCOSPredictionNetwork.forward: {OUTPUTS[place]}",
+            causes={
+                "a ReLU follows the predictor": values.relu(),
+                "a sigmoid is applied; outputs must be raw": values.sigmoid(),
+                "exp is applied; outputs must be raw": values.exp(),
+            },
+        )
+
+
+@exercise("3.2")
+def test_head_forward_centerness_is_on_the_box_stem(student: Any) -> None:
+    """Centerness and box deltas come from the box stem, classes from the class stem."""
+    features = {"p3": tensor(student, FEATURES)}
+    for stem, silent in {"stem_cls": (0,), "stem_box": (1, 2)}.items():
+        got = transparent_head(student, silent=stem)(features)
+        for place, name in enumerate(OUTPUTS):
+            is_zero = bool((expect_tensor(got[place]["p3"], name) == 0).all())
+            expect_true(
+                is_zero == (place in silent),
+                f"FCOSPredictionNetwork.forward: {name}, where {stem} answers 0",
+                "they are 0 too" if is_zero else "they are not 0",
+                "a predictor is on the wrong stem",
+            )
+
+
+@exercise("3.2")
+def test_head_forward_of_all_levels(student: Any) -> None:
+    """Three levels and two images, the second an image like any other."""
+    student.seed(1)
+    head = make_head(student, 3, 8, [12, 6])
+    maps = {
+        level: torch.linspace(-1, 2, 2 * 8 * h * w, device=student.device).reshape(
+            2, 8, h, w
+        )
+        for level, (h, w) in {"p3": (5, 7), "p4": (3, 4), "p5": (2, 2)}.items()
+    }
+    both = head(maps)
+    second = head({level: each[1:] for level, each in maps.items()})
+    for place, channels in enumerate((3, 4, 1)):
+        expect_equal(
+            sorted(both[place]), ["p3", "p4", "p5"], f"keys of {OUTPUTS[place]}"
+        )
+        for level, each in maps.items():
+            what = (
+                f"FCOSPredictionNetwork.forward: {OUTPUTS[place]} of {level}, 2 images"
+            )
+            shape = (2, each.shape[2] * each.shape[3], channels)
+            got = expect_tensor(both[place][level], what, shape=shape)
+            expect_close(got[1:], expect_tensor(second[place][level], what), what)

@@ -1,0 +1,206 @@
+"""Visible checks of step 4: which box each location is responsible for."""
+
+import math
+from typing import Any
+
+import torch
+
+from helpers.checks.exercises import exercise
+from helpers.checks.expect import expect_close, expect_equal, expect_tensor
+from helpers.checks.inputs import BOXES, LOCATIONS, MATCHED, STRIDES, levels, tensor
+
+
+@exercise("4.3")
+def test_candidates_lie_strictly_inside(student: Any) -> None:
+    """On an edge or beyond it is not inside."""
+    ltrb = [[[1.0, 2, 3, 4], [0, 5, 5, 5], [-1, 30, 9, 9], [20, 20, 20, -0.5]]]
+    right = torch.tensor([[True, False, False, False]])
+    expect_close(
+        student.one_stage_detector.fcos_is_candidate(
+            tensor(student, ltrb), (0.0, 64.0)
+        ),
+        right,
+        "fcos_is_candidate with range (0, 64)",
+        inputs={"l,t,r,b of the four boxes": torch.tensor(ltrb)},
+        names="inside",
+        causes={
+            "a location on an edge counts as inside": torch.tensor(
+                [[True, True, False, False]]
+            ),
+            "all locations count as inside": torch.ones(1, 4, dtype=torch.bool),
+            "only left and top are looked at": torch.tensor(
+                [[True, False, False, True]]
+            ),
+        },
+    )
+
+
+@exercise("4.3")
+def test_candidates_fit_the_range_of_their_level(student: Any) -> None:
+    """64 belongs to the range that ends there, not to the one that begins there."""
+    largest = [63.9, 64.0, 64.1, 128.0, 128.1]
+    ltrb = tensor(student, [[[each, 10.0, 7.0, 20.0] for each in largest]])
+    expected = {
+        (0.0, 64.0): [True, True, False, False, False],
+        (64.0, 128.0): [False, False, True, True, False],
+        (128.0, math.inf): [False, False, False, False, True],
+    }
+    strict = {
+        (0.0, 64.0): [True, False, False, False, False],
+        (64.0, 128.0): [False, False, True, False, False],
+        (128.0, math.inf): [False, False, False, False, True],
+    }
+    low = {
+        (0.0, 64.0): [True, False, False, False, False],
+        (64.0, 128.0): [False, True, True, False, False],
+        (128.0, math.inf): [False, False, False, True, True],
+    }
+    both = {
+        (0.0, 64.0): [True, True, False, False, False],
+        (64.0, 128.0): [False, True, True, True, False],
+        (128.0, math.inf): [False, False, False, True, True],
+    }
+    # One call for each range, compared together, so that a cause fits all of them.
+    got = [
+        expect_tensor(
+            student.one_stage_detector.fcos_is_candidate(ltrb, size_range),
+            f"fcos_is_candidate with range {size_range}",
+            shape=(1, 5),
+            dtype=torch.bool,
+        )[0]
+        for size_range in expected
+    ]
+    expect_close(
+        torch.stack(got),
+        torch.tensor(list(expected.values())),
+        "fcos_is_candidate, largest distance 63.9, 64, 64.1, 128, 128.1",
+        inputs={"range": torch.tensor(list(expected))},
+        names="candidate",
+        place="range",
+        causes={
+            "with < on both sides 64 and 128 belong to no level": (
+                torch.tensor(list(strict.values()))
+            ),
+            "it must be low < largest <= high, not low <= largest < high": (
+                torch.tensor(list(low.values()))
+            ),
+            "with <= on both sides 64 and 128 belong to two levels": (
+                torch.tensor(list(both.values()))
+            ),
+            "the range of the level is not looked at": torch.ones(
+                3, 5, dtype=torch.bool
+            ),
+        },
+    )
+
+
+@exercise("4.4")
+def test_pick_smallest_candidate(student: Any) -> None:
+    """The smallest of the candidates, the first of equal ones, -1 of none."""
+    yes, no = True, False
+    candidates = [
+        [yes, no, yes, no],
+        [yes, yes, no, yes],
+        [no, no, no, no],
+        [no, yes, yes, no],
+    ]
+    areas = tensor(student, [20.0, 50.0, 20.0, 8.0])
+    is_candidate = tensor(student, candidates, torch.bool)
+    expect_close(
+        student.one_stage_detector.fcos_pick_smallest_box(is_candidate, areas),
+        torch.tensor([0, 3, -1, 2]),
+        "fcos_pick_smallest_box with areas 20, 50, 20, 8",
+        inputs={"is_candidate": torch.tensor(candidates)},
+        names="box",
+        place="location",
+        causes={
+            "of equal areas the last one wins": torch.tensor([2, 3, -1, 2]),
+            "the largest box wins": torch.tensor([0, 1, -1, 1]),
+            "no candidate gives 0 instead of -1": torch.tensor([0, 3, 0, 2]),
+            "the first candidate wins, whatever its area": torch.tensor([0, 0, -1, 1]),
+            "boxes that are no candidates are chosen, too": torch.tensor([3, 3, 3, 3]),
+            "boxes that are no candidates are chosen": torch.tensor([3, 3, -1, 3]),
+        },
+    )
+
+
+@exercise("4.4")
+def test_pick_smallest_of_nearly_equal_areas(student: Any) -> None:
+    """Areas of 40001 and 40000 square pixels are not equal."""
+    got = student.one_stage_detector.fcos_pick_smallest_box(
+        tensor(student, [[True, True]], torch.bool), tensor(student, [40001.0, 40000.0])
+    )
+    expect_close(
+        got,
+        torch.tensor([1]),
+        "fcos_pick_smallest_box with areas 40001 and 40000",
+        causes={
+            "the areas were taken from a large number such as 1e8, where float32 "
+            "cannot tell them apart": torch.tensor([0])
+        },
+    )
+
+
+@exercise("4.5")
+def test_match_by_hand(student: Any) -> None:
+    """Nested boxes, padding in between, three levels; found by hand."""
+    got = student.one_stage_detector.fcos_match_locations_to_gt(
+        levels(student, LOCATIONS), STRIDES, tensor(student, BOXES)
+    )
+    expect_equal(sorted(got), sorted(MATCHED), "fcos_match_locations_to_gt: its keys")
+    valid = torch.tensor(BOXES[1:-1])
+    for level, rows in MATCHED.items():
+        right = torch.tensor(rows)
+        is_box = right[:, 4] >= 0
+        first_box = torch.where(is_box[:, None], valid[0], right)
+        shape = f"fcos_match_locations_to_gt: {level}"
+        expect_tensor(
+            got[level],
+            shape,
+            shape=(len(rows), 5),
+            shape_causes={
+                "the whole row of the box is needed, with its class": (len(rows), 4),
+                "the rows, not the indices of the boxes": (len(rows),),
+            },
+        )
+        expect_close(
+            got[level],
+            right,
+            shape,
+            inputs={"location": torch.tensor(LOCATIONS[level])},
+            names="x1,y1,x2,y2,class",
+            place="location",
+            causes={
+                "background is 0 instead of -1": torch.where(is_box[:, None], right, 0),
+                "all locations get one box": first_box,
+                "indices count only the boxes that are no padding, but rows were "
+                "taken from all": _shifted(right),
+            },
+        )
+
+
+def _shifted(right: torch.Tensor) -> torch.Tensor:
+    """Each box replaced by the row before it in BOXES; background stays."""
+    rows = torch.tensor(BOXES)
+    before = {
+        tuple(row.tolist()): rows[i - 1] for i, row in enumerate(rows) if row[4] >= 0
+    }
+    return torch.stack([before.get(tuple(row.tolist()), row) for row in right])
+
+
+@exercise("4.5")
+def test_match_of_an_image_without_boxes(student: Any) -> None:
+    """Only padding, or no row at all: everything is background."""
+    for name, rows in {"only padding": BOXES[:1] * 2, "no row": []}.items():
+        gt_boxes = tensor(student, rows).reshape(-1, 5)
+        got = student.one_stage_detector.fcos_match_locations_to_gt(
+            levels(student, LOCATIONS), STRIDES, gt_boxes
+        )
+        for level, locations in LOCATIONS.items():
+            expect_close(
+                got[level],
+                torch.full((len(locations), 5), -1.0),
+                f"fcos_match_locations_to_gt: {level} of an image with {name}",
+                names="x1,y1,x2,y2,class",
+                place="location",
+            )

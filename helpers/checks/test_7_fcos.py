@@ -1,0 +1,191 @@
+"""Visible checks of step 7: the parts of FCOS, its targets and its losses."""
+
+import math
+from typing import Any
+
+import torch
+
+from helpers.checks.exercises import exercise
+from helpers.checks.expect import expect_close, expect_equal, expect_tensor, expect_true
+from helpers.checks.inputs import (
+    LOCATIONS,
+    NUM_CLASSES,
+    TARGET_DELTAS,
+    levels,
+    make_fcos,
+    tensor,
+    two_images,
+)
+
+START = 150.0
+NUM_LOCATIONS, NUM_FOREGROUND = 9, 7
+
+
+@exercise("7.1")
+def test_fcos_has_its_parts(student: Any) -> None:
+    """Both `backbone` and `pred_net` are there, and fit each other."""
+    detector = student.make_detector(5, 12, [8, 8])
+    state = detector.state_dict()
+    for part in ("backbone", "pred_net"):
+        expect_true(
+            any(name.startswith(f"{part}.") for name in state),
+            "FCOS: its parts",
+            f"there is no module self.{part} with weights",
+            "the part has another name, or is not kept in self",
+        )
+    features = detector.backbone(torch.zeros(1, 3, 64, 96, device=student.device))
+    logits = expect_tensor(
+        detector.pred_net(features)[0]["p4"], "FCOS: class logits", shape=(1, 24, 5)
+    )
+    expect_equal(logits.shape[2], 5, "FCOS: classes of the head")
+
+
+@exercise("7.1")
+def test_fcos_normalizer_is_a_buffer(student: Any) -> None:
+    """_normalizer starts at 150, is saved with the weights, and is not trained."""
+    detector = make_fcos(student)
+    got = torch.as_tensor(detector._normalizer).cpu()
+    expect_close(got.reshape(()), torch.tensor(START), "FCOS: _normalizer at the start")
+    expect_true(
+        "_normalizer" in detector.state_dict(),
+        "FCOS: _normalizer",
+        "it is not in state_dict(), so a resumed run would lose it",
+        "it is a plain attribute; use register_buffer",
+    )
+    _, _, gradients = student.gradients(
+        detector.pred_net,
+        {"p3": torch.ones(1, 8, 2, 3, device=student.device)},
+        module=detector,
+    )
+    expect_true(
+        "_normalizer" not in gradients,
+        "FCOS: _normalizer",
+        "the optimizer would train it",
+        "it is an nn.Parameter; use register_buffer",
+    )
+
+
+@exercise("7.3")
+def test_update_normalizer_by_hand(student: Any) -> None:
+    """150 becomes 0.9 * 150 + 0.1 * 40 / 2 = 137, then 0.9 * 137 + 0.1 * 300."""
+    detector = make_fcos(student)
+    causes = {
+        "the foreground locations are not divided by the number of images": 139.0,
+        "0.9 and 0.1 are exchanged": 33.0,
+        "the old value is forgotten": 20.0,
+        "nothing is stored in self._normalizer": 150.0,
+        "the new part is added without its 0.1": 155.0,
+        "the old value is not multiplied by 0.9": 152.0,
+    }
+    detector.update_normalizer(tensor(student, 40, torch.int64), 2)
+    expect_close(
+        torch.as_tensor(detector._normalizer).cpu(),
+        torch.tensor(137.0),
+        "FCOS._normalizer after 40 foreground locations in 2 images",
+        causes={cause: torch.tensor(value) for cause, value in causes.items()},
+        atol=1e-3,  # of about 100, in float32
+    )
+    detector.update_normalizer(tensor(student, 300, torch.int64), 1)
+    expect_close(
+        torch.as_tensor(detector._normalizer).cpu(),
+        torch.tensor(153.3),
+        "FCOS._normalizer after 300 more in one image",
+        causes={
+            "the start value is taken instead of the last one": torch.tensor(165.0)
+        },
+        atol=1e-3,
+    )
+
+
+@exercise("7.3")
+def test_update_normalizer_keeps_the_buffer(student: Any) -> None:
+    """It is still in state_dict() afterwards, as one number."""
+    detector = make_fcos(student)
+    detector.update_normalizer(tensor(student, 7, torch.int64), 1)
+    state = detector.state_dict()
+    expect_true(
+        "_normalizer" in state,
+        "FCOS._normalizer after an update",
+        "it is no longer in state_dict()",
+        "a plain number was put in the place of the buffer",
+    )
+    expect_close(
+        state["_normalizer"].reshape(()),
+        torch.tensor(135.7),
+        "FCOS: _normalizer in state_dict() after 7 foreground locations in one image",
+        atol=1e-3,  # of about 100, in float32
+    )
+
+
+@exercise("7.4")
+def test_training_losses_by_hand(student: Any) -> None:
+    """Two images, all predictions 0: sums that can be found by hand."""
+    predictions = [
+        {
+            level: torch.zeros(2, len(rows), channels, device=student.device)
+            for level, rows in LOCATIONS.items()
+        }
+        for channels in (NUM_CLASSES, 4, 1)
+    ]
+    got = make_fcos(student).training_losses(
+        levels(student, LOCATIONS), predictions, two_images(student)
+    )
+    names = ("loss_cls", "loss_box", "loss_ctr")
+    expect_equal(sorted(got), sorted(names), "FCOS.training_losses: keys of the result")
+    values = [
+        expect_tensor(got[name], f"FCOS.training_losses: {name}") for name in names
+    ]
+    # At a logit of 0 every cross-entropy is ln 2, and every p is 0.5.
+    yes, no = (alpha * 0.25 * math.log(2) for alpha in (0.25, 0.75))
+    questions = 2 * NUM_LOCATIONS * NUM_CLASSES
+    foreground_deltas = sum(sum(row) for row in TARGET_DELTAS if row[0] >= 0)
+    sums = torch.tensor(
+        [
+            NUM_FOREGROUND * yes + (questions - NUM_FOREGROUND) * no,
+            0.25 * foreground_deltas,
+            NUM_FOREGROUND * math.log(2),
+        ]
+    )
+    normalizer = 0.9 * START + 0.1 * NUM_FOREGROUND / 2
+    expect_close(
+        torch.stack([value.reshape(()) for value in values]),
+        sums / (normalizer * 2),
+        "FCOS.training_losses: two images, 7 foreground locations, predictions 0",
+        names="loss_cls,loss_box,loss_ctr",
+        causes={
+            "the normalizer is updated after it is used, or not at all": sums
+            / (START * 2),
+            "not divided by the number of images": sums / normalizer,
+            "divided by the foreground locations of this batch": sums / NUM_FOREGROUND,
+            "not divided at all": sums,
+            "the normalizer counts the batch, not the mean image": sums
+            / ((0.9 * START + 0.1 * NUM_FOREGROUND) * 2),
+            "the mean over all locations is taken before the division": sums
+            / (normalizer * 2)
+            / (2 * NUM_LOCATIONS),
+        },
+    )
+
+
+@exercise("7.4")
+def test_training_losses_reach_every_predictor(student: Any) -> None:
+    """From the losses a gradient flows back to all three predictors."""
+    detector = make_fcos(student)
+    images = torch.linspace(-2, 2, 2 * 3 * 64 * 96, device=student.device)
+    losses, _, gradients = student.gradients(
+        detector, images.reshape(2, 3, 64, 96), two_images(student), module=detector
+    )
+    for name in ("loss_cls", "loss_box", "loss_ctr"):
+        value = float(expect_tensor(losses[name], f"FCOS in training: {name}"))
+        expect_true(
+            math.isfinite(value) and value > 0,
+            f"FCOS in training: {name}",
+            f"expected a number above 0, got {value:.4g}",
+        )
+    for part in ("pred_cls", "pred_box", "pred_ctr"):
+        expect_true(
+            gradients[f"pred_net.{part}.weight"] is not None,
+            f"FCOS in training: gradient of {part}",
+            "nothing arrives",
+            "its predictions are detached, or its loss is missing in the result",
+        )

@@ -1,0 +1,153 @@
+"""Visible checks of step 8: from predictions to detections."""
+
+from typing import Any
+
+import torch
+
+from helpers.checks.exercises import exercise
+from helpers.checks.expect import expect_close, expect_equal, expect_tensor, expect_true
+from helpers.checks.inputs import levels, tensor
+
+HEIGHT, WIDTH = 40, 64
+THRESHOLD, NMS_THRESHOLD = 0.3, 0.5
+LOCATIONS = {
+    "p3": [[12.0, 12.0], [20.0, 12.0], [44.0, 20.0], [60.0, 36.0]],
+    "p4": [[24.0, 24.0]],
+    "p5": [[16.0, 16.0]],
+}
+# Probabilities of three classes, and of centerness.
+CLASSES = {
+    "p3": [[0.01, 0.9, 0.02], [0.02, 0.64, 0.01], [0.1, 0.2, 0.49], [0.9, 0.1, 0.1]],
+    "p4": [[0.81, 0.3, 0.1]],
+    "p5": [[0.01, 0.02, 0.01]],
+}
+CENTERNESS = {
+    "p3": [[0.9], [0.81], [0.64], [0.04]],
+    "p4": [[0.49]],
+    "p5": [[0.9]],
+}
+# The second box is nearly the first, of its class; the third reaches over the border;
+# the fourth has too little centerness; that of p4 overlaps the first by 0.64.
+DELTAS = {
+    "p3": [[1.0, 1, 1, 1], [2.0, 1, 0.25, 1], [2.0, 3, 4, 2], [1.0, 1, 1, 1]],
+    "p4": [[1.25, 1.25, -0.25, -0.25]],
+    "p5": [[0.1, 0.1, 0.1, 0.1]],
+}
+BOXES = [[4.0, 4, 20, 20], [4.0, 4, 24, 24], [28.0, 0, 64, 36]]
+FOUND_CLASSES = [1, 0, 2]
+SCORES = [0.9, 0.63, 0.56]
+COUNT_CAUSES = {
+    2: "NMS is run across classes; boxes of different classes must not meet",
+    4: "NMS is not run, or the centerness is not part of the score",
+    6: "scores below the threshold are not dropped",
+    0: "the scores are compared before sigmoid, or nothing is kept",
+}
+
+
+def detect(
+    student: Any, threshold: float = THRESHOLD
+) -> tuple[Any, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Detections, and the logits of classes and of centerness after the call."""
+    detector = student.make_detector(3, 8, [8])
+    detector.eval()
+    class_logits = logits_of(student, CLASSES)
+    center_logits = logits_of(student, CENTERNESS)
+    images = torch.zeros(1, 3, HEIGHT, WIDTH, device=student.device)
+    found = detector.inference(
+        images,
+        levels(student, LOCATIONS),
+        class_logits,
+        {level: each[None] for level, each in levels(student, DELTAS).items()},
+        center_logits,
+        test_score_thresh=threshold,
+        test_nms_thresh=NMS_THRESHOLD,
+    )
+    return found, class_logits, center_logits
+
+
+def logits_of(student: Any, probabilities: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Raw predictions (1, N, C) that give these probabilities."""
+    return {
+        level: torch.logit(tensor(student, rows))[None]
+        for level, rows in probabilities.items()
+    }
+
+
+@exercise("8.2")
+def test_inference_by_hand(student: Any) -> None:
+    """Three of six boxes are found: one overlaps, two have low scores."""
+    found, _, _ = detect(student)
+    expect_equal(len(found), 3, "FCOS.inference: boxes, classes and scores")
+    classes, scores = (expect_tensor(each, "FCOS.inference") for each in found[1:])
+    count = len(scores)
+    expect_equal(count, 3, "FCOS.inference: number of boxes", COUNT_CAUSES.get(count))
+    causes = {
+        "the square root is missing": [0.81, 0.3969, 0.3136],
+        "the centerness is not part of the score": [0.9, 0.81, 0.49],
+        "the boxes are not in the order of their scores": [0.9, 0.56, 0.63],
+        "the scores are logits; apply sigmoid": [2.197225, 0.704954, 0.267622],
+    }
+    expect_close(
+        scores.float(),
+        torch.tensor(SCORES),
+        "FCOS.inference: scores",
+        names="score",
+        place="box",
+        causes={cause: torch.tensor(each) for cause, each in causes.items()},
+    )
+    expect_equal(classes.tolist(), FOUND_CLASSES, "FCOS.inference: classes")
+
+
+@exercise("8.2")
+def test_inference_boxes_lie_in_the_image(student: Any) -> None:
+    """Boxes are decoded with the stride of their level and clipped to (W, H)."""
+    found, _, _ = detect(student)
+    right = torch.tensor(BOXES)
+    raw, exchanged, only_low, only_high = (right.clone() for _ in range(4))
+    raw[2] = torch.tensor([28.0, -4, 76, 36])
+    exchanged[2] = torch.tensor([28.0, 0, 40, 36])
+    only_low[2] = torch.tensor([28.0, 0, 76, 36])
+    only_high[2] = torch.tensor([28.0, -4, 64, 36])
+    stride_of_p3 = right.clone()
+    stride_of_p3[1] = torch.tensor([14.0, 14, 24, 24])
+    expect_tensor(found[0], "FCOS.inference: boxes", shape=(3, 4))
+    expect_close(
+        found[0].float(),
+        right,
+        f"FCOS.inference: boxes in an image of H = {HEIGHT}, W = {WIDTH}",
+        names="x1,y1,x2,y2",
+        place="box",
+        causes={
+            "not clipped to the image": raw,
+            "height and width are exchanged where the boxes are clipped": exchanged,
+            "clipped at 0 only; the right and lower border are missing": only_low,
+            "clipped at the right and lower border only": only_high,
+            "every level takes the stride of p3": stride_of_p3,
+        },
+        atol=1.01,  # W - 1 and H - 1 as the border are fine, too
+    )
+
+
+@exercise("8.2")
+def test_inference_when_nothing_passes(student: Any) -> None:
+    """No score above the threshold: empty results of the usual shapes."""
+    found, _, _ = detect(student, threshold=0.99)
+    expect_equal(len(found), 3, "FCOS.inference: boxes, classes and scores")
+    for got, name, shape in zip(
+        found, ("boxes", "classes", "scores"), ((0, 4), (0,), (0,)), strict=True
+    ):
+        expect_tensor(got, f"FCOS.inference: {name} when nothing passes", shape=shape)
+
+
+@exercise("8.2")
+def test_inference_leaves_the_predictions_alone(student: Any) -> None:
+    """The predictions are the same afterwards."""
+    _, class_logits, center_logits = detect(student)
+    for got, rows in ((class_logits, CLASSES), (center_logits, CENTERNESS)):
+        for level, before in logits_of(student, rows).items():
+            expect_true(
+                torch.equal(got[level], before),
+                f"FCOS.inference: predictions of {level} after the call",
+                "they were changed",
+                "sigmoid_() or another function with _ at its end works in place",
+            )

@@ -1,0 +1,103 @@
+"""Visible checks of step 8: non-maximum suppression."""
+
+from typing import Any
+
+import torch
+from torchvision.ops import nms as published_nms
+
+from helpers.checks.exercises import exercise
+from helpers.checks.expect import expect_equal, expect_tensor
+from helpers.checks.inputs import tensor
+
+# Areas 100, 100, 80 and 100. The second overlaps the first by 80 of 120, the third by
+# 60 of 120; the fourth lies apart.
+BOXES = [[0.0, 0, 10, 10], [2.0, 0, 12, 10], [4.0, 0, 12, 10], [30.0, 40, 50, 45]]
+SCORES = [0.7, 0.9, 0.6, 0.8]
+
+
+def kept(
+    student: Any, boxes: Any, scores: Any, threshold: float, what: str
+) -> list[int]:
+    """What the student keeps, as a list."""
+    got = student.common.nms(tensor(student, boxes), tensor(student, scores), threshold)
+    answer: list[int] = expect_tensor(got, what, dtype=torch.int64).reshape(-1).tolist()
+    return answer
+
+
+@exercise("8.1")
+def test_nms_by_hand(student: Any) -> None:
+    """The best box suppresses those that overlap it by more than the threshold."""
+    what = "nms of four boxes, scores 0.7, 0.9, 0.6, 0.8, threshold 0.5"
+    got = kept(student, BOXES, SCORES, 0.5, what)
+    causes = {
+        (1, 3, 0, 2): "nothing is suppressed",
+        (0, 1, 2, 3): "nothing is suppressed, and the order is that of the input",
+        (3, 1): "the order of the result must be that of the scores, best first",
+        (0, 3): "boxes are taken in the order of the input, not of the scores",
+        (3, 0): "boxes are taken in the order of the input, not of the scores",
+        (2, 3): "the worst box is taken first; sort by decreasing score",
+        (2, 0, 3): "the worst box is taken first; sort by decreasing score",
+        (1,): "only the best box is kept; go on with the rest",
+        (
+            0,
+            1,
+        ): "places in the sorted list are returned instead of indices of the input",
+    }
+    expect_equal(got, [1, 3], what, causes.get(tuple(got)))
+
+
+@exercise("8.1")
+def test_nms_keeps_what_overlaps_by_exactly_the_threshold(student: Any) -> None:
+    """IoU above the threshold is dropped; equal is kept."""
+    boxes = [[0.0, 0, 8, 4], [0.0, 0, 4, 4], [0.0, 0, 8, 3]]  # IoU 0.5 and 0.75
+    what = "nms with overlaps of 0.5 and 0.75, threshold 0.5"
+    got = kept(student, boxes, [0.9, 0.8, 0.7], 0.5, what)
+    causes = {
+        (
+            0,
+        ): "a box that overlaps by exactly the threshold must stay (> instead of >=)",
+        (0, 1, 2): "nothing is suppressed",
+    }
+    expect_equal(got, [0, 1], what, causes.get(tuple(got)))
+
+
+@exercise("8.1")
+def test_nms_suppressed_box_suppresses_nothing(student: Any) -> None:
+    """A chain: the second is dropped, so it cannot drop the third."""
+    boxes = [[0.0, 0, 10, 5], [3.0, 0, 13, 5], [6.0, 0, 16, 5]]  # neighbours: 7 / 13
+    what = "nms of a chain of three boxes, threshold 0.5"
+    got = kept(student, boxes, [0.9, 0.8, 0.7], 0.5, what)
+    cause = "a box that is dropped already goes on to suppress others"
+    expect_equal(got, [0, 2], what, cause if got == [0] else None)
+
+
+@exercise("8.1")
+def test_nms_of_many_boxes(student: Any) -> None:
+    """The handout's comparison with torchvision, with 400 boxes."""
+    generator = torch.Generator().manual_seed(0)
+    corner = (100 * torch.rand(400, 2, generator=generator)).round()
+    size = (40 * torch.rand(400, 2, generator=generator)).round() + 1
+    boxes = torch.cat((corner, corner + size), dim=1)
+    scores = torch.randperm(400, generator=generator) / 400  # no two are equal
+    # No overlap of boxes with whole numbers is just one of these thresholds.
+    for threshold in (0.30001, 0.70001):
+        what = f"nms of 400 boxes, threshold {threshold}"
+        got = kept(student, boxes.tolist(), scores.tolist(), threshold, what)
+        right = published_nms(boxes, scores, threshold).tolist()
+        cause = None
+        if sorted(got) == sorted(right):
+            cause = "the order of the result must be that of the scores, best first"
+        elif len(got) == len(boxes):
+            cause = "nothing is suppressed"
+        expect_equal(got, right, what, cause)
+
+
+@exercise("8.1")
+def test_nms_without_any_box(student: Any) -> None:
+    """No box in, no index out."""
+    got = student.common.nms(
+        torch.zeros(0, 4, device=student.device),
+        torch.zeros(0, device=student.device),
+        0.5,
+    )
+    expect_tensor(got, "nms without any box", shape=(0,), dtype=torch.int64)
