@@ -164,8 +164,10 @@ def draw_iou_landscape(iou: IouFunction, box: Sequence[float]) -> Figure:
     return figure
 
 
-def draw_judged(iou: IouFunction, found: Found, truth: torch.Tensor) -> Figure:
-    """Detections with their IoU with the true box that fits best; 0.5 is the border.
+def draw_judged(
+    iou: IouFunction, found: Found, truth: torch.Tensor, most: int = 6
+) -> Figure:
+    """The best detections with the IoU of the true box that fits; 0.5 is the border.
 
     Args:
         truth: (M, 4) XYXY in pixels of the picture.
@@ -177,8 +179,7 @@ def draw_judged(iou: IouFunction, found: Found, truth: torch.Tensor) -> Figure:
     boxes = torch.tensor(found.boxes, dtype=truth.dtype).reshape(-1, 4)
     best = iou(boxes, truth).amax(dim=1).tolist()
     names = recorded_class_names()
-    kept = [i for i in range(len(boxes)) if found.scores[i] >= 0.3]
-    for i in reversed(kept):
+    for i in reversed(range(min(most, len(boxes)))):
         color = GREEN if best[i] >= 0.5 else RED
         label = f"{names[found.classes[i]]}: IoU {best[i]:.2f}"
         add_box(axes, boxes[i], color, label, linestyle="-")
