@@ -13,6 +13,7 @@ from grader_tests.oracles.plain_targets import (
     plain_targets,
     stack_targets,
 )
+from grader_tests.tools import give, spread
 from helpers.checks.expect import CheckError, expect_equal, expect_tensor, expect_true
 from helpers.checks.student import Student
 
@@ -20,7 +21,6 @@ NUM_CLASSES = 3
 HEIGHT, WIDTH = 64, 96
 NORMALIZER_START = 150.0
 LOSSES = ("loss_cls", "loss_box", "loss_ctr")
-GOLDEN_RATIO = 0.6180339887498949  # its multiples spread evenly over [0, 1)
 PADDING = [-1.0] * 5
 # One image without boxes; one with boxes of all levels, classes 0, 1, 2 and padding.
 GT_BOXES = torch.tensor(
@@ -32,27 +32,20 @@ GT_BOXES = torch.tensor(
 Predictions = list[dict[str, torch.Tensor]]
 
 
-def spread(
-    *shape: int, low: float = 0.0, high: float = 1.0, start: int = 1
-) -> torch.Tensor:
-    """Float32 numbers between low and high, from arithmetic, no generator."""
-    count = int(torch.tensor(shape).prod()) if shape else 1
-    index = torch.arange(start, start + count, dtype=torch.float64)
-    # The square keeps rows and columns of the shape from repeating each other.
-    fraction = (index * GOLDEN_RATIO + index**2 * 0.0137) % 1
-    return (low + (high - low) * fraction).reshape(shape).float()
-
-
 def make_images(student: Student, height: int = HEIGHT, width: int = WIDTH) -> Any:
     """Two images, (2, 3, height, width), on the student's device."""
-    return spread(2, 3, height, width, low=-2, high=2).to(student.device)
+    return give(student, spread(2, 3, height, width, low=-2, high=2))
 
 
 def make_fcos(student: Student, scale: float = 0.3) -> Any:
     """A small FCOS whose head has known weights, so that its answers differ."""
     student.seed(0)
     fcos = student.make_detector(NUM_CLASSES, 8, [8])
-    fill_head(student, fcos, lambda name, old: spread(*old.shape, low=-scale, high=scale))
+
+    def value(_: str, old: torch.Tensor) -> torch.Tensor:
+        return spread(*old.shape, low=-scale, high=scale).to(old.dtype)
+
+    fill_head(student, fcos, value)
     return fcos
 
 

@@ -1,0 +1,327 @@
+"""Step 7: the parts of FCOS, its targets and its normalizer."""
+
+from typing import Any
+
+import torch
+
+from grader_tests.detector_parts import (
+    GT_BOXES,
+    HEIGHT,
+    NORMALIZER_START,
+    NUM_CLASSES,
+    WIDTH,
+    batch_targets,
+    losses_of,
+    make_fcos,
+    make_images,
+    normalizer_of,
+    predict,
+    updated_normalizer,
+)
+from grader_tests.oracles.plain_targets import (
+    STRIDES,
+    level_shapes,
+    plain_locations,
+    plain_targets,
+)
+from grader_tests.references import load_cases
+from grader_tests.tools import expect_inputs_kept, give
+from helpers.checks.expect import (
+    CheckError,
+    expect_close,
+    expect_equal,
+    expect_runs,
+    expect_tensor,
+    expect_true,
+)
+from helpers.checks.student import Student
+
+TARGETS = "FCOS.make_targets"
+NORMALIZER = "FCOS._normalizer"
+UPDATE = "FCOS.update_normalizer"
+PER_BATCH = "foreground is counted per batch, not per image"
+CLASS_0_LOST = "class 0 is taken for background"
+EXCHANGED = "0.9 and 0.1 are exchanged"
+
+
+def test_fcos_has_the_numbers_of_channels_asked_for(student: Student) -> None:
+    """fpn_channels, stem_channels and num_classes reach the parts."""
+    fcos = student.make_detector(NUM_CLASSES, 8, [6, 10])
+    features = fcos.backbone(make_images(student))
+    for level, (height, width) in level_shapes(HEIGHT, WIDTH).items():
+        expect_tensor(
+            features[level], f"FCOS.backbone at {level}", shape=(2, 8, height, width)
+        )
+    for name, channels in (("pred_cls", NUM_CLASSES), ("pred_box", 4), ("pred_ctr", 1)):
+        weight = getattr(fcos.pred_net, name).weight
+        expect_tensor(
+            weight,
+            f"weight of FCOS.pred_net.{name}",
+            shape=(channels, 10, 3, 3),
+            shape_causes={"the first of stem_channels only": (channels, 6, 3, 3)},
+        )
+
+
+def test_fcos_answers_at_every_location(student: Student) -> None:
+    """The head takes what the backbone gives, also for an image of odd size."""
+    fcos = student.make_detector(NUM_CLASSES, 8, [8])
+    class_logits, deltas, centerness = predict(fcos, make_images(student, 70, 100))
+    for level, (height, width) in level_shapes(70, 100).items():
+        count = height * width
+        for output, channels in ((class_logits, 3), (deltas, 4), (centerness, 1)):
+            what = f"head at {level}"
+            expect_tensor(output[level], what, shape=(2, count, channels))
+
+
+def test_fcos_is_made_anew_each_time(student: Student) -> None:
+    """Two detectors share no weight: changing one leaves the other."""
+    first, second = (student.make_detector(NUM_CLASSES, 8, [8]) for _ in range(2))
+    before = second.pred_net.pred_box.bias.detach().cpu().clone()
+    state = first.pred_net.state_dict()
+    filled = {name: torch.full_like(value, 0.5) for name, value in state.items()}
+    first.pred_net.load_state_dict(filled)
+    expect_close(second.pred_net.pred_box.bias, before, "bias of a second FCOS")
+
+
+def test_normalizer_starts_at_150(student: Student) -> None:
+    """Foreground locations an image, before any was seen; number or tensor."""
+    fcos = student.make_detector(NUM_CLASSES, 8, [8])
+    expect_equal(normalizer_of(fcos), NORMALIZER_START, NORMALIZER)
+
+
+def test_normalizer_is_saved_with_the_weights(student: Student) -> None:
+    """A buffer: part of state_dict, so that a resumed run continues."""
+    fcos = student.make_detector(NUM_CLASSES, 8, [8])
+    state = fcos.state_dict()
+    expect_true(
+        "_normalizer" in state,
+        NORMALIZER,
+        "state_dict() does not have it",
+        "a plain attribute; register it as a buffer",
+    )
+    state["_normalizer"] = torch.full_like(state["_normalizer"], 20.0)
+    fcos.load_state_dict(state)
+    expect_equal(normalizer_of(fcos), 20.0, f"{NORMALIZER} after load_state_dict")
+
+
+def test_normalizer_is_not_trained(student: Student) -> None:
+    """It follows the counts, not the gradient."""
+    fcos = student.make_detector(NUM_CLASSES, 8, [8])
+    images = make_images(student)
+    _, _, gradients = student.gradients(
+        fcos, images, GT_BOXES.to(student.device), module=fcos
+    )
+    expect_true(
+        "_normalizer" not in gradients,
+        NORMALIZER,
+        "it is a parameter, which the optimizer would change",
+        "a parameter instead of a buffer",
+    )
+
+
+def _reference(student: Student) -> tuple[dict[str, torch.Tensor], Any, Any]:
+    """Locations and boxes as the student gets them, and the expected targets."""
+    cases = load_cases("step7", "make_targets")
+    locations = {level: give(student, cases["locations"][level]) for level in STRIDES}
+    return locations, give(student, cases["batch"]["gt_boxes"]), cases["batch"]
+
+
+def _targets(answer: Any, batch: int, count: int) -> tuple[torch.Tensor, ...]:
+    """Classes, deltas, centerness; their number and shapes are checked."""
+    if answer is None:
+        raise CheckError("not implemented", TARGETS, "returned None")
+    expect_equal(len(answer), 3, f"length of what {TARGETS} returns")
+    shapes = ((batch, count), (batch, count, 4), (batch, count))
+    names = ("classes", "deltas", "centerness")
+    return tuple(
+        expect_tensor(part, f"{name} of {TARGETS}", shape=shape)
+        for part, name, shape in zip(answer, names, shapes, strict=True)
+    )
+
+
+def test_make_targets_equals_a_slow_loop(student: Student) -> None:
+    """Three images: with boxes for all levels, with none, with one between padding."""
+    locations, gt_boxes, expected = _reference(student)
+    count = sum(map(len, locations.values()))
+    fcos = student.make_detector(4, 8, [8])
+    classes, deltas, centerness = _targets(
+        fcos.make_targets(locations, gt_boxes), 3, count
+    )
+    expect_close(
+        classes,
+        expected["classes"],
+        f"classes of {TARGETS}",
+        check_dtype=False,
+        causes={
+            "the boxes of the first image for all": expected["classes"][[0, 0, 0]],
+            "levels or images in another order": lambda: _other_order(
+                expected["classes"]
+            ),
+        },
+    )
+    own, boxes = plain_locations(136, 200), expected["gt_boxes"]
+    expect_close(
+        deltas,
+        expected["deltas"],
+        f"deltas of {TARGETS}",
+        names="l,t,r,b",
+        check_dtype=False,
+        causes={
+            "one stride for all levels": lambda: torch.stack(
+                [plain_targets(own, b, stride_of_all=8).deltas for b in boxes]
+            ),
+            "not divided by the stride": lambda: torch.stack(
+                [plain_targets(own, b, stride_of_all=1).deltas for b in boxes]
+            ),
+        },
+    )
+    expect_close(
+        centerness,
+        expected["centerness"],
+        f"centerness of {TARGETS}",
+        check_dtype=False,
+        causes={
+            "background has a centerness": lambda: torch.where(
+                expected["classes"] < 0, 1.0, expected["centerness"]
+            )
+        },
+    )
+
+
+def _other_order(per_location: torch.Tensor) -> torch.Tensor:
+    """What cat over images inside cat over levels would give, reshaped."""
+    sizes = [height * width for height, width in level_shapes(136, 200).values()]
+    parts = per_location.split(sizes, dim=1)
+    return torch.cat([part.reshape(-1) for part in parts]).reshape(per_location.shape)
+
+
+def test_make_targets_of_a_batch_equals_its_single_images(student: Student) -> None:
+    """An image's targets do not depend on the other images."""
+    locations, gt_boxes, _ = _reference(student)
+    count = sum(map(len, locations.values()))
+    fcos = student.make_detector(4, 8, [8])
+    batch = _targets(fcos.make_targets(locations, gt_boxes[1:]), 2, count)
+    for number in (1, 2):
+        single = _targets(
+            fcos.make_targets(locations, gt_boxes[number : number + 1]), 1, count
+        )
+        for together, alone in zip(batch, single, strict=True):
+            expect_close(together[number - 1], alone[0], f"image {number} in a batch")
+
+
+def test_make_targets_does_not_see_padding(student: Student) -> None:
+    """Rows of -1 before, between and after the boxes change nothing."""
+    locations, gt_boxes, expected = _reference(student)
+    count = sum(map(len, locations.values()))
+    boxes = gt_boxes[0, :5]
+    padding = torch.full_like(boxes[:1], -1)
+    padded = torch.cat((padding, boxes[:2], padding, padding, boxes[2:]))
+    fcos = student.make_detector(4, 8, [8])
+    classes, deltas, _ = _targets(
+        fcos.make_targets(locations, padded[None]), 1, count
+    )
+    what = f"{TARGETS} with padding"
+    expect_close(classes, expected["classes"][:1], what, check_dtype=False)
+    expect_close(deltas, expected["deltas"][:1], what, check_dtype=False)
+
+
+def test_make_targets_without_any_row(student: Student) -> None:
+    """(B, 0, 5) boxes, not even padding: all is background."""
+    locations, gt_boxes, _ = _reference(student)
+    count = sum(map(len, locations.values()))
+    fcos = student.make_detector(4, 8, [8])
+    with expect_runs(TARGETS, "an image without any row of boxes crashes"):
+        answer = fcos.make_targets(locations, gt_boxes[:2, :0])
+    for part in _targets(answer, 2, count):
+        expect_close(part, torch.full_like(part, -1), f"{TARGETS} without boxes")
+
+
+def test_make_targets_leaves_its_inputs_alone(student: Student) -> None:
+    """Neither locations nor boxes change."""
+    locations, gt_boxes, _ = _reference(student)
+    fcos = student.make_detector(4, 8, [8])
+    expect_inputs_kept(student, TARGETS, fcos.make_targets, locations, gt_boxes)
+
+
+def test_update_normalizer_by_hand(student: Student) -> None:
+    """0.9 * 150 + 0.1 * 40 / 2 = 137, then 0.9 * 137 + 0.1 * 0 = 123.3."""
+    fcos = student.make_detector(NUM_CLASSES, 8, [8])
+    for foreground, expected, causes in (
+        (40, 137.0, {PER_BATCH: 139.0, EXCHANGED: 33.0, "the old value is lost": 20.0}),
+        (0, 123.3, {EXCHANGED: 13.7}),
+    ):
+        fcos.update_normalizer(torch.tensor(foreground, device=student.device), 2)
+        _expect_normalizer(fcos, expected, causes)
+
+
+def test_update_normalizer_divides_by_the_number_of_images(student: Student) -> None:
+    """Three images with 7 foreground locations: 0.9 * 150 + 0.1 * 7 / 3."""
+    fcos = student.make_detector(NUM_CLASSES, 8, [8])
+    fcos.update_normalizer(torch.tensor(7, device=student.device), 3)
+    causes = {
+        PER_BATCH: 135.7,
+        "the quotient is rounded to a whole number": 135.2,
+        "divided by 2, whatever the number of images": 135.35,
+    }
+    _expect_normalizer(fcos, 135 + 0.7 / 3, causes)
+
+
+def _expect_normalizer(fcos: Any, expected: float, causes: dict[str, float]) -> None:
+    expect_close(
+        torch.tensor(normalizer_of(fcos)),
+        torch.tensor(expected),
+        NORMALIZER,
+        causes={
+            "it is not updated": torch.tensor(NORMALIZER_START),
+            **{cause: torch.tensor(value) for cause, value in causes.items()},
+        },
+        check_dtype=False,
+    )
+
+
+def test_training_updates_the_normalizer_per_image(student: Student) -> None:
+    """After a batch: 0.9 * 150 + 0.1 * foreground / B; after two, once more."""
+    fcos = make_fcos(student)
+    images = make_images(student)
+    classes = batch_targets(GT_BOXES).classes
+    expected = NORMALIZER_START
+    for _ in range(2):
+        losses_of(fcos, images, GT_BOXES)
+        count = float((classes >= 0).sum())
+        causes = {
+            PER_BATCH: 0.9 * expected + 0.1 * count,
+            EXCHANGED: 0.1 * expected + 0.9 * count / 2,
+            CLASS_0_LOST: updated_normalizer(classes, expected, lowest_class=1),
+            "x and y of the locations are swapped": updated_normalizer(
+                batch_targets(GT_BOXES, swapped=True).classes, expected
+            ),
+        }
+        expected = updated_normalizer(classes, expected)
+        _expect_normalizer(fcos, expected, causes)
+
+
+def test_training_without_boxes_lets_the_normalizer_fall(student: Student) -> None:
+    """No foreground at all: 0.9 * 150 = 135, never 0 or NaN."""
+    fcos = make_fcos(student)
+    losses_of(fcos, make_images(student), torch.full((2, 3, 5), -1.0))
+    _expect_normalizer(fcos, 135.0, {EXCHANGED: 15.0})
+
+
+def test_training_follows_a_normalizer_that_was_loaded(student: Student) -> None:
+    """A run that goes on from 20 goes on from 20, not from 150."""
+    fcos = make_fcos(student)
+    state = fcos.state_dict()
+    expect_true(
+        "_normalizer" in state,
+        NORMALIZER,
+        "state_dict() does not have it",
+        "a plain attribute; register it as a buffer",
+    )
+    state["_normalizer"] = torch.full_like(state["_normalizer"], 20.0)
+    fcos.load_state_dict(state)
+    losses_of(fcos, make_images(student), GT_BOXES)
+    classes = batch_targets(GT_BOXES).classes
+    causes = {"the loaded value is not used": updated_normalizer(classes)}
+    _expect_normalizer(fcos, updated_normalizer(classes, 20.0), causes)
+
+
