@@ -118,6 +118,21 @@ def find_exercises(wanted: str, exercises: dict[str, Exercise]) -> list[Exercise
     )
 
 
+def find_exercise(wanted: str, exercises: dict[str, Exercise]) -> Exercise:
+    """The one exercise that a user means.
+
+    Raises:
+        CourseError: there is none, or the word means a whole step.
+    """
+    found = find_exercises(wanted, exercises)
+    if len(found) != 1:
+        raise CourseError(
+            f"{wanted!r} is a whole step; choose one exercise of "
+            + ", ".join(each.id for each in found)
+        )
+    return found[0]
+
+
 def _near(word: str, exercises: dict[str, Exercise]) -> list[str]:
     """Numbers of exercises whose number or name is near to the word."""
     digits = re.findall(r"\d", word)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from helpers.checks.exercises import Exercise
 from helpers.checks.hints import read_hints
-from helpers.checks.runner import BLOCKED, OPEN, PASS, WRONG, Report
+from helpers.checks.results import BLOCKED, OPEN, PASS, WRONG, Report
 
 WIDTH = 96
 INDENT = "  "

@@ -10,7 +10,6 @@ import re
 import time
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,60 +21,13 @@ from helpers.checks.expect import CheckError
 from helpers.checks.explain import explain_exception, explain_import, own_places
 from helpers.checks.fresh import fresh_modules
 from helpers.checks.hints import read_hints
+from helpers.checks.results import BLOCKED, OPEN, PASS, WRONG, Report, Result
 from helpers.checks.student import Student
 
-PASS, WRONG, OPEN, BLOCKED = "pass", "wrong", "not written yet", "blocked"
 STUB_TEXT = re.compile(r"Exercise (\d\.\d) ")
 MODULES = ("common", "one_stage_detector")  # what a Student looks names up in
 FOLDER = Path(__file__).parent
 Check = Callable[[Any], None]
-
-
-@dataclass(frozen=True)
-class Result:
-    """How one check, or the way to it, ended.
-
-    Attributes:
-        status: PASS, WRONG, OPEN or BLOCKED.
-        title: what was checked, a sentence.
-        headline: what is wrong; empty if it passed.
-        lines: more of it, for below the headline.
-    """
-
-    status: str
-    title: str
-    headline: str = ""
-    lines: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Report:
-    """How all checks of an exercise ended.
-
-    Attributes:
-        exercise: which.
-        results: one for each check; a single one if none could be run.
-        seconds: for all of them.
-    """
-
-    exercise: Exercise
-    results: tuple[Result, ...]
-    seconds: float
-
-    @property
-    def passed(self) -> int:
-        """How many checks passed."""
-        return sum(result.status == PASS for result in self.results)
-
-    @property
-    def problem(self) -> Result | None:
-        """The first check that did not pass."""
-        return next((each for each in self.results if each.status != PASS), None)
-
-    @property
-    def status(self) -> str:
-        """Of the whole exercise."""
-        return self.problem.status if self.problem else PASS
 
 
 def read_checks() -> dict[str, list[Check]]:
@@ -151,6 +103,19 @@ class CheckRun:
                 self.exercises[number], tuple(results), seconds
             )
         return self._reports[number]
+
+    def first_open(self, after: str | None = None) -> str | None:
+        """The first exercise that does not pass; those behind `after` come first."""
+        numbers = list(self.exercises)
+        start = numbers.index(after) + 1 if after else 0
+        return next(
+            (
+                number
+                for number in numbers[start:] + numbers[:start]
+                if self.report(number).status != PASS
+            ),
+            None,
+        )
 
     def _results(self, exercise: Exercise) -> list[Result]:
         problem = self._missing(exercise)

@@ -1,0 +1,198 @@
+"""Run the visible checks; in a notebook `from helpers.check import check, hint`.
+
+python -m helpers.check              the first exercise that does not pass
+python -m helpers.check 3.2          one exercise; 3 for a whole step; nms by name
+python -m helpers.check --all        every exercise
+python -m helpers.check --watch      again at every save, on to the next when it passes
+python -m helpers.check hint 3.2     a hint; --level 2 and 3 say more
+python -m helpers.check list         the map of the course with what is done
+python -m helpers.check reset 3.2    the start of an exercise again; keeps your file
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_scripts.command import (
+    EXIT_OK,
+    EXIT_PARTLY_FAILED,
+    CommandParser,
+    CourseError,
+    run_command,
+)
+from helpers.checks.exercises import (
+    ROOT,
+    Exercise,
+    find_exercise,
+    find_exercises,
+    read_exercises,
+)
+from helpers.checks.hints import LEVELS, hint_text
+from helpers.checks.reset import reset
+
+if TYPE_CHECKING:
+    from helpers.checks.runner import CheckRun
+
+# What loads torch is imported where it is used, so that a hint comes at once.
+
+WORDS = ("hint", "list", "reset")
+PICTURES = Path("runs/checks")
+
+
+def make_parser() -> CommandParser:
+    """The options; what they mean stands at the top of this file."""
+    parser = CommandParser(
+        prog="python -m helpers.check",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="EXERCISE",
+        help='"3.2", or "hint 3.2", "list", "reset 3.2"',
+    )
+    parser.add_argument("--all", action="store_true", help="every exercise")
+    parser.add_argument("--watch", action="store_true", help="again at every save")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--level",
+        type=int,
+        choices=range(1, len(LEVELS) + 1),
+        default=1,
+        help="of a hint",
+    )
+    parser.add_argument(
+        "--picture", action="store_true", help="draw yours beside the expected"
+    )
+    return parser
+
+
+def main() -> int:
+    """Read the command line, and do what it says."""
+    options = make_parser().parse_args()
+    words = list(options.words)
+    action = words.pop(0) if words and words[0] in WORDS else ""
+    exercises = read_exercises()
+    chosen = [each for word in words for each in find_exercises(word, exercises)]
+    if action == "list":
+        return _list(options.device)
+    if action and len(chosen) != 1:
+        raise CourseError(
+            f"{action} takes one exercise; write python -m helpers.check {action} 3.2"
+        )
+    if action == "hint":
+        print(hint_text(chosen[0].id, options.level))
+        if options.level < len(LEVELS):
+            print(
+                f"\nMore: python -m helpers.check hint {chosen[0].id} "
+                f"--level {options.level + 1}"
+            )
+        return EXIT_OK
+    if action == "reset":
+        path, kept = reset(chosen[0])
+        print(f"{_short(path)}: {chosen[0].name} is as it was at the start")
+        print(f"Your file is kept as {_short(kept)}")
+        return EXIT_OK
+    if options.watch:
+        from helpers.checks.watch import watch
+
+        return watch(chosen[0].id if chosen else None, options.device)
+    if options.all:
+        return _check_all(options.device)
+    return _check(chosen, options.device, options.picture)
+
+
+def _short(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
+
+
+def _list(device: str) -> int:
+    from helpers.checks.report import map_text
+    from helpers.checks.runner import CheckRun
+
+    with CheckRun(device, quiet=True) as run:
+        print(map_text([run.report(number) for number in run.exercises]))
+    return EXIT_OK
+
+
+def _check_all(device: str) -> int:
+    """Messages of what is wrong, then the map."""
+    from helpers.checks.report import map_text, report_text
+    from helpers.checks.results import PASS, WRONG
+    from helpers.checks.runner import CheckRun
+
+    with CheckRun(device, quiet=True) as run:
+        reports = [run.report(number) for number in run.exercises]
+    for report in reports:
+        if report.status == WRONG:
+            print(report_text(report), end="\n\n")
+    print(map_text(reports))
+    passed = all(report.status == PASS for report in reports)
+    return EXIT_OK if passed else EXIT_PARTLY_FAILED
+
+
+def _check(chosen: list[Exercise], device: str, picture: bool) -> int:
+    """The chosen exercises; without any, the first that does not pass."""
+    from helpers.checks.report import report_text
+    from helpers.checks.results import PASS, WRONG
+    from helpers.checks.runner import CheckRun
+
+    with CheckRun(device, quiet=not chosen) as run:
+        numbers: list[str | None] = [each.id for each in chosen]
+        reports = [
+            run.report(number)
+            for number in numbers or [run.first_open()]
+            if number is not None
+        ]
+        for report in reports:
+            print(report_text(report))
+            if picture or (report.status == WRONG and len(reports) == 1):
+                _save_picture(run, report.exercise.id)
+    if not reports:
+        print("All exercises pass their visible checks. Well done!")
+    passed = all(report.status == PASS for report in reports)
+    return EXIT_OK if passed else EXIT_PARTLY_FAILED
+
+
+def _save_picture(run: "CheckRun", number: str) -> None:
+    from helpers.checks.pictures import draw_picture
+
+    figure = draw_picture(number, run.student)
+    if figure is None:
+        return
+    path = ROOT / PICTURES / f"{number}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    print(f"  Picture: {_short(path)}")
+
+
+def check(exercise: str, device: str = "cpu", picture: bool = True) -> None:
+    """For notebooks: run the visible checks of one exercise on your file as it is now.
+
+    Args:
+        exercise: "3.2".
+        device: "cpu" or "cuda".
+        picture: also show yours beside the expected, where there is such a picture.
+
+    Raises:
+        NotImplementedError: it is not written yet, or one that it needs is not.
+        AssertionError: a check fails; the message says which and why.
+    """
+    from helpers.checks.in_notebook import check_in_notebook
+
+    check_in_notebook(exercise, device, picture)
+
+
+def hint(exercise: str, level: int = 1) -> None:
+    """For notebooks: print a hint of level 1, 2 or 3."""
+    chosen = find_exercise(exercise, read_exercises())
+    if level not in range(1, len(LEVELS) + 1):
+        raise CourseError(f"there is no hint of level {level}; choose 1, 2 or 3")
+    print(hint_text(chosen.id, level))
+    if level < len(LEVELS):
+        print(f'\nMore: hint("{chosen.id}", {level + 1})')
+
+
+if __name__ == "__main__":
+    run_command(main)
