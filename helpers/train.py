@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -27,6 +28,8 @@ from helpers.training import TrainingState, make_optimizer, train_loop
 LOG_PERIOD = 20
 SAVE_PERIOD = 200
 MAX_SEED = 2**32 - 1
+# Gets the state of a run and each line of its log, as soon as it is written.
+Watch = Callable[[TrainingState, dict], None]
 
 
 def train_run(
@@ -40,6 +43,7 @@ def train_run(
     num_workers: int = 0,
     split: str = "train",
     save_every: int = SAVE_PERIOD,
+    watch: Watch | None = None,
 ) -> Path:
     """Train from start to end, or go on; returns the path of the checkpoint.
 
@@ -49,6 +53,7 @@ def train_run(
         resume: go on with the checkpoint in out.
         precision: "float32", "bfloat16", or "auto" for the faster one here.
         save_every: iterations between checkpoints.
+        watch: looks on; it must leave the model's mode and weights as they are.
 
     Raises:
         CourseError: bad data, a run that is already there or going on, a loss that is
@@ -70,6 +75,7 @@ def train_run(
             num_workers,
             split,
             save_every,
+            watch,
         )
 
 
@@ -84,6 +90,7 @@ def _train(
     num_workers: int,
     split: str,
     save_every: int,
+    watch: Watch | None,
 ) -> Path:
     """The run itself, alone in its folder; saved is the checkpoint to go on with."""
     dataset = load_training_images(recipe, data_dir, split)
@@ -113,6 +120,11 @@ def _train(
     stream = TrainingStream(dataset, length, seed, recipe.shuffle)
     batches = training_batches(stream, recipe.batch_size, state.iteration, num_workers)
 
+    def log(entry: dict) -> None:
+        folder.log(entry)
+        if watch is not None:
+            watch(state, entry)
+
     def save_now_and_then() -> None:
         if state.iteration % save_every == 0:
             folder.save(state)
@@ -125,7 +137,7 @@ def _train(
             device,
             PRECISIONS[precision],
             LOG_PERIOD,
-            folder.log,
+            log,
             save_now_and_then,
         )
     except StoppedError:
