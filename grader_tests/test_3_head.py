@@ -1,6 +1,7 @@
 """Step 3: the shared head."""
 
 import math
+from functools import partial
 
 import torch
 from torch.nn import functional as F
@@ -154,7 +155,7 @@ def expect_output(student, number: int, output: str, other_stem: str) -> None:
             cases[output][level].float(),
             f"FCOSPredictionNetwork.forward: {output} of {level}",
             causes={
-                cause: wrong_answer(cases, level, output, mistake)
+                cause: partial(wrong_answer, cases, level, output, mistake)
                 for cause, mistake in mistakes.items()
             },
             atol=1e-4,

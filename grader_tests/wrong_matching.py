@@ -1,0 +1,113 @@
+"""What known mistakes of matching answer, each under the name of its cause."""
+
+import math
+
+import torch
+
+ON_EDGE = "a location on the edge of a box counts as inside"
+NOT_INSIDE = "locations outside of the box are let in"
+LOW_LET_IN = "a distance equal to the low end of the range is let in"
+HIGH_LEFT_OUT = "a distance equal to the high end of the range is left out"
+NO_RANGE = "the size range of the level is ignored"
+SMALLEST_SIDE = "the range is for the largest of the four distances"
+LAST_OF_EQUAL = "of boxes with the same area the first wins, not the last"
+LARGEST_BOX = "the largest box is taken, not the smallest"
+CLOSE_AREAS = "areas that are close count as equal; compare them as they are"
+NOT_A_CANDIDATE = "a box is taken that is no candidate"
+NO_BACKGROUND = "a location without a candidate gets a box"
+PADDING = "padding rows take part in the matching, or shift the others"
+EXACT_BORDER = "a distance of exactly 64 or 128 belongs to no level, or to two"
+
+
+def wrong_candidates(
+    ltrb: torch.Tensor, size_range: tuple[float, float]
+) -> dict[str, torch.Tensor]:
+    """Known mistakes of 4.3 -> their answers."""
+    low, high = size_range
+    smallest, largest = ltrb.amin(dim=2), ltrb.amax(dim=2)
+    is_inside, is_of_level = smallest > 0, (largest > low) & (largest <= high)
+    wrong = {
+        ON_EDGE: (smallest >= 0) & is_of_level,
+        NOT_INSIDE: is_of_level,
+        NO_RANGE: is_inside,
+        LOW_LET_IN: is_inside & (largest >= low) & (largest <= high),
+        HIGH_LEFT_OUT: is_inside & (largest > low) & (largest < high),
+        "both ends of the range are wrong: low is left out, high belongs to it": (
+            is_inside & (largest >= low) & (largest < high)
+        ),
+        SMALLEST_SIDE: is_inside & (smallest > low) & (smallest <= high),
+        "one distance above 0 is not enough; all four must be": (
+            (largest > 0) & is_of_level
+        ),
+        "the answer is upside down": ~(is_inside & is_of_level),
+    }
+    return {cause: value.int() for cause, value in wrong.items()}
+
+
+def wrong_picks(
+    is_candidate: torch.Tensor, areas: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Known mistakes of 4.4 -> their answers."""
+    has_any = is_candidate.any(dim=1)
+    cost = torch.where(is_candidate, areas.double(), math.inf)
+    first = cost.argmin(dim=1)
+    last = len(areas) - 1 - cost.flip(1).argmin(dim=1)
+    largest = torch.where(is_candidate, areas.double(), -math.inf).argmax(dim=1)
+    close = torch.where(is_candidate, 1e8 - areas.float(), -1.0).argmax(dim=1)
+    return {
+        NO_BACKGROUND: first,
+        LAST_OF_EQUAL: torch.where(has_any, last, -1),
+        LARGEST_BOX: torch.where(has_any, largest, -1),
+        NOT_A_CANDIDATE: torch.where(has_any, areas.argmin(), -1),
+        CLOSE_AREAS: torch.where(has_any, close, -1),
+        "the first candidate is taken, whatever its area": torch.where(
+            has_any, is_candidate.int().argmax(dim=1), -1
+        ),
+    }
+
+
+def wrong_match(
+    points: torch.Tensor,
+    rows: torch.Tensor,
+    size_range: tuple[float, float],
+    mistake: str,
+) -> torch.Tensor:
+    """(N, 5) with a known mistake."""
+    low, high = size_range
+    boxes = rows if mistake == "padding" else rows[rows[:, 4] != -1]
+    if mistake == "class zero":
+        boxes = rows[rows[:, 4] > 0]
+    ltrb = torch.cat(
+        (points[:, None] - boxes[None, :, :2], boxes[None, :, 2:4] - points[:, None]),
+        dim=2,
+    )
+    smallest, largest = ltrb.amin(dim=2), ltrb.amax(dim=2)
+    is_inside = smallest >= 0 if mistake == "edge" else smallest > 0
+    is_of_level = (largest > low) & (largest <= high)
+    if mistake == "open":
+        is_of_level = (largest > low) & (largest < high)
+    is_candidate = is_inside & (is_of_level | (mistake == "no range"))
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    key = {"padding": NO_BACKGROUND, "largest": LARGEST_BOX, "last": LAST_OF_EQUAL}
+    if mistake == "sides":
+        areas = (boxes[:, 2:4] - boxes[:, :2]).sum(dim=1)
+    picks = wrong_picks(is_candidate, areas)
+    has_any = is_candidate.any(dim=1)
+    plain = torch.where(has_any, picks[NO_BACKGROUND], -1)
+    picked = picks[key[mistake]] if mistake in ("largest", "last") else plain
+    source = rows if mistake == "shifted" else boxes
+    background = torch.full((1, 5), -1.0, dtype=rows.dtype)
+    found = torch.cat((source, background))[torch.where(has_any, picked, len(source))]
+    return found[:, :5]
+
+
+MATCH_MISTAKES = {
+    NO_RANGE: "no range",
+    LARGEST_BOX: "largest",
+    LAST_OF_EQUAL: "last",
+    ON_EDGE: "edge",
+    EXACT_BORDER: "open",
+    PADDING: "shifted",
+    "class 0 is taken for background": "class zero",
+    "the smallest box is that of the smallest area, not of the shortest sides": "sides",
+}
