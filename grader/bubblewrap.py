@@ -1,6 +1,5 @@
 """The command line of bubblewrap (bwrap), which makes the walls of level 1."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -78,7 +77,7 @@ def _system_mounts() -> list[str]:
     for name in SYSTEM_FOLDERS:
         path = Path(name)
         if path.is_symlink():
-            arguments += ["--symlink", os.readlink(path), name]
+            arguments += ["--symlink", str(path.readlink()), name]
         elif path.is_dir():
             arguments += ["--ro-bind", name, name]
     for name in SYSTEM_FILES:
@@ -94,4 +93,4 @@ def interpreter_folders() -> set[str]:
     prefixes |= {str(Path(each).resolve()) for each in prefixes}
     # The command itself may lead through further links to another spelling.
     prefixes.add(str(Path(sys.executable).resolve().parent.parent))
-    return {each for each in prefixes if not each.startswith("/usr/") and each != "/usr"}
+    return {each for each in prefixes if not Path(each).is_relative_to("/usr")}

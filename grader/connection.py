@@ -1,20 +1,13 @@
-"""The line to one test's process: requests with numbers, answers that are checked.
+"""The line to one test's process: its deadline, its end, and what that means."""
 
-Whatever the process does, it can only make its own test fail: `ask` returns checked
-data or raises a CheckError.
-"""
-
-import re
 import signal
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
-
+from grader.calls import WIRE_LIMITS, Calls
 from grader.frames import (
     ClosedError,
     DeadlineError,
@@ -24,17 +17,11 @@ from grader.frames import (
 )
 from grader.limits import Limits
 from grader.output import OutputTail
-from grader.proxy import RemoteObject
-from grader.wire import decode, encode
-from grader.wire_types import Handle, WireError, WireLimits
-from grader.worker_child import tensors_in
-from helpers.checks.expect import CATEGORIES, CheckError
+from grader.wire import decode
+from grader.wire_types import WireError
+from helpers.checks.expect import CheckError
 
-IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}\Z")
-EXERCISE = re.compile(r"Exercise \d{1,2}\.\d{1,2}\b")
-MOST_LINE = 1_000_000
-MOST_TEXT = 10_000
-WIRE_LIMITS = WireLimits()
+SENT_TOO_MUCH = ("crashed", "sent what was not asked for")
 
 
 @dataclass(frozen=True)
@@ -52,7 +39,7 @@ class Ending:
     peak_kb: int
 
 
-class Connection:
+class Connection(Calls):
     """The grader's end of the line to a test's process.
 
     Args:
@@ -71,44 +58,17 @@ class Connection:
         file_names: frozenset[str],
         end: Callable[[], Ending],
     ):
+        super().__init__(file_names)
         self._channel = channel
         self._output = output
         self._limits = limits
-        self._file_names = file_names
         self._end = end
-        self._number = 0
-        self._failure: tuple[str, str] | None = None
-
-    def ask(self, what: str, request: dict[str, Any]) -> Any:
-        """Send a request and return the value of its answer.
-
-        Args:
-            what: what is asked for, in words, for messages.
-
-        Raises:
-            CheckError: no value came, whatever the reason.
-            TypeError: the request holds what cannot be sent; a mistake of the test.
-        """
-        if self._failure is not None:
-            category, message = self._failure
-            raise CheckError(category, what, f"{message} in an earlier call")
-        self._number += 1
-        request = {"id": self._number} | request
-        try:
-            body = encode(request, self._handle_of, WIRE_LIMITS)
-        except WireError as error:
-            raise TypeError(f"{what}: {error}") from error
-        reply = self._exchange(what, body)
-        if "error" in reply:
-            raise self._student_error(what, reply["error"])
-        self._update(what, request, reply["changed"])
-        return reply["value"]
 
     def close(self) -> None:
         """Hang up."""
         self._channel.close()
 
-    def _exchange(self, what: str, body: bytes) -> dict[str, Any]:
+    def _exchange(self, what: str, body: bytes) -> Any:
         deadline = time.monotonic() + self._limits.call_seconds
         most = WIRE_LIMITS.max_bytes + WIRE_LIMITS.max_outline
         try:
@@ -127,29 +87,24 @@ class Connection:
             raise self._failed(what, *self._why_ended()) from error
         except WireError as error:
             raise self._broken(what) from error
-        if not self._is_reply(reply) or has_more(self._channel):
+        if self._output.is_too_much:
+            raise self._failed(what, *self._why_ended())
+        if has_more(self._channel):
             raise self._broken(what)
-        return dict(reply)
-
-    def _is_reply(self, reply: Any) -> bool:
-        if not isinstance(reply, dict) or type(reply.get("id")) is not int:
-            return False
-        if set(reply) == {"id", "error"}:
-            return reply["id"] == self._number and isinstance(reply["error"], dict)
-        is_value = set(reply) == {"id", "value", "changed"}
-        return is_value and reply["id"] == self._number
+        return reply
 
     def _broken(self, what: str) -> CheckError:
+        reason = SENT_TOO_MUCH
         if has_more(self._channel):
-            category, message = self._why_ended_if_closed()
-            return self._failed(what, category, message)
-        return self._failed(what, "crashed", "sent what was not asked for")
+            reason = self._why_ended_if_closed()
+        return self._failed(what, *reason)
 
     def _why_ended_if_closed(self) -> tuple[str, str]:
-        waiting = self._channel.recv(1, socket.MSG_PEEK)
-        if waiting:
-            return "crashed", "sent what was not asked for"
-        return self._why_ended()
+        try:
+            waiting = self._channel.recv(1, socket.MSG_PEEK)
+        except OSError:
+            waiting = b""
+        return SENT_TOO_MUCH if waiting else self._why_ended()
 
     def _failed(self, what: str, category: str, message: str) -> CheckError:
         """Remember the end of this test's process, and make sure of it."""
@@ -172,62 +127,3 @@ class Connection:
                 return "out of memory", "was killed, probably for its memory"
             return "crashed", f"ended by signal {name}"
         return "crashed", f"ended Python with exit code {status >> 8}"
-
-    def _student_error(self, what: str, error: dict[str, Any]) -> CheckError:
-        """The CheckError for an exception of the student's code, from checked parts."""
-        category = error.get("category")
-        type_name, text = error.get("type"), error.get("text")
-        file, line = error.get("file"), error.get("line")
-        frames = error.get("traceback")
-        if not all(
-            isinstance(each, str) and len(each) <= MOST_TEXT
-            for each in (category, type_name, text, file, frames)
-        ):
-            return self._broken(what)
-        if category not in CATEGORIES:
-            return self._broken(what)
-        if self._output.is_too_much:
-            limit = self._limits.output_mb
-            return self._failed(what, "not allowed", f"printed more than {limit} MB")
-        place = ""
-        if file in self._file_names and type(line) is int and 0 < line < MOST_LINE:
-            place = f" at line {line} of {file}"
-        name = str(type_name) if IDENTIFIER.match(str(type_name)) else "an exception"
-        exercise = EXERCISE.match(str(text))
-        if category == "not implemented" and exercise:
-            message = f"{exercise[0]} is not implemented{place}"
-        elif name == "MissingFileError":
-            message = f"{what} is missing, because there is no file for it"
-        else:
-            message = name + place
-        return CheckError(str(category), what, message, traceback=str(frames))
-
-    def _update(self, what: str, request: dict[str, Any], changed: Any) -> None:
-        """Change the test's own tensors where the call changed its arguments."""
-        sent = list(tensors_in((request.get("args", ()), request.get("kwargs", {}))))
-        if not isinstance(changed, list) or len(changed) > len(sent):
-            raise self._broken(what)
-        for entry in changed:
-            if not isinstance(entry, list) or len(entry) != 2:
-                raise self._broken(what)
-            place, tensor = entry
-            if type(place) is not int or not 0 <= place < len(sent):
-                raise self._broken(what)
-            mine = sent[place]
-            if not isinstance(tensor, torch.Tensor) or tensor.shape != mine.shape:
-                raise self._broken(what)
-            with torch.no_grad():
-                mine.copy_(tensor)
-
-    def _handle_of(self, value: Any) -> Handle | None:
-        if isinstance(value, RemoteObject) and value._asker is self:
-            return value._handle
-        return None
-
-    def _object(self, handle: Handle, what: str) -> RemoteObject:
-        return RemoteObject(self, handle, what)
-
-
-def python_names(folder: Path) -> frozenset[str]:
-    """Names of the Python files at the top of a folder."""
-    return frozenset(path.name for path in folder.glob("*.py"))

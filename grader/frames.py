@@ -54,7 +54,9 @@ def receive_frame(
 
 def has_more(channel: socket.socket) -> bool:
     """Whether bytes (or the end) wait to be read."""
-    return bool(select.select([channel], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _receive(channel: socket.socket, count: int, deadline: float | None) -> bytes:

@@ -33,6 +33,7 @@ class RemoteObject:
         self._path = path
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it in the sandbox; tensors that this changes change here, too."""
         return self._ask({"op": "call", "args": args, "kwargs": kwargs}, "")
 
     def __getattr__(self, name: str) -> Any:

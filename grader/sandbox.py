@@ -33,7 +33,6 @@ WORKER_FILES = (
     "worker_torchvision",
 )
 HELPER_FOLDERS = ("helpers", "data_scripts")
-CODE_INSIDE, SUBMISSION_INSIDE = Path("/code"), Path("/submission")
 STOP_SECONDS = 10
 LONGEST_WORDS = 300
 
@@ -170,7 +169,8 @@ class Sandbox:
             self.folder.chmod(0o750)
 
     def _inside(self, name: str) -> Path:
-        return Path(f"/{name}" if self.level is Level.BUBBLEWRAP else self.folder / name)
+        has_own_root = self.level is Level.BUBBLEWRAP
+        return Path("/") / name if has_own_root else self.folder / name
 
     def _lockdown(self) -> Lockdown:
         has_walls = self.level is not Level.NONE

@@ -25,8 +25,9 @@ O_TMPFILE = 0x00400000
 MAKES_FILE = os.O_CREAT | O_TMPFILE
 
 # name -> numbers of the call on x86_64 and aarch64; None: there is no such call.
+Numbers = tuple[int | None, int | None]
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-FORBIDDEN: dict[str, tuple[int | None, int | None]] = {
+FORBIDDEN: dict[str, Numbers] = {
     # processes
     "fork": (57, None),
     "vfork": (58, None),
@@ -79,12 +80,15 @@ FORBIDDEN: dict[str, tuple[int | None, int | None]] = {
     "io_uring_setup": (425, 425),
 }
 # Calls whose arguments no filter can read; C libraries fall back to the older ones.
-UNKNOWN = {"clone3": (435, 435), "openat2": (437, 437)}
+UNKNOWN: dict[str, Numbers] = {"clone3": (435, 435), "openat2": (437, 437)}
 # Allowed only for this process: name -> numbers. The first argument is a process.
 OWN_ONLY = {"kill": (62, 129), "tgkill": (234, 131), "prlimit64": (302, 261)}
 # Allowed only without these bits: name -> (numbers, which argument holds the flags).
-OPEN = {"open": ((2, None), 1), "openat": ((257, 56), 2)}
-CLONE = (56, 220)
+OPEN: dict[str, tuple[Numbers, int]] = {
+    "open": ((2, None), 1),
+    "openat": ((257, 56), 2),
+}
+CLONE: Numbers = (56, 220)
 
 
 class SeccompError(OSError):
@@ -130,10 +134,10 @@ def filter_program(machine: str, own_pid: int) -> bytes:
     ]
     lines += _refuse(FORBIDDEN, column, errno.EPERM)
     lines += _refuse(UNKNOWN, column, errno.ENOSYS)
-    for numbers in OWN_ONLY.values():
+    for own in OWN_ONLY.values():
         # Process 0 means the caller's own in all three.
         lines += _if_call(
-            numbers[column],
+            own[column],
             [
                 _line(LOAD, ARGUMENTS),
                 _line(EQUAL, own_pid, 2, 0),
@@ -142,8 +146,7 @@ def filter_program(machine: str, own_pid: int) -> bytes:
                 _line(RETURN, ALLOW),
             ],
         )
-    flagged = [*OPEN.values(), (CLONE, 0)]
-    for numbers, place in flagged:
+    for numbers, place in [*OPEN.values(), (CLONE, 0)]:
         is_clone = numbers is CLONE
         bits = CLONE_THREAD if is_clone else MAKES_FILE
         lines += _if_call(
@@ -158,9 +161,7 @@ def filter_program(machine: str, own_pid: int) -> bytes:
     return b"".join([*lines, _line(RETURN, ALLOW)])
 
 
-def _refuse(
-    calls: Mapping[str, tuple[int | None, int | None]], column: int, error: int
-) -> list[bytes]:
+def _refuse(calls: Mapping[str, Numbers], column: int, error: int) -> list[bytes]:
     lines = []
     for numbers in calls.values():
         lines += _if_call(numbers[column], [_line(RETURN, ERROR | error)])

@@ -1,9 +1,9 @@
 """A submission in its sandbox: a fresh process for each test.
 
-    with Session(folder, Level.BUBBLEWRAP, Limits()) as session:
-        student = session.student()
-        student.common.nms(boxes, scores, 0.5)
-        run = session.end_test()
+with Session(folder, Level.BUBBLEWRAP, Limits()) as session:
+    student = session.student()
+    student.common.nms(boxes, scores, 0.5)
+    run = session.end_test()
 """
 
 import json
@@ -16,11 +16,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from data_scripts.command import CourseError
-from grader.connection import Connection, Ending, python_names
+from grader.connection import Connection, Ending
 from grader.frames import DeadlineError, wait_for
 from grader.limits import MEBIBYTE, Limits
 from grader.output import OutputTail
 from grader.proxy import RemoteStudent
+from grader.replies import python_names
 from grader.sandbox import Level, Sandbox
 from helpers.checks.expect import CheckError
 

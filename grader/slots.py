@@ -110,6 +110,6 @@ def processes_of(uid: int) -> list[int]:
         except OSError:
             continue
         fields = dict(line.split(":", 1) for line in lines if ":" in line)
-        if str(uid) in fields["Uid"].split() and not fields["State"].strip()[0] in "ZX":
+        if str(uid) in fields["Uid"].split() and fields["State"].strip()[0] not in "ZX":
             found.append(int(path.name))
     return found

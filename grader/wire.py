@@ -26,9 +26,10 @@ from grader.wire_types import (
     WireLimits,
 )
 
+
 def encode(
     value: Any,
-    handle_of: Callable[[Any], Handle] | None = None,
+    handle_of: Callable[[Any], Handle | None] | None = None,
     limits: WireLimits | None = None,
 ) -> bytes:
     """The bytes of a value, without their length.
@@ -79,7 +80,7 @@ def decode(
             max_bin_len=0,
             max_array_len=limits.max_items,
         )
-    except Exception as error:  # noqa: BLE001 - bytes of an enemy: any error is his
+    except Exception as error:
         raise WireError(f"not msgpack: {type(error).__name__}") from error
     reader = _Reader(object_of, limits, memoryview(body)[end:])
     value = reader.value(plain, 0)
@@ -110,7 +111,7 @@ class _Counter:
 
 class _Writer(_Counter):
     def __init__(
-        self, handle_of: Callable[[Any], Handle] | None, limits: WireLimits
+        self, handle_of: Callable[[Any], Handle | None] | None, limits: WireLimits
     ) -> None:
         super().__init__(limits)
         self.handle_of = handle_of

@@ -1,8 +1,8 @@
 """A student's files as the package `assignment`, whatever way they import each other.
 
-`from common import *`, `from assignment.common import nms` and `import assignment.common`
-all give one and the same module object, and files beside the expected ones are found
-too. No file of a submission can take the place of one of Python's or torch's modules.
+`from common import *`, `from assignment.common import nms`, `import assignment.common`:
+all of them give one module object, and files beside the expected ones are found too.
+No file of a submission can take the place of one of Python's or torch's modules.
 """
 
 import contextlib

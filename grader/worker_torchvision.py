@@ -99,7 +99,7 @@ def _close_operators() -> None:
 
 def work_offline() -> None:
     """Let constructors with weights, and torch.hub, do without a download."""
-    _api.WeightsEnum.get_state_dict = _no_weights  # type: ignore[method-assign]
+    _api.WeightsEnum.get_state_dict = _no_weights
     for name in ("load_state_dict_from_url", "download_url_to_file"):
         replacement = _no_weights if "load" in name else _no_download
         setattr(torch.hub, name, replacement)
@@ -129,4 +129,3 @@ def _no_weights(*args: Any, **kwargs: Any) -> NoWeights:
 
 def _no_download(*args: Any, **kwargs: Any) -> None:
     raise NotAllowedError("nothing can be downloaded while grading")
-

@@ -16,7 +16,7 @@ ALLOWED = {
     "data_scripts": ("data_scripts",),
     "helpers": ("helpers", "data_scripts"),
     "assignment": ("assignment", "helpers.backbones"),
-    "grader": ("grader", "data_scripts"),
+    "grader": ("grader", "data_scripts", "helpers.checks", "helpers.backbones"),
 }
 # The bridges from the helpers to what students write; all else goes through them.
 BRIDGES = ("helpers/detector.py", "helpers/improved_fcos.py")
