@@ -10,6 +10,7 @@ from data_scripts.command import (
     CommandParser,
     run_command,
 )
+from grader.grade_command import add_grade_parser
 from grader.release import write_release
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +56,7 @@ def make_parser() -> CommandParser:
     )
     tests.add_argument("-k", default="", dest="chosen", help="only tests that match")
     tests.set_defaults(run=run_tests)
+    add_grade_parser(commands, ROOT)
     return parser
 
 

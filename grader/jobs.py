@@ -29,13 +29,13 @@ class Job:
 
     Attributes:
         id: of the submission.
-        work: from the number of the slot to the answer, which JSON can hold.
+        work: gives the answer, which JSON can hold.
         folder: new folder for the answer and the log.
         seconds: when it is killed.
     """
 
     id: str
-    work: Callable[[int], Any]
+    work: Callable[[], Any]
     folder: Path
     seconds: float
 
@@ -53,7 +53,6 @@ class Answer:
 class _Running:
     job: Job
     process: BaseProcess
-    slot: int
     started: float
 
 
@@ -65,38 +64,36 @@ def run_jobs(jobs: Iterable[Job], slots: int) -> Iterator[Answer]:
     """
     waiting = iter(jobs)
     running: list[_Running] = []
-    free = list(range(slots))
     try:
         while True:
-            while free and (job := next(waiting, None)) is not None:
-                running.append(_start(job, free.pop(0)))
+            while len(running) < slots and (job := next(waiting, None)) is not None:
+                running.append(_start(job))
             if not running:
                 return
             connection.wait([each.process.sentinel for each in running], POLL_S)
             for each in [each for each in running if _is_over(each)]:
                 running.remove(each)
-                free.append(each.slot)
                 yield _collect(each)
     finally:
         for each in running:
             _kill(each.process)
 
 
-def _start(job: Job, slot: int) -> _Running:
+def _start(job: Job) -> _Running:
     job.folder.mkdir(mode=0o700)
-    process = CONTEXT.Process(target=_child, args=(job, slot), daemon=False)
+    process = CONTEXT.Process(target=_child, args=(job,), daemon=False)
     process.start()
-    return _Running(job, process, slot, time.monotonic())
+    return _Running(job, process, time.monotonic())
 
 
-def _child(job: Job, slot: int) -> None:
+def _child(job: Job) -> None:
     """Do the job; Ctrl-C is for the parent, which ends this process itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.setsid()  # so that all that it starts can be killed with it
     log = os.open(job.folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    answer = json.dumps(job.work(slot))
+    answer = json.dumps(job.work())
     partial = job.folder / "answer.partial"
     partial.write_text(answer, "utf-8")
     partial.rename(job.folder / "answer.json")

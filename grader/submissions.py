@@ -29,26 +29,32 @@ class Submission:
     path: Path
 
 
-def find_submissions(paths: Sequence[Path]) -> list[Submission]:
+def find_submissions(
+    paths: Sequence[Path], out: Path | None = None
+) -> list[Submission]:
     """Every submission that is meant, each with an id of its own.
 
     Args:
         paths: submissions, or folders of submissions.
+        out: absolute path of the folder of results, which is no submission.
 
     Raises:
         CourseError: a path is neither, or nothing was found.
     """
     found: list[Path] = []
-    for path in paths:
-        if path.is_symlink() or not path.exists():
-            raise CourseError(f"{path}: there is no such folder or zip; check the path")
+    for given in paths:
+        path = given.resolve()  # who calls the command may give a link
+        if not path.exists():
+            raise CourseError(
+                f"{given}: there is no such folder or zip; check the path"
+            )
         if _is_submission(path):
             found.append(path)
         elif path.is_dir():
             found += _children(path)
         else:
             raise CourseError(f"{path}: is neither a folder nor a .zip; pack it as one")
-    unique = list(dict.fromkeys(path.resolve() for path in found))
+    unique = [path for path in dict.fromkeys(found) if out is None or path != out]
     if not unique:
         raise CourseError(f"{paths[0]}: holds no submission; give folders or zips")
     return _with_ids(unique)
@@ -61,10 +67,10 @@ def _is_submission(path: Path) -> bool:
 
 
 def _children(folder: Path) -> list[Path]:
-    """Folders and zips; links too, so that they are refused by name and not lost."""
+    """Folders and zips; links too, which are refused by name instead of lost."""
     entries = (path for path in folder.iterdir() if not path.name.startswith("."))
     return sorted(
-        path.parent.resolve() / path.name if path.is_symlink() else path
+        path
         for path in entries
         if path.is_symlink() or path.is_dir() or path.suffix.lower() == ".zip"
     )

@@ -1,0 +1,86 @@
+"""The course as the grader uses it: tests, and what a result depends on."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.files import digest
+from grader.manifest import (
+    ManifestTest,
+    choose_exercises,
+    read_exercises,
+    read_manifest,
+)
+
+REFERENCES_VARIABLE = "COURSE_REFERENCES"  # grader_tests/references.py reads it
+TEST_SUFFIXES = (".py", ".toml", ".ini", ".safetensors", ".json")
+GRADER_SUFFIXES = (".py", ".html", ".css")
+SOLUTION = "assignment"
+
+
+@dataclass(frozen=True)
+class Course:
+    """A checkout of the course, as the grader uses it.
+
+    Attributes:
+        root: its folder.
+        tests: the whole manifest.
+        chosen: the tests that count, in its order.
+        titles: exercise -> the function that is written there.
+        hashes: of all that a result depends on, but the submission.
+    """
+
+    root: Path
+    tests: Sequence[ManifestTest]
+    chosen: Sequence[ManifestTest]
+    titles: dict[str, str]
+    hashes: dict[str, str]
+
+    @property
+    def chosen_ids(self) -> frozenset[str]:
+        """Ids of the tests that count."""
+        return frozenset(test.id for test in self.chosen)
+
+
+def read_course(root: Path, exercises: Sequence[str], level: str) -> Course:
+    """Read the manifest and choose the exercises.
+
+    Args:
+        root: the checkout.
+        exercises: numbers; all if empty.
+        level: of the sandbox.
+
+    Raises:
+        CourseError: the manifest is not right, or there is no such exercise.
+    """
+    tests = read_manifest(root)
+    chosen = choose_exercises(tests, exercises)
+    hashes = {
+        "tests": _digest_tests(root),
+        "grader": digest(root, _below(root / "grader", GRADER_SUFFIXES)),
+        "requirements": digest(root, [root / "requirements.txt"]),
+        "exercises": " ".join(sorted(set(exercises))) or "all",
+        "level": level,
+    }
+    return Course(root, tests, chosen, read_exercises(root), hashes)
+
+
+def _digest_tests(root: Path) -> str:
+    """Tests, manifest, references, and the course's own code that runs with them."""
+    paths = [root / "notebooks" / "README.md"]
+    for folder in ("grader_tests", "helpers", "data_scripts", SOLUTION):
+        paths += _below(root / folder, TEST_SUFFIXES)
+    total = digest(root, paths)
+    other = os.environ.get(REFERENCES_VARIABLE)
+    if other:
+        total += digest(Path(other), _below(Path(other), TEST_SUFFIXES))
+    return total
+
+
+def _below(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.suffix in suffixes and "__pycache__" not in path.parts
+    ]
