@@ -1,13 +1,12 @@
 """Training recipes: every choice of a run in one frozen place, each can be switched."""
 
 import dataclasses
-import json
 from dataclasses import dataclass, replace
-from typing import Any
 
 from data_scripts.command import CourseError
 from helpers.augment import AugmentConfig
-from helpers.recipe_checks import check_choice, check_group_norm
+from helpers.recipe_checks import check_group_norm
+from helpers.recipe_overrides import override
 
 
 @dataclass(frozen=True)
@@ -190,52 +189,9 @@ def get_recipe(name: str, overrides: dict[str, str] | None = None) -> Recipe:
         )
     recipe = RECIPES[name]
     for key, text in (overrides or {}).items():
-        recipe = _override(recipe, key, text)
+        recipe = override(recipe, key, text)
     check_group_norm(recipe.detector.head_norm, recipe.detector.stem_channels)
     return recipe
-
-
-def _override(recipe: Recipe, key: str, text: str) -> Recipe:
-    if key == "augment" and text == "none":
-        return replace(recipe, augment=None)
-    if key in _fields(recipe, but=("name", "detector", "augment")):
-        return replace(recipe, **_parse_like(recipe, key, text))
-    if key in _fields(recipe.detector, but=("class_names",)):
-        changed = replace(recipe.detector, **_parse_like(recipe.detector, key, text))
-        return replace(recipe, detector=changed)
-    if recipe.augment is not None and key in _fields(recipe.augment):
-        stronger = replace(recipe.augment, **_parse_like(recipe.augment, key, text))
-        return replace(recipe, augment=stronger)
-    raise CourseError(f"recipe {recipe.name} has no choice named {key!r}")
-
-
-def _fields(part: Any, but: tuple[str, ...] = ()) -> set[str]:
-    return {entry.name for entry in dataclasses.fields(part)} - set(but)
-
-
-def _parse_like(part: Any, key: str, text: str) -> dict[str, Any]:
-    """{key: value}, with the text as a value of the type that the field has now."""
-    value = _value_like(getattr(part, key), key, text)
-    check_choice(key, value)
-    return {key: value}
-
-
-def _value_like(current: object, key: str, text: str) -> object:
-    if isinstance(current, str):
-        return text
-    try:
-        value = json.loads(text.lower())
-    except ValueError:
-        value = None
-    if isinstance(current, tuple) and isinstance(value, list):
-        return tuple(value)
-    if isinstance(current, float) and type(value) is int:
-        return float(value)
-    if type(value) is not type(current):
-        raise CourseError(
-            f"the choice {key} takes a value like {json.dumps(current)}, not {text!r}"
-        )
-    return value
 
 
 def recipe_to_dict(recipe: Recipe) -> dict:

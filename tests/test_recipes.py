@@ -165,3 +165,11 @@ def test_detector_config_survives_a_checkpoint(name):
     config = dataclasses.replace(RECIPES[name].detector, class_names=("a", "b"))
     stored = json.loads(json.dumps(dataclasses.asdict(config)))
     assert detector_config_from_dict(stored) == config
+
+
+def test_misspelt_choice_gets_the_nearest_one():
+    """As far as there is one; else all choices."""
+    with pytest.raises(CourseError, match="'learnin_rate'; take learning_rate$"):
+        get_recipe("tiny", {"learnin_rate": "1"})
+    with pytest.raises(CourseError, match="take aspect, augment, .*, weight_decay$"):
+        get_recipe("tiny", {"zzz": "1"})
