@@ -22,9 +22,7 @@ def choose_level(wanted: str | None, unsafe: bool) -> Level:
             "the option out"
         )
     if level is Level.NONE and probe.level is not Level.NONE and not unsafe:
-        raise CourseError(
-            "--level none: has no walls; say --unsafe too if you mean it"
-        )
+        raise CourseError("--level none: has no walls; say --unsafe too if you mean it")
     require_walls(probe, unsafe)
     print(f"sandbox level: {level.value} ({probe.reason})", file=sys.stderr)
     return level

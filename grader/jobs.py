@@ -4,6 +4,8 @@ A job answers with a file. One that hangs is killed, one that dies says so, and 
 neither case do the others notice.
 """
 
+import gc
+import importlib
 import json
 import multiprocessing
 import os
@@ -15,6 +17,8 @@ from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+
+from _pytest.config import default_plugins as pytest_plugins
 
 # Threads do not survive a fork, so this process must never have started one.
 CONTEXT = multiprocessing.get_context("fork")
@@ -54,6 +58,17 @@ class _Running:
     job: Job
     process: BaseProcess
     started: float
+
+
+def warm_up() -> None:
+    """Import what every job needs, before the first fork.
+
+    Nothing of torch may be used here: its threads would be missing in the forks.
+    """
+    for name in pytest_plugins:
+        importlib.import_module(f"_pytest.{name}")
+    gc.collect()
+    gc.freeze()  # a search for garbage would copy the pages of every object
 
 
 def run_jobs(jobs: Iterable[Job], slots: int) -> Iterator[Answer]:

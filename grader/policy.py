@@ -74,7 +74,8 @@ def tell(test: ManifestTest, outcome: Outcome) -> Told:
     """What the student reads."""
     if outcome.category is None:
         return Told("passed", "Passed.")
-    told = Told(_label(outcome), _sentence(outcome), test.hint)
+    hint = "" if outcome.category == "blocked" else test.hint
+    told = Told(_label(outcome), _sentence(outcome), hint)
     if not test.visible:
         return told
     return Told(

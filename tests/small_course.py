@@ -1,0 +1,163 @@
+"""A course of two exercises, its tests, and a session without a sandbox."""
+
+import importlib.util
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+from helpers.checks.expect import CheckError
+
+MAP = """| step | exercise | you write | in |
+|---|---|---|---|
+| 1 Small | 1.1 | `double` | `common.py` |
+| | 1.2 | `add_one` | `common.py` |
+"""
+MANIFEST = """
+[[test]]
+id = "test_1_small.py::test_double_of_two"
+exercise = "1.1"
+points = 2
+title = "double of two"
+visible = false
+hint = "Twice the number."
+
+[[test]]
+id = "test_1_small.py::test_add_one_to_a_double"
+exercise = "1.2"
+points = 1.5
+title = "one more than a double"
+visible = false
+hint = "One more."
+
+[[test]]
+id = "checks/test_1_small.py::test_add_one"
+exercise = "1.2"
+points = 0.5
+title = "one more than three"
+visible = true
+hint = "Add one."
+"""
+HIDDEN = '''
+from helpers.checks.expect import expect_equal
+
+def test_double_of_two(student):
+    """Two is doubled."""
+    got = student.common.double(2)
+    cause = "halved instead of doubled" if got == 1 else None
+    expect_equal(got, 4, "double of 98765", cause)
+
+def test_add_one_to_a_double(student):
+    """Both together."""
+    expect_equal(student.common.add_one(student.common.double(2)), 5, "add_one")
+'''
+VISIBLE = '''
+from helpers.checks.expect import expect_equal
+
+def test_add_one(student):
+    """Three and one."""
+    expect_equal(student.common.add_one(3), 4, "add_one")
+'''
+SOLUTION = """
+def double(x):
+    return 2 * x
+
+def add_one(x):
+    return x + 1
+"""
+STUB = """
+def double(x):
+    raise NotImplementedError("Exercise 1.1 double: see notebook 1, twice")
+
+def add_one(x):
+    return x + 1
+"""
+HALF = SOLUTION.replace("2 * x", "x // 2")
+MODULES = ("common", "one_stage_detector")
+
+
+def write_course(root: Path) -> Path:
+    """A course whose solution passes every test."""
+    files = {
+        "notebooks/README.md": MAP,
+        "grader_tests/pytest.ini": "[pytest]\n",
+        "grader_tests/manifest/step1.toml": MANIFEST,
+        "grader_tests/test_1_small.py": HIDDEN,
+        "helpers/checks/test_1_small.py": VISIBLE,
+        "assignment/common.py": SOLUTION,
+        "requirements.txt": "torch==1\n",
+    }
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def write_submission(folder: Path, source: str = SOLUTION) -> Path:
+    """A submission whose common.py is this."""
+    (folder / "assignment").mkdir(parents=True)
+    (folder / "assignment" / "common.py").write_text(source)
+    return folder
+
+
+class LocalRun:
+    """What was printed; nothing here."""
+
+    output = "printed <b>bold</b> 0x7f00deadbeef"
+    peak_memory = 2**20
+
+
+class LocalSession:
+    """A Session without any walls, in the process of the tests."""
+
+    start_cpu_seconds = 0.0
+
+    def __init__(self, submission: Path, level: Any, limits: Any):
+        self.submission = submission
+
+    def __enter__(self) -> "LocalSession":
+        return self
+
+    def __exit__(self, *ending: object) -> None:
+        pass
+
+    def student(self) -> Any:
+        return types.SimpleNamespace(common=_Functions(self.submission / "common.py"))
+
+    def end_test(self) -> LocalRun:
+        return LocalRun()
+
+
+class _Functions:
+    def __init__(self, path: Path):
+        self._path = path
+        spec = importlib.util.spec_from_file_location("student_common", path)
+        assert spec and spec.loader
+        self._module = importlib.util.module_from_spec(spec)
+        sys.modules.pop("student_common", None)
+        try:
+            spec.loader.exec_module(self._module)
+        except SyntaxError as error:
+            raise CheckError(
+                "exception", "common.py", "SyntaxError at line 1 of common.py"
+            ) from error
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._module, name)
+
+        def call(*args: Any) -> Any:
+            try:
+                return function(*args)
+            except CheckError:
+                raise
+            except NotImplementedError as error:
+                text = str(error)[: len("Exercise 1.1")]
+                raise CheckError("not implemented", name, text) from error
+            except Exception as error:
+                kind = type(error).__name__
+                raise CheckError(
+                    "exception", name, f"{kind} at line 2 of common.py"
+                ) from error
+
+        return call
