@@ -85,9 +85,11 @@ def expect_equal(got: Any, expected: Any, what: str, cause: str | None = None) -
     got = list(got) if isinstance(got, tuple) else got
     expected = list(expected) if isinstance(expected, tuple) else expected
     if got != expected:
-        raise CheckError(
-            "wrong value", what, f"expected {expected!r}, got {got!r:.200}", cause
-        )
+        message = f"expected {expected!r}, got {got!r:.200}"
+        if len(message) <= LONGEST_LINE - len(what):
+            raise CheckError("wrong value", what, message, cause)
+        lines = [f"expected {expected!r}", f"got      {got!r:.200}"]
+        raise CheckError("wrong value", what, "wrong value", cause, lines)
 
 
 def expect_tensor(
@@ -175,13 +177,10 @@ def expect_close(
     if bool(is_close.all()):
         return
     first = [int(i) for i in torch.nonzero(~is_close)[0]]
-    # Where the names say what a row holds, the row is place enough.
-    shown = first[:-1] if names and len(first) > 1 else first
-    index = shown[0] if len(shown) == 1 else tuple(shown)
     raise CheckError(
         "wrong value",
         what,
-        f"wrong value at {place} {index}" if first else "wrong value",
+        _describe_place(first, names, place, expected),
         find_cause(mine, causes, atol, rtol),
         _describe_row(mine, right, first, inputs or {}, names),
     )
@@ -200,6 +199,25 @@ def find_cause(
     return None
 
 
+def _describe_place(
+    first: list[int], names: str, place: str, expected: torch.Tensor
+) -> str:
+    """Where the first wrong value is, in the words of the caller."""
+    if not first:
+        return "wrong value"
+    if _is_one_row(names, expected):
+        return f"wrong value of {names.split(',')[first[0]]}"
+    # Where the names say what a row holds, the row is place enough.
+    shown = first[:-1] if names and len(first) > 1 else first
+    index = shown[0] if len(shown) == 1 else tuple(shown)
+    return f"wrong value at {place} {index}"
+
+
+def _is_one_row(names: str, expected: torch.Tensor) -> bool:
+    """Whether there is one name for each of the numbers."""
+    return expected.dim() == 1 and 1 < len(names.split(",")) == len(expected)
+
+
 def _describe_row(
     got: torch.Tensor,
     expected: torch.Tensor,
@@ -208,7 +226,8 @@ def _describe_row(
     names: str,
 ) -> list[str]:
     """The inputs, the expected and the given numbers at the first wrong place."""
-    row = tuple(first[:-1]) if got.dim() > 1 else tuple(first)
+    is_within_row = got.dim() > 1 or _is_one_row(names, expected)
+    row = tuple(first[:-1]) if is_within_row else tuple(first)
     shown = [
         f"{name} {_numbers(value[first[0]] if value.dim() else value)}"
         for name, value in inputs.items()
@@ -218,13 +237,13 @@ def _describe_row(
     label = f" {names} =" if names else ""
     difference = (got - expected).abs()
     largest = difference[difference.isfinite()].max() if difference.numel() else 0.0
-    parts = [
-        f"expected{label} {_numbers(expected[row])}",
-        f"got {_numbers(got[row])}",
-        f"(largest difference {float(largest):.3g})",
-    ]
-    line = "     ".join(parts)
-    return [*lines, *([line] if len(line) <= LONGEST_LINE else parts)]
+    right, mine = (f"expected{label}", _numbers(expected[row])), _numbers(got[row])
+    difference_text = f"(largest difference {float(largest):.3g})"
+    line = "     ".join([" ".join(right), f"got {mine}", difference_text])
+    if len(line) <= LONGEST_LINE:
+        return [*lines, line]
+    below = f"{'got':<{len(right[0])}} {mine}"  # its numbers below the expected ones
+    return [*lines, " ".join(right), below, difference_text]
 
 
 def _numbers(values: torch.Tensor) -> str:

@@ -37,6 +37,10 @@ MEANINGS = (
     ("AttributeError", "NoneType", "something is None here; is a return missing in "
      "what you called?"),
     ("AttributeError", "before Module.__init__", "call super().__init__() first"),
+    ("AttributeError", "has no attribute", "a typing mistake, or it was never set in "
+     "__init__"),
+    ("ImportError", "cannot import name", "that file has lost this name, which was "
+     "given; look there, or take it out of a fresh copy"),
     ("NameError", "", "this name is not known here; a typing mistake, or an import "
      "is missing"),
     ("KeyError", "", "this key is not in the dict; print its keys"),
@@ -66,11 +70,13 @@ class Place:
 
 def own_places(error: BaseException, root: Path = ROOT) -> list[Place]:
     """The frames of an exception that are in assignment/, outermost first."""
-    return [
-        place
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if (place := _place_of(frame, line, root)) is not None
-    ]
+    places: list[Place] = []
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        place = _place_of(frame, line, root)
+        # A list in brackets has a frame of its own, on the same line.
+        if place is not None and place not in places[-1:]:
+            places.append(place)
+    return places
 
 
 def _place_of(frame: FrameType, line: int, root: Path) -> Place | None:
@@ -79,11 +85,15 @@ def _place_of(frame: FrameType, line: int, root: Path) -> Place | None:
     if (root / "assignment").resolve() not in path.resolve().parents:
         return None
     code = linecache.getline(str(path), line).strip()
-    return Place(path.name, line, frame.f_code.co_qualname, code)
+    function = frame.f_code.co_qualname.split(".<locals>")[0]
+    return Place(path.name, line, function, code)
 
 
-def explain_exception(error: BaseException, root: Path = ROOT) -> tuple[str, list[str]]:
-    """A headline and the lines below it, without a traceback of ours.
+Explained = tuple[str, list[str], str]
+
+
+def explain_exception(error: BaseException, root: Path = ROOT) -> Explained:
+    """A headline, the lines below it, and the likely mistake; no traceback of ours.
 
     Args:
         error: what the student's code raised.
@@ -95,19 +105,17 @@ def explain_exception(error: BaseException, root: Path = ROOT) -> tuple[str, lis
     said = " ".join(str(error).split())[:MESSAGE_LETTERS]
     places = own_places(error, root)
     if not places:
-        return f"{kind}: {said}" if said else kind, []
+        return f"{kind}: {said}" if said else kind, [], ""
     last = places[-1]
     lines = [said] if said else []
     for place in places[-PLACES:]:
         lines.append(f"{place.file}, line {place.line}, in {place.function}:")
         lines.append(f"    {place.code}")
-    meaning = _meaning(kind, said)
-    if meaning:
-        lines.append(f"Likely: {meaning}.")
-    return f"{kind} at line {last.line} of {last.file}", lines
+    headline = f"{kind} at line {last.line} of {last.file}"
+    return headline, lines, _meaning(kind, said)
 
 
-def _explain_syntax(error: SyntaxError) -> tuple[str, list[str]]:
+def _explain_syntax(error: SyntaxError) -> Explained:
     file = Path(error.filename or "assignment").name
     lines = []
     if error.text:
@@ -121,12 +129,11 @@ def _explain_syntax(error: SyntaxError) -> tuple[str, list[str]]:
     return (
         f"{file} cannot be read by Python: line {error.lineno or 1}, {said}",
         lines,
+        "",
     )
 
 
-def explain_import(
-    error: BaseException, file: str, root: Path = ROOT
-) -> tuple[str, list[str]]:
+def explain_import(error: BaseException, file: str, root: Path = ROOT) -> Explained:
     """The same for a file that fails while it is loaded.
 
     Args:
@@ -137,12 +144,12 @@ def explain_import(
     if isinstance(error, SyntaxError):
         return _explain_syntax(error)
     if isinstance(error, SystemExit):
-        return f"{file} ends the program while it is loaded; remove its exit()", []
-    headline, lines = explain_exception(error, root)
-    return f"{file} cannot be loaded: {headline}", lines
+        return f"{file} ends the program while it is loaded; remove its exit()", [], ""
+    headline, lines, likely = explain_exception(error, root)
+    return f"{file} cannot be loaded: {headline}", lines, likely
 
 
-def _meaning(kind: str, said: str) -> str | None:
+def _meaning(kind: str, said: str) -> str:
     return next(
-        (text for name, part, text in MEANINGS if name == kind and part in said), None
+        (text for name, part, text in MEANINGS if name == kind and part in said), ""
     )

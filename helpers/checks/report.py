@@ -9,8 +9,8 @@ from helpers.checks.exercises import Exercise
 from helpers.checks.hints import read_hints
 from helpers.checks.results import BLOCKED, OPEN, PASS, WRONG, Report
 
-WIDTH = 96
-INDENT = "  "
+WIDTH = 104  # as wide as a code cell shows without a scroll bar
+INDENT, GAP = "  ", "   "
 MARKS = {PASS: "[x]", WRONG: "[!]", OPEN: "[ ]", BLOCKED: "[-]"}
 WORDS = {PASS: "done", WRONG: "not right yet", OPEN: "", BLOCKED: "waits for another"}
 # Blue and orange rather than green and red, which some people cannot tell apart.
@@ -36,34 +36,48 @@ def report_text(report: Report) -> str:
     total = len(report.results)
     problem = report.problem
     if problem is None:
-        return (
-            f"{paint(name, PASS)}: {report.passed} of {total} visible checks pass; "
-            f"hidden tests also try {read_hints()[exercise.id].unseen}."
-        )
-    lines = [paint(f"{name}: {problem.headline}", problem.status)]
+        unseen = read_hints()[exercise.id].unseen
+        said = f"{report.passed} of {total} visible checks pass; hidden tests also try"
+        first, *rest = _wrap([f"{name}: {said} {unseen}."])
+        return "\n".join([paint(first, PASS), *rest])
+    lines = [f"{name}: {problem.headline}", *problem.lines]
     if problem.status == OPEN:
         lines.append(f"It stands in assignment/{exercise.file}.")
+    lines += _fill(_footer(exercise, problem.status, problem.likely))
     if problem.status == WRONG and total > 1:
-        lines.insert(1, f"Check: {problem.title} ({report.passed} of {total} pass)")
-    lines += problem.lines
-    lines += footer(exercise, problem.status)
-    return f"\n{INDENT}".join(_wrap(lines))
+        lines.append(f"{report.passed} of {total} checks pass; not: {problem.title}")
+    first, *rest = _wrap(lines)
+    return f"\n{INDENT}".join([paint(first, problem.status), *rest])
 
 
-def footer(exercise: Exercise, status: str) -> list[str]:
-    """Where to read, how to get a hint, and how to run again."""
-    read = f'Read: notebook {exercise.notebook}, "{read_hints()[exercise.id].read}".'
-    if status == WRONG:
-        hint = f"Hint: python -m helpers.check hint {exercise.id}"
-        return [f"{read}   Again: {exercise.command}", hint]
-    return [f"{read}   Then: {exercise.command}"]
+def _footer(exercise: Exercise, status: str, likely: str) -> list[str]:
+    """The likely mistake, where to read, how to run again, how to get a hint."""
+    parts = [f"Likely: {likely}."] if likely else []
+    parts.append(
+        f'Read: notebook {exercise.notebook}, "{read_hints()[exercise.id].read}".'
+    )
+    if status != WRONG:
+        return [*parts, f"Then: {exercise.command}"]
+    hint = f"Hint: python -m helpers.check hint {exercise.id}"
+    return [*parts, f"Again: {exercise.command}", hint]
+
+
+def _fill(parts: Iterable[str]) -> list[str]:
+    """As many parts on each line as fit."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(GAP) + len(part) <= WIDTH:
+            lines[-1] += GAP + part
+        else:
+            lines.append(part)
+    return lines
 
 
 def _wrap(lines: Iterable[str]) -> list[str]:
-    """Long lines broken between words; code and numbers keep their blanks."""
+    """Long lines broken between words; lines of code keep their blanks."""
     wrapped = []
     for line in lines:
-        if len(line) <= WIDTH or "\033" in line or line.startswith("    "):
+        if len(line) <= WIDTH or line.startswith("    "):
             wrapped.append(line)
         else:
             wrapped += textwrap.wrap(

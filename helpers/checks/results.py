@@ -16,12 +16,14 @@ class Result:
         title: what was checked, a sentence.
         headline: what is wrong; empty if it passed.
         lines: more of it, for below the headline.
+        likely: the mistake that it probably is; empty if unknown.
     """
 
     status: str
     title: str
     headline: str = ""
     lines: tuple[str, ...] = ()
+    likely: str = ""
 
 
 @dataclass(frozen=True)

@@ -138,8 +138,8 @@ class CheckRun:
             # Called while the file is loaded, "print(iou(...))" at its end.
             error = None if STUB_TEXT.match(str(error)) is None else error
         if error is not None:
-            headline, lines = explain_import(error, exercise.file, self.root)
-            return Result(WRONG, exercise.title, headline, tuple(lines))
+            headline, lines, likely = explain_import(error, exercise.file, self.root)
+            return Result(WRONG, exercise.title, headline, tuple(lines), likely)
         target: Any = self._modules.get(stem)
         for part in exercise.name.split("."):
             target = getattr(target, part, None)
@@ -178,26 +178,23 @@ class CheckRun:
 
     def _failed(self, exercise: Exercise, title: str, error: CheckError) -> Result:
         if error.__cause__ is not None and own_places(error.__cause__, self.root):
-            headline, lines = explain_exception(error.__cause__, self.root)
-            if error.cause:
-                lines = [each for each in lines if not each.startswith("Likely: ")]
-                lines.append(f"Likely: {error.cause}.")
+            headline, lines, likely = explain_exception(error.__cause__, self.root)
         else:
-            headline = error.message
-            lines = list(error.lines)
-            if error.cause:
-                lines.append(f"Likely: {error.cause}.")
+            headline, lines, likely = error.message, list(error.lines), ""
+        name = exercise.name.removesuffix(".__init__")
+        if error.what not in (name, name.split(".")[-1]):
+            lines.insert(0, error.what)
         lines += self._wrong_needs(exercise)
-        return Result(WRONG, title, headline, tuple(lines))
+        return Result(WRONG, title, headline, tuple(lines), error.cause or likely)
 
     def _crashed(self, exercise: Exercise, title: str, error: BaseException) -> Result:
         if isinstance(error, SystemExit):
             return Result(WRONG, title, "your code ends the program; remove its exit()")
-        headline, lines = explain_exception(error, self.root)
+        headline, lines, likely = explain_exception(error, self.root)
         if not own_places(error, self.root):
             headline = f"what came back could not be used ({headline})"
         lines += self._wrong_needs(exercise)
-        return Result(WRONG, title, headline, tuple(lines))
+        return Result(WRONG, title, headline, tuple(lines), likely)
 
     def _wrong_needs(self, exercise: Exercise) -> list[str]:
         """Exercises whose functions this one calls, and which are wrong themselves."""

@@ -40,6 +40,9 @@ def test_iou_by_hand(student: Any) -> None:
                 [[4 / 8, 0], [1 / 8, 0], [0, 0]]
             ),
             "widths and heights of the intersection may become negative": unclamped,
+            "a width or height of the intersection may become negative": (
+                unclamped * torch.tensor([[1], [1], [0]])
+            ),
         },
     )
 

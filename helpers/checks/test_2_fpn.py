@@ -5,7 +5,14 @@ from typing import Any
 import torch
 
 from helpers.checks.exercises import exercise
-from helpers.checks.expect import expect_close, expect_equal, expect_tensor, expect_true
+from helpers.checks.expect import (
+    CheckError,
+    expect_close,
+    expect_equal,
+    expect_runs,
+    expect_tensor,
+    expect_true,
+)
 
 CHANNELS = {"c3": 64, "c4": 96, "c5": 128}  # of the backbone "tiny"
 OUT = 12
@@ -13,6 +20,13 @@ OUT = 12
 
 def conv_shapes(layers: Any) -> list[tuple[int, ...]]:
     """Shapes of all weights of convolutions."""
+    if isinstance(layers, dict):
+        raise CheckError(
+            "wrong type",
+            "make_fpn_layers",
+            "expected an nn.ModuleDict, got a dict",
+            "PyTorch does not see the layers that are in a plain dict",
+        )
     return sorted(
         tuple(each.shape) for each in layers.state_dict().values() if each.dim() == 4
     )
@@ -127,10 +141,22 @@ def test_merge_levels_adds_from_above(student: Any) -> None:
 def test_merge_levels_of_odd_sizes(student: Any) -> None:
     """A map of 13 x 9 lies below one of 7 x 5: not twice as large."""
     pyramid = student.make_pyramid(OUT)
-    got = pyramid.merge_levels(constant_features(student, 13, 9))
+    cause = "a map is enlarged by a factor of 2, and not to the size of the level below"
+    with expect_runs("merge_levels of maps of 13 x 9, 7 x 5 and 4 x 3", cause):
+        got = pyramid.merge_levels(constant_features(student, 13, 9))
     expect_equal(sorted(got), ["p3", "p4", "p5"], "merge_levels: keys of the result")
     for level, size in {"p3": (13, 9), "p4": (7, 5), "p5": (4, 3)}.items():
-        expect_tensor(got[level], f"merge_levels: {level}", shape=(1, OUT, *size))
+        expect_tensor(
+            got[level],
+            f"merge_levels: {level}, where c3 is 13 x 9",
+            shape=(1, OUT, *size),
+            shape_causes={
+                "a 3x3 output convolution has no padding": (
+                    *(1, OUT),
+                    *(side - 2 for side in size),
+                )
+            },
+        )
 
 
 @exercise("2.2")

@@ -179,6 +179,12 @@ def test_head_forward_is_raw(student: Any) -> None:
     boxes = first * torch.tensor([1.0, 2.0, -1.0, -2.0])
     expected = {1: boxes, 2: -first}
     for place, values in expected.items():
+        expect_tensor(
+            got[place]["p3"],
+            f"FCOSPredictionNetwork.forward: {OUTPUTS[place]} of 2 x 3 places",
+            shape=tuple(values.shape),
+            shape_causes={"the last dimension, of 1, is missing": (1, 6)},
+        )
         expect_close(
             got[place]["p3"],
             values,

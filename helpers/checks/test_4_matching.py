@@ -13,23 +13,24 @@ from helpers.checks.inputs import BOXES, LOCATIONS, MATCHED, STRIDES, levels, te
 @exercise("4.3")
 def test_candidates_lie_strictly_inside(student: Any) -> None:
     """On an edge or beyond it is not inside."""
-    ltrb = [[[1.0, 2, 3, 4], [0, 5, 5, 5], [-1, 30, 9, 9], [20, 20, 20, -0.5]]]
-    right = torch.tensor([[True, False, False, False]])
+    ltrb = [[1.0, 2, 3, 4], [0, 5, 5, 5], [-1, 30, 9, 9], [20, 20, 20, -0.5]]
+    right = torch.tensor([True, False, False, False])[:, None]
     expect_close(
         student.one_stage_detector.fcos_is_candidate(
-            tensor(student, ltrb), (0.0, 64.0)
+            tensor(student, ltrb)[:, None], (0.0, 64.0)
         ),
         right,
-        "fcos_is_candidate with range (0, 64)",
-        inputs={"l,t,r,b of the four boxes": torch.tensor(ltrb)},
-        names="inside",
+        "fcos_is_candidate of 4 locations and 1 box, range (0, 64)",
+        inputs={"l,t,r,b": torch.tensor(ltrb)},
+        names="candidate",
+        place="location",
         causes={
-            "a location on an edge counts as inside": torch.tensor(
-                [[True, True, False, False]]
+            "a location on an edge counts as inside": (
+                torch.tensor([True, True, False, False])[:, None]
             ),
-            "all locations count as inside": torch.ones(1, 4, dtype=torch.bool),
-            "only left and top are looked at": torch.tensor(
-                [[True, False, False, True]]
+            "all locations count as inside": torch.ones(4, 1, dtype=torch.bool),
+            "right and bottom are not looked at": (
+                torch.tensor([True, False, False, True])[:, None]
             ),
         },
     )
@@ -173,6 +174,9 @@ def test_match_by_hand(student: Any) -> None:
             causes={
                 "background is 0 instead of -1": torch.where(is_box[:, None], right, 0),
                 "all locations get one box": first_box,
+                "boxes of class 0 are taken for padding": torch.where(
+                    right[:, 4:] == 0, -1, right
+                ),
                 "indices count only the boxes that are no padding, but rows were "
                 "taken from all": _shifted(right),
             },
