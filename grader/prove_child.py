@@ -23,6 +23,7 @@ MODULES = (
     "helpers.train",
     "helpers.evaluate",
     "helpers.detect",
+    "helpers.check",
 )
 
 
@@ -95,6 +96,32 @@ def check_real_calls() -> list[str]:
     return problems
 
 
+def check_visible_checks() -> list[str]:
+    """Every visible check fails with the stub of its exercise, or of one it needs."""
+    runner = importlib.import_module("helpers.checks.runner")
+    hints = importlib.import_module("helpers.checks.hints").read_hints()
+    student = importlib.import_module("helpers.checks.student").Student()
+    problems = []
+    for number, checks in runner.read_checks().items():
+        if not checks:
+            problems.append(f"exercise {number} has no visible check")
+        allowed, wanted = set(), [number]
+        while wanted:
+            allowed.add(wanted[-1])
+            wanted += hints[wanted.pop()].needs
+        for check in checks:
+            try:
+                check(student)
+                said = "nothing"
+            except NotImplementedError as error:
+                said = str(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is reported
+                said = repr(error)
+            if said.removeprefix("Exercise ").split(" ")[0] not in allowed:
+                problems.append(f"the check {check.__name__} raises {said} on the stub")
+    return problems
+
+
 def main() -> None:
     """Read the exercises from the command line, print the problems."""
     exercises = json.loads(sys.argv[1])
@@ -105,6 +132,7 @@ def main() -> None:
         for module_name, number, name in exercises:
             problems += check_exercise(module_name, number, name)
         problems += check_real_calls()
+        problems += check_visible_checks()
     print(json.dumps(problems))
 
 

@@ -1,5 +1,6 @@
 """The student release: solutions cut out, searched for leaks, and tried out."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from grader import release_files
 from grader.leak_check import check_no_leaks, searched_secrets
 from grader.notebooks import clear_notebook
 from grader.prove import prove_release
-from grader.stubs import Exercise, SecretLine, cut_solutions
+from grader.stubs import Exercise, SecretLine, cut_solutions, stub_functions
+
+STUBS = "helpers/checks/stubs.json"  # what `python -m helpers.check reset` puts back
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,13 @@ def make_release(root: Path) -> Release:
     exercises: dict[str, tuple[Exercise, ...]] = {}
     secrets: list[SecretLine] = []
     given = []
+    functions: dict[str, str] = {}
     for name, content in files.items():
         if name.startswith("assignment/") and name.endswith(".py"):
             stub = cut_solutions(_decode(content, name), name)
             exercises[name] = stub.exercises
             given.append(stub.text)
+            functions |= stub_functions(stub)
             secrets += stub.secrets
             files[name] = stub.text.encode()
         elif name.endswith(".ipynb"):
@@ -54,6 +59,7 @@ def make_release(root: Path) -> Release:
             files[name] = text.encode()
     if not any(exercises.values()):
         raise CourseError(f"{root}: assignment/ has no exercise; is this the course?")
+    files[STUBS] = (json.dumps(functions, indent=1) + "\n").encode()
     secrets += _hidden_tests(root)
     searched = searched_secrets(secrets, given)
     check_no_leaks(files, searched)

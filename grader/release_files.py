@@ -16,7 +16,10 @@ FOLDERS = ("assignment", "helpers", "notebooks", "data_scripts")
 NOT_FOR_STUDENTS = ("helpers/improved_fcos.py",)
 SINGLE_FILES = ("environment.yml", "requirements.txt", "LICENSE", "CHANGELOG.md")
 README = "grader/student_readme.md"
-SUFFIXES = (".py", ".md", ".ipynb", ".html", ".css", ".png", ".svg", ".json", ".txt")
+SUFFIXES = (
+    *(".py", ".md", ".ipynb", ".html", ".css", ".png", ".svg"),
+    *(".json", ".txt", ".toml"),
+)
 MANIFEST = "release.json"
 ZIP_TOP = "fcos-course"
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
