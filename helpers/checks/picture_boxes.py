@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from helpers.checks import test_8_inference, test_8_nms
+from helpers.checks import test_8_inference
 from helpers.checks.expect import CheckError, expect_tensor
 from helpers.checks.inputs import (
     HANDOUT_BOXES,
@@ -20,12 +21,22 @@ from helpers.lessons.style import (
     EXPECTED,
     GREY,
     YOURS,
-    add_box,
-    add_text,
     make_figure,
 )
 
 TITLES = ("expected", "yours")
+# Locations, deltas at stride 8, and the boxes that they give.
+DECODED = (
+    [[30.0, 40.0], [150.0, 40.0], [125.0, 150.0]],
+    [[2.5, 3.125, 8.75, 9.375], [2.5, -2.5, 5.0, 6.25], [0.625, 6.25, 9.375, 6.25]],
+    [[10.0, 15, 100, 115], [130.0, 40, 190, 90], [120.0, 100, 200, 200]],
+)
+# Groups of three and of two; in each the best overlaps the others by more than half.
+CROWD = [
+    *([4.0, 4, 28, 24], [8.0, 6, 32, 26], [12.0, 9, 36, 28]),
+    *([36.0, 30, 56, 42], [36.0, 30, 62, 46]),
+]
+CROWD_SCORES, CROWD_KEPT = [0.7, 0.9, 0.6, 0.8, 0.5], (1, 3)
 
 
 def as_rows(value: Any, *shape: int) -> torch.Tensor:
@@ -41,6 +52,20 @@ def frame(axes: Axes, width: float, height: float, title: str) -> None:
     axes.set_title(title)
 
 
+def outline(axes: Axes, box: Sequence[float], color: str, **line: Any) -> None:
+    """A box on white ground."""
+    x1, y1, x2, y2 = box[:4]
+    style = {"fill": False, "edgecolor": color, "linewidth": 2.0, **line}
+    axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **style))
+
+
+def corner_text(axes: Axes, box: Sequence[float], text: str, color: str) -> None:
+    """A text within the lower right corner of a box."""
+    plate: dict[str, Any] = {"facecolor": "white", "edgecolor": color, "pad": 1.5}
+    place: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 9}
+    axes.text(box[2], box[3], text, bbox=plate, clip_on=True, **place)
+
+
 def draw_deltas(student: Any) -> Figure:
     """Distances from each location to the edges of its box, as arrows."""
     given = student.one_stage_detector.fcos_get_deltas_from_locations(
@@ -51,7 +76,7 @@ def draw_deltas(student: Any) -> Figure:
     figure, panels = make_figure(1, 3, height=3.6)
     for index, axes in enumerate(panels):
         box, (x, y) = HANDOUT_BOXES[index], HANDOUT_LOCATIONS[index]
-        add_box(axes, box, GREY)
+        outline(axes, box, GREY)
         margin = 0.15 * (box[2] - box[0])
         axes.set_xlim(box[0] - margin, box[2] + margin)
         axes.set_ylim(box[3] + margin, box[1] - margin)
@@ -69,58 +94,62 @@ def draw_deltas(student: Any) -> Figure:
 
 
 def draw_decoded(student: Any) -> Figure:
-    """Boxes that come back from deltas."""
+    """Boxes that come back from deltas, one of which is negative."""
+    points, deltas, boxes = DECODED
     given = student.one_stage_detector.fcos_apply_deltas_to_locations(
-        tensor(student, HANDOUT_DELTAS), tensor(student, HANDOUT_LOCATIONS), 8
+        tensor(student, deltas), tensor(student, points), 8
     )
-    return _two_panels(
-        (torch.tensor(HANDOUT_BOXES)[:, :4].tolist(), as_rows(given, 3, 4).tolist()),
-        ["0", "1", "2"],
+    figure = _two_panels(
+        (boxes, as_rows(given, 3, 4).tolist()),
+        (["0", "1", "2"], ["0", "1", "2"]),
         (215, 215),
-        "Boxes from deltas",
+        "Boxes from deltas; points: their locations. The top delta of 1 is negative",
     )
+    for axes in figure.axes:
+        x, y = zip(*points, strict=True)
+        axes.scatter(x, y, s=30, color="white", edgecolors=BLACK)
+    return figure
 
 
 def _two_panels(
     boxes: tuple[Sequence[Any], Sequence[Any]],
-    labels: Sequence[str],
+    labels: tuple[Sequence[str], Sequence[str]],
     size: tuple[float, float],
     title: str,
 ) -> Figure:
     """Expected boxes beside yours, in an image of (W, H)."""
     figure, panels = make_figure(1, 2, height=3.8)
-    for axes, name, rows, color in zip(
-        panels, TITLES, boxes, (EXPECTED, YOURS), strict=True
+    for axes, name, rows, texts, color in zip(
+        panels, TITLES, boxes, labels, (EXPECTED, YOURS), strict=True
     ):
         frame(axes, *size, name)
-        for index, box in enumerate(rows):
-            add_box(axes, box, color)
-            label = labels[index] if index < len(labels) else "?"
-            add_text(axes, box[0] + 1, box[1] + 1, label, color)
+        for box, text in zip(rows, texts, strict=False):
+            outline(axes, box, color)
+            corner_text(axes, box, text, color)
     figure.suptitle(title)
     return figure
 
 
 def draw_nms(student: Any) -> Figure:
     """All boxes, those that should stay, and those that you keep."""
-    boxes, scores = test_8_nms.BOXES, test_8_nms.SCORES
-    given = student.common.nms(tensor(student, boxes), tensor(student, scores), 0.5)
+    boxes, scores = tensor(student, CROWD), tensor(student, CROWD_SCORES)
+    given = student.common.nms(boxes, scores, 0.5)
     kept = [int(index) for index in expect_tensor(given, "answer").reshape(-1)]
-    if any(not 0 <= index < len(boxes) for index in kept):
+    if any(not 0 <= index < len(CROWD) for index in kept):
         raise CheckError("wrong value", "nms", "an index is out of range")
-    figure, panels = make_figure(1, 3, height=3.6)
+    figure, panels = make_figure(1, 3, height=2.9)
     for axes, title, shown, color in zip(
         panels,
         ("all boxes", *TITLES),
-        (range(len(boxes)), (1, 3), kept),
+        (range(len(CROWD)), CROWD_KEPT, kept),
         (GREY, EXPECTED, YOURS),
         strict=True,
     ):
-        frame(axes, 54, 48, title)
+        frame(axes, 66, 50, title)
         for index in shown:
-            add_box(axes, boxes[index], color)
-            x = boxes[index][0] + (0 if index == 3 else 6 * index)
-            add_text(axes, x, boxes[index][3] + 2, f"{scores[index]}", color)
+            outline(axes, CROWD[index], color)
+        for index in shown:
+            corner_text(axes, CROWD[index], f"{CROWD_SCORES[index]}", color)
     figure.suptitle("NMS with threshold 0.5; the numbers are scores")
     return figure
 
@@ -130,14 +159,16 @@ def draw_detections(student: Any) -> Figure:
     found, _, _ = test_8_inference.detect(student)
     boxes = expect_tensor(found[0], "answer").reshape(-1, 4).tolist()
     scores = expect_tensor(found[2], "answer").reshape(-1).tolist()
-    expected = [f"{each:.2f}" for each in test_8_inference.SCORES]
-    size = (test_8_inference.WIDTH + 14, test_8_inference.HEIGHT + 2)
+    width, height = test_8_inference.WIDTH, test_8_inference.HEIGHT
+    texts = [
+        [f"{score:.2f}" for score in each] for each in (test_8_inference.SCORES, scores)
+    ]
     figure = _two_panels(
-        (test_8_inference.BOXES, boxes), expected, size, "Detections and their scores"
+        (test_8_inference.BOXES, boxes),
+        (texts[0], texts[1]),
+        (width + 14, height + 4),
+        "Detections and their scores; the image ends at the dotted line",
     )
     for axes in figure.axes:
-        image = (0, 0, test_8_inference.WIDTH, test_8_inference.HEIGHT)
-        add_box(axes, image, GREY, linewidth=1, linestyle=":")
-    for text, score in zip(figure.axes[1].texts, scores, strict=False):
-        text.set_text(f"{score:.2f}")
+        outline(axes, (0, 0, width, height), GREY, linestyle=":", linewidth=1.5)
     return figure

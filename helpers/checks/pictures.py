@@ -25,6 +25,7 @@ from helpers.checks.picture_boxes import (
     draw_detections,
     draw_nms,
     frame,
+    outline,
 )
 from helpers.lessons.style import (
     BLACK,
@@ -35,7 +36,6 @@ from helpers.lessons.style import (
     ORANGE,
     PURPLE,
     YOURS,
-    add_box,
     make_figure,
 )
 
@@ -92,7 +92,7 @@ def draw_locations(student: Any) -> Figure:
         frame(axes, reach, max(float(mine[:, 1].max()) + middle, height), title)
         axes.set_xlabel("x")
         axes.set_ylabel("y")
-        add_box(axes, (0, 0, width, height), GREY, linewidth=1)
+        outline(axes, (0, 0, width, height), GREY)
         axes.plot(points[:, 0], points[:, 1], color=color, linewidth=1.5)
         for index, (x, y) in enumerate(points.tolist()):
             style = {"boxstyle": "circle", "facecolor": "white", "edgecolor": color}
@@ -117,7 +117,7 @@ def draw_matching(student: Any) -> Figure:
     for axes, title, matched in zip(panels, TITLES, (right, mine), strict=True):
         frame(axes, 230, 160, title)
         for box, color in zip(boxes, BOX_COLORS, strict=True):
-            add_box(axes, box, color)
+            outline(axes, box, color, linewidth=3)
         for level, points in LOCATIONS.items():
             for (x, y), row in zip(points, matched[level].tolist(), strict=True):
                 color = BOX_COLORS[boxes.index(row)] if row in boxes else "white"
