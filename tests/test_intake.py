@@ -1,0 +1,202 @@
+"""What is taken from a submission, and what is refused."""
+
+import os
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from data_scripts.command import CourseError
+from grader import intake
+from grader.intake import copy_files, take
+from grader.intake_zip import IntakeError
+from grader.submissions import find_submissions
+
+LINK_MODE = (stat.S_IFLNK | 0o777) << 16
+
+
+def write_zip(path: Path, names: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in names.items():
+            archive.writestr(name, content)
+    return path
+
+
+def write_files(folder: Path, names: dict[str, bytes]) -> Path:
+    for name, content in names.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize("pack", [write_files, write_zip])
+@pytest.mark.parametrize("prefix", ["", "assignment/", "alice/assignment/"])
+def test_intake_takes_the_python_files_of_assignment(tmp_path, pack, prefix):
+    """A folder or a zip, with assignment/ or without: only its Python files count."""
+    names = {
+        f"{prefix}common.py": b"x = 1",
+        f"{prefix}extra_part.py": b"y = 2",
+        f"{prefix}conftest.ini": b"",
+        f"{prefix}my notes.py": b"",
+        f"{prefix}sub/common.py": b"z = 3",
+    }
+    if prefix:
+        names["helpers/data.py"] = b"import os"
+    taken = take(pack(tmp_path / "a.zip", names))
+    assert taken.files == {"common.py": b"x = 1", "extra_part.py": b"y = 2"}
+    assert taken.ignored > 0
+
+
+def test_intake_of_a_zip_without_folder_prefers_assignment(tmp_path):
+    """Where both are there, assignment/ is what was asked for."""
+    names = {"common.py": b"old", "assignment/common.py": b"new"}
+    assert take(write_zip(tmp_path / "a.zip", names)).files == {"common.py": b"new"}
+    assert take(write_files(tmp_path / "b", names)).files == {"common.py": b"new"}
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ({}, "no assignment"),
+        ({"assignment/readme.txt": b""}, "no assignment"),
+        ({"../../common.py": b"", "assignment/common.py": b""}, "leads out of it"),
+        ({"/etc/cron.d/x.py": b""}, "leads out of it"),
+        ({"assignment\\..\\common.py": b""}, "leads out of it"),
+        ({"assignment/common.py": b"", "assignment/Common.py": b""}, "capitals"),
+        ({"assignment/common.py": b"#" * 1_000_001}, "larger than 1000000"),
+        ({"a/common.py": b"", "b/common.py": b""}, "in 2 folders"),
+        ({f"assignment/m{n}.py": b"" for n in range(101)}, "at most 100"),
+        (
+            {f"assignment/m{n}.py": b"#" * 900_000 for n in range(6)},
+            "larger than 5000000 bytes together",
+        ),
+    ],
+)
+def test_intake_refuses_a_zip_with_one_sentence(tmp_path, names, said):
+    """Tricks and accidents of zips are refused, and nothing is unpacked."""
+    path = write_zip(tmp_path / "a.zip", names)
+    with pytest.raises(IntakeError, match=said) as caught:
+        take(path)
+    assert "\n" not in str(caught.value)
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_intake_refuses_a_name_that_is_twice_in_a_zip(tmp_path):
+    """Of two files with one name nobody knows which is meant."""
+    path = tmp_path / "a.zip"
+    with (
+        pytest.warns(UserWarning, match="Duplicate"),
+        zipfile.ZipFile(path, "w") as archive,
+    ):
+        archive.writestr("assignment/common.py", "x = 1")
+        archive.writestr("assignment/common.py", "x = 2")
+    with pytest.raises(IntakeError, match="twice"):
+        take(path)
+
+
+def test_intake_refuses_a_link_in_a_zip(tmp_path):
+    """A link could point at another student's file."""
+    link = zipfile.ZipInfo("assignment/common.py")
+    link.create_system, link.external_attr = 3, LINK_MODE
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(IntakeError, match="is a link"):
+        take(tmp_path / "a.zip")
+
+
+def test_intake_does_not_believe_the_size_in_a_zip(tmp_path):
+    """A zip bomb is read to the limit and no further."""
+    path = write_zip(tmp_path / "a.zip", {"assignment/common.py": b"0" * 50_000_000})
+    assert path.stat().st_size < 100_000
+    with pytest.raises(IntakeError, match="larger than"):
+        take(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x05\x06" + b"\xff" * 18])
+def test_intake_refuses_what_is_no_zip(tmp_path, content):
+    """A damaged zip is said to be one."""
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(IntakeError, match="zip"):
+        take(tmp_path / "a.zip")
+
+
+def test_intake_refuses_damaged_content(tmp_path):
+    """Bytes that were changed in a zip do not get through."""
+    path = write_zip(tmp_path / "a.zip", {"assignment/common.py": bytes(range(256))})
+    data = bytearray(path.read_bytes())
+    data[60] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(IntakeError, match="damaged"):
+        take(path)
+
+
+@pytest.mark.parametrize("place", ["assignment/common.py", "assignment", ""])
+def test_intake_refuses_links_in_a_folder(tmp_path, place):
+    """Neither a file nor a folder of a submission may be a link."""
+    other = write_files(tmp_path / "other", {"assignment/common.py": b"secret"})
+    link = tmp_path / "alice" / place if place else tmp_path / "alice"
+    link.parent.mkdir(exist_ok=True, parents=True)
+    link.symlink_to(other / place)
+    with pytest.raises(IntakeError, match="link"):
+        take(tmp_path / "alice")
+
+
+def test_intake_does_not_wait_for_a_pipe(tmp_path):
+    """A pipe in the place of a file is refused at once."""
+    (tmp_path / "assignment").mkdir()
+    os.mkfifo(tmp_path / "assignment" / "common.py")
+    with pytest.raises(IntakeError, match="is no file"):
+        take(tmp_path)
+
+
+def test_intake_stops_at_a_folder_with_too_many_names(tmp_path, monkeypatch):
+    """A folder of a million files is not read to its end."""
+    monkeypatch.setattr(intake, "MOST_ENTRIES", 3)
+    write_files(tmp_path / "assignment", {f"{n}.txt": b"" for n in range(5)})
+    with pytest.raises(IntakeError, match="more than 3"):
+        take(tmp_path)
+
+
+def test_intake_copies_into_a_private_folder(tmp_path):
+    """The copy is in a new folder that nobody else can enter."""
+    copy_files({"common.py": b"x"}, tmp_path / "copy")
+    assert stat.S_IMODE((tmp_path / "copy").stat().st_mode) == 0o700
+    assert (tmp_path / "copy" / "common.py").read_bytes() == b"x"
+    with pytest.raises(FileExistsError):
+        copy_files({}, tmp_path / "copy")
+
+
+def test_submissions_of_a_class_are_found_and_named(tmp_path):
+    """Folders and zips of a folder, each with an id that is safe everywhere."""
+    for name in ("bob", "=1+1", "<script>alert(1)<"):
+        write_files(tmp_path / name, {"assignment/common.py": b""})
+    write_zip(tmp_path / "carol.zip", {"common.py": b""})
+    (tmp_path / "notes.txt").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "bob")
+    found = {each.name: each.id for each in find_submissions([tmp_path])}
+    assert set(found) == {"bob", "carol", "=1+1", "<script>alert(1)<", "link"}
+    assert found["bob"] == "bob" and found["carol"] == "carol"
+    for each in found.values():
+        assert not set(each) & set("<>()=/\\ ")
+
+
+def test_submissions_with_one_name_do_not_meet(tmp_path):
+    """A folder and a zip of one name, or names that differ in capitals: two results."""
+    write_files(tmp_path / "one" / "alice", {"assignment/common.py": b""})
+    write_zip(tmp_path / "one" / "Alice.zip", {"common.py": b""})
+    write_files(tmp_path / "two" / "alice", {"assignment/common.py": b""})
+    paths = [tmp_path / "one", tmp_path / "two"]
+    ids = [each.id for each in find_submissions(paths)]
+    assert len({each.lower() for each in ids}) == 3
+    assert sorted(ids) == sorted(each.id for each in find_submissions(paths[::-1]))
+
+
+@pytest.mark.parametrize("name", ["nothing", "file.txt", "empty"])
+def test_submissions_that_are_none_are_refused(tmp_path, name):
+    """A path that is no submission ends the command with a sentence."""
+    (tmp_path / "file.txt").write_text("")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CourseError):
+        find_submissions([tmp_path / name])
