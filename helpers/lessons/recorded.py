@@ -102,8 +102,11 @@ def draw_right_and_transposed(index: int = 0, most: int = 3) -> Figure:
     figure, both = make_figure(1, 2, height=4.0)
     titles = ("x, y in the right order", "x and y swapped")
     for axes, detector, title in zip(both, DETECTORS, titles, strict=True):
-        found = recorded_detections(detector)[index]
-        axes.imshow(draw_found(found, 0.0, most))
+        picture = draw_found(recorded_detections(detector)[index], 0.0, most)
+        axes.imshow(picture)
+        if detector == "transposed":
+            side = min(picture.size)
+            axes.plot([0, side], [0, side], color="white", lw=1.5, ls="--")
         axes.set_axis_off()
         axes.set_title(title)
     return figure
