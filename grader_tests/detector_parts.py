@@ -1,4 +1,4 @@
-"""What the tests of the whole detector share: a small FCOS, a batch, its predictions."""
+"""What the tests of the whole detector share: a small FCOS, a batch, its losses."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

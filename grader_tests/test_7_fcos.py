@@ -217,9 +217,7 @@ def test_make_targets_does_not_see_padding(student: Student) -> None:
     padding = torch.full_like(boxes[:1], -1)
     padded = torch.cat((padding, boxes[:2], padding, padding, boxes[2:]))
     fcos = student.make_detector(4, 8, [8])
-    classes, deltas, _ = _targets(
-        fcos.make_targets(locations, padded[None]), 1, count
-    )
+    classes, deltas, _ = _targets(fcos.make_targets(locations, padded[None]), 1, count)
     what = f"{TARGETS} with padding"
     expect_close(classes, expected["classes"][:1], what, check_dtype=False)
     expect_close(deltas, expected["deltas"][:1], what, check_dtype=False)
@@ -323,5 +321,3 @@ def test_training_follows_a_normalizer_that_was_loaded(student: Student) -> None
     classes = batch_targets(GT_BOXES).classes
     causes = {"the loaded value is not used": updated_normalizer(classes)}
     _expect_normalizer(fcos, updated_normalizer(classes, 20.0), causes)
-
-

@@ -63,7 +63,9 @@ def _mistakes(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> Mi
             rows, [-each for each in numbers], threshold
         ),
         "increasing scores, not decreasing": lambda: right()[::-1],
-        UNSORTED_INPUT: lambda: plain_nms(rows, [-i for i in range(len(rows))], threshold),
+        UNSORTED_INPUT: lambda: plain_nms(
+            rows, [-i for i in range(len(rows))], threshold
+        ),
         "places in the sorted list instead of indices of boxes": lambda: [
             by_score.index(i) for i in right()
         ],
@@ -137,9 +139,7 @@ def test_nms_of_hundreds_of_boxes(student: Student) -> None:
         expected = case[f"expected{round(10 * threshold)}"].tolist()
         # the slow loops of the known mistakes take minutes here
         few = {ALL_KEPT: lambda: case["scores"].argsort(descending=True).tolist()}
-        _expect_kept(
-            student, case["boxes"], case["scores"], threshold, expected, few
-        )
+        _expect_kept(student, case["boxes"], case["scores"], threshold, expected, few)
 
 
 def test_nms_by_hand(student: Student) -> None:
@@ -183,7 +183,9 @@ def test_nms_without_boxes_gives_no_index(student: Student) -> None:
 
 def test_nms_keeps_a_single_box(student: Student) -> None:
     """One box has no rival, even with a negative score and a threshold of 0."""
-    _expect_kept(student, torch.tensor([[1.0, 2, 9, 4]]), torch.tensor([-3.0]), 0.0, [0])
+    _expect_kept(
+        student, torch.tensor([[1.0, 2, 9, 4]]), torch.tensor([-3.0]), 0.0, [0]
+    )
 
 
 def test_nms_gives_int64_of_one_dimension(student: Student) -> None:
@@ -216,7 +218,9 @@ def test_nms_with_negative_scores(student: Student) -> None:
 
 def test_nms_of_float64_boxes_far_from_the_origin(student: Student) -> None:
     """2^27 pixels away float32 has steps of 16; float64 still tells boxes apart."""
-    boxes = torch.tensor([[0, 0, 4, 2], [3, 0, 7, 2], [0, 0, 4, 3]], dtype=torch.float64)
+    boxes = torch.tensor(
+        [[0, 0, 4, 2], [3, 0, 7, 2], [0, 0, 4, 3]], dtype=torch.float64
+    )
     scores = torch.tensor([0.9, 0.8, 0.7], dtype=torch.float64)
     causes: Mistakes = {
         "float64 is rounded to float32": lambda: [0, 1, 2],
