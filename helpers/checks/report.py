@@ -52,6 +52,8 @@ def report_text(report: Report) -> str:
 
 def _footer(exercise: Exercise, status: str, likely: str) -> list[str]:
     """The likely mistake, where to read, how to run again, how to get a hint."""
+    if status == BLOCKED:
+        return [f"Then: {exercise.command}"]
     parts = [f"Likely: {likely}."] if likely else []
     parts.append(
         f'Read: notebook {exercise.notebook}, "{read_hints()[exercise.id].read}".'

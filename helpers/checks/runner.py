@@ -134,9 +134,6 @@ class CheckRun:
         """The file cannot be loaded, or the function is not in it any more."""
         stem = exercise.file.removesuffix(".py")
         error = self._broken.get(stem)
-        if isinstance(error, NotImplementedError):
-            # Called while the file is loaded, "print(iou(...))" at its end.
-            error = None if STUB_TEXT.match(str(error)) is None else error
         if error is not None:
             headline, lines, likely = explain_import(error, exercise.file, self.root)
             return Result(WRONG, exercise.title, headline, tuple(lines), likely)
@@ -174,7 +171,9 @@ class CheckRun:
             return self._crashed(exercise, title, error)
         if found[1] == exercise.id:
             return Result(OPEN, title, "not written yet")
-        return Result(BLOCKED, title, f"blocked by {found[1]}: write that first")
+        headline = f"blocked by {found[1]}: write that first"
+        begin = f"Begin there: {self.exercises[found[1]].command}"
+        return Result(BLOCKED, title, headline, (begin,))
 
     def _failed(self, exercise: Exercise, title: str, error: CheckError) -> Result:
         if error.__cause__ is not None and own_places(error.__cause__, self.root):
