@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -105,9 +106,10 @@ def _child(job: Job) -> None:
     """Do the job; Ctrl-C is for the parent, which ends this process itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.setsid()  # so that all that it starts can be killed with it
-    log = os.open(job.folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    log = (job.folder / "log.txt").open("a", encoding="utf-8", buffering=1)
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    sys.stdout = sys.stderr = log
     answer = json.dumps(job.work())
     partial = job.folder / "answer.partial"
     partial.write_text(answer, "utf-8")

@@ -170,7 +170,6 @@ def run_suite(
 
     Raises:
         SuiteError: the tests are not those of the manifest, or the sandbox broke.
-        KeyboardInterrupt: Ctrl-C.
     """
     plugin = _Plugin({each.id: each for each in tests}, chosen, source, budget_s)
     for name in OUTSIDE_SETTINGS:
@@ -187,8 +186,6 @@ def run_suite(
         *(part for name in LEFT_OUT for part in ("-p", f"no:{name}")),
     ]
     code = pytest.main([*options, *files], plugins=[plugin])
-    if code == pytest.ExitCode.INTERRUPTED and not plugin.problems:
-        raise KeyboardInterrupt
     if plugin.problems:
         raise SuiteError("; ".join(plugin.problems[:3]))
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
