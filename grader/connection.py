@@ -1,5 +1,6 @@
 """The line to one test's process: its deadline, its end, and what that means."""
 
+import os
 import signal
 import socket
 import time
@@ -116,14 +117,13 @@ class Connection(Calls):
         ending = self._end()
         if self._output.is_too_much:
             return "not allowed", f"printed more than {self._limits.output_mb} MB"
-        if ending.cpu >= self._limits.cpu_seconds:
-            return "timeout", f"computed for more than {self._limits.cpu_seconds} s"
-        status = ending.status
-        if status is None or status == 0:
+        if ending.status is None:
             return "crashed", "hung up"
-        if status & 0x7F:
-            name = signal.Signals(status & 0x7F).name
-            if name == "SIGKILL":
-                return "out of memory", "was killed, probably for its memory"
-            return "crashed", f"ended by signal {name}"
-        return "crashed", f"ended Python with exit code {status >> 8}"
+        ended_by = os.WTERMSIG(ending.status)
+        if ended_by == signal.SIGXCPU or ending.cpu >= self._limits.cpu_seconds:
+            return "timeout", f"computed for more than {self._limits.cpu_seconds} s"
+        if ended_by == signal.SIGKILL:
+            return "out of memory", "was killed, probably for its memory"
+        if ended_by:
+            return "crashed", f"ended by signal {signal.Signals(ended_by).name}"
+        return "crashed", f"ended Python with exit code {os.WEXITSTATUS(ending.status)}"

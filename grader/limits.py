@@ -36,12 +36,14 @@ class Limits:
     restarts: int = 8
 
 
-def limit_process(limits: Limits, count_threads: bool) -> None:
+def limit_process(limits: Limits, count_threads: bool, in_use: int) -> None:
     """Bound this process, for good.
 
     Args:
+        limits: to be kept.
         count_threads: whether RLIMIT_NPROC counts only what belongs to the sandbox; it
             counts all processes of a user, so not where the user is a person.
+        in_use: bytes of addresses that are mapped already, see address_space.
     """
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, limits.file_mb * MEBIBYTE)
@@ -50,7 +52,6 @@ def limit_process(limits: Limits, count_threads: bool) -> None:
         _limit(resource.RLIMIT_NPROC, limits.threads)
     # The kernel sends SIGXCPU at the soft limit and SIGKILL at the hard one.
     _limit(resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 2)
-    in_use = address_space()
     if in_use:
         # torch's libraries alone fill gigabytes of addresses: only what comes on top
         # can be bounded by one number on all machines.

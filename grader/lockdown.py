@@ -78,13 +78,19 @@ def lock_zygote(lockdown: Lockdown, own_folders: list[Path]) -> list[str]:
     return missing
 
 
-def close_child(lockdown: Lockdown, limits: Limits) -> None:
-    """Bound a test's process and forbid it the calls of grader/seccomp.py."""
+def close_child(lockdown: Lockdown, limits: Limits, in_use: int) -> None:
+    """Bound a test's process and forbid it the calls of grader/seccomp.py.
+
+    Args:
+        lockdown: as for the zygote.
+        limits: of the test.
+        in_use: bytes of addresses that the zygote has mapped.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     prctl = getattr(libc, "prctl", None)
     if prctl is not None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    limit_process(limits, count_threads=lockdown.is_alone)
+    limit_process(limits, lockdown.is_alone, in_use)
     if lockdown.use_seccomp:
         with suppress(SeccompError):  # the zygote has said that there is none
             forbid_calls()

@@ -13,7 +13,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,10 +21,10 @@ from grader.bubblewrap import bubblewrap_arguments, why_no_bubblewrap
 from grader.landlock import landlock_version
 from grader.limits import Limits
 from grader.lockdown import Lockdown, has_seccomp
+from grader.sandbox_folder import new_folder, remove_folder
 from grader.slots import Slot, may_become_others
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDER_PREFIX = "fcos-grader-"
 # What the worker imports of this project; nothing else of the grader goes in.
 WORKER_FILES = (
     *("__init__", "frames", "landlock", "limits", "lockdown", "seccomp", "wire"),
@@ -118,13 +117,14 @@ class Sandbox:
     ):
         self.level = level
         self.slot = Slot.take() if _changes_user(level) else None
-        self.folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+        self.folder, self._lock = new_folder()
         self.control, inner = socket.socketpair()
         try:
             copy_code(self.folder / "code")
             copy_submission(submission, self.folder / "submission")
             self._open_folder()
             settings = {
+                "name": self.folder.name,
                 "control": inner.fileno(),
                 "code": str(self._inside("code")),
                 "submission": str(self._inside("submission")),
@@ -160,7 +160,7 @@ class Sandbox:
     def _clean(self) -> None:
         if self.slot is not None:
             self.slot.free()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_folder(self.folder, self._lock)
 
     def _open_folder(self) -> None:
         """Let the slot's user in, and nobody else: not the users of other slots."""

@@ -88,6 +88,11 @@ class Session:
         self._starts = 0
         self._test: _Test | None = None
 
+    @property
+    def name(self) -> str:
+        """A word in the arguments of the running sandbox's processes only."""
+        return self._sandbox.folder.name if self._sandbox is not None else "none"
+
     def __enter__(self) -> Self:
         """Start the sandbox.
 

@@ -24,12 +24,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from grader.limits import Limits
+from grader.limits import Limits, address_space
 from grader.lockdown import Lockdown, close_child, lock_zygote
 from grader.worker_child import serve_test
 from grader.worker_torchvision import prepare_torchvision
 
 LONGEST_LINE = 4096
+CHILDREN = Path("/proc/thread-self/children")
 FILES_OF_FORK = 2
 PAUSE_S = 0.002
 
@@ -43,12 +44,13 @@ def main() -> None:
     _import_for_children()
     prepare_torchvision(settings["allowed_ops"])
     folders = [Path(settings["code"]), Path(settings["submission"])]
+    in_use = address_space()  # asked now: the lock may hide /proc
     missing = lock_zygote(Lockdown(**settings["lockdown"]), folders)
     os.chdir(settings["submission"])
     gc.collect()
     gc.freeze()  # pages of objects that live for ever stay shared after a fork
     _say(control, {"ready": True, "missing": missing, "cpu": _cpu_seconds()})
-    Zygote(control, settings).run()
+    Zygote(control, settings, in_use).run()
 
 
 class Zygote:
@@ -57,12 +59,14 @@ class Zygote:
     Args:
         control: to the grader.
         settings: as the grader gave them.
+        in_use: bytes of addresses that torch has mapped.
     """
 
-    def __init__(self, control: socket.socket, settings: dict[str, Any]):
+    def __init__(self, control: socket.socket, settings: dict[str, Any], in_use: int):
         self.control = control
         self.settings = settings
         self.lockdown = Lockdown(**settings["lockdown"])
+        self.in_use = in_use
         self.child = 0
 
     def run(self) -> None:
@@ -127,6 +131,10 @@ class Zygote:
     def _kill_leftovers(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.child, signal.SIGKILL)
+        with suppress(OSError, ValueError):
+            # Whom a dead parent left is given to this process, which asked for that.
+            for each in CHILDREN.read_text().split():
+                os.kill(int(each), signal.SIGKILL)
         if self.lockdown.is_alone:
             # All processes that this one may kill: those of its user, in its sandbox.
             with suppress(ProcessLookupError, PermissionError):
@@ -143,7 +151,8 @@ class Zygote:
         sys.stdout = os.fdopen(1, "w", 1, errors="replace", closefd=False)
         sys.stderr = os.fdopen(2, "w", 1, errors="replace", closefd=False)
         channel = socket.socket(fileno=channel_file)
-        close_child(self.lockdown, Limits(**self.settings["limits"]))
+        limits = Limits(**self.settings["limits"])
+        close_child(self.lockdown, limits, self.in_use)
         serve_test(channel, Path(self.settings["submission"]), self.settings["device"])
 
 
