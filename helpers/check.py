@@ -185,9 +185,12 @@ def check(exercise: str, device: str = "cpu", picture: bool = True) -> None:
         NotImplementedError: it is not written yet, or one that it needs is not.
         AssertionError: a check fails; the message says which and why.
     """
-    from helpers.checks.in_notebook import check_in_notebook
+    from helpers.checks.in_notebook import check_in_notebook, without_traceback
 
-    check_in_notebook(exercise, device, picture)
+    try:
+        check_in_notebook(exercise, device, picture)
+    except CourseError as error:
+        raise without_traceback(error) from None
 
 
 def hint(exercise: str, level: int = 1) -> None:

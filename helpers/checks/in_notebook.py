@@ -1,7 +1,9 @@
 """Checks in a notebook: the picture below the cell, and no traceback of ours."""
 
+import io
+import re
 import sys
-from typing import Any
+from typing import Any, TypeVar
 
 from helpers.checks.exercises import find_exercise, read_exercises
 from helpers.checks.pictures import draw_picture
@@ -9,6 +11,7 @@ from helpers.checks.report import report_text
 from helpers.checks.results import BLOCKED, OPEN, PASS
 from helpers.checks.runner import CheckRun
 
+Error = TypeVar("Error", bound=Exception)
 ADVICE = (
     "Note: this notebook may still hold your old code. Run these two lines once, then "
     "the cells that import:\n  %load_ext autoreload\n  %autoreload 2"
@@ -27,21 +30,30 @@ def check_in_notebook(exercise: str, device: str, picture: bool) -> None:
         report = run.report(number)
         if picture and report.status not in (OPEN, BLOCKED):
             show(draw_picture(number, run.student))
-    text = report_text(report)
-    text = text.replace("python -m helpers.check hint ", "").replace(
-        f"Hint: {number}", f'Hint: hint("{number}")'
-    )
-    text = text.replace(report.exercise.command, f'check("{number}")')
+    text = as_calls(report_text(report))
     if report.status == PASS:
         print(text)
         return
     if is_stale():
         print(ADVICE)
     kind = NotImplementedError if report.status in (OPEN, BLOCKED) else AssertionError
-    error = kind(text)
-    # IPython asks the exception itself for the lines to show.
-    vars(error)["_render_traceback_"] = lambda: text.splitlines()
-    raise error
+    raise without_traceback(kind(text))
+
+
+def as_calls(text: str) -> str:
+    """Commands of the terminal as what one writes in a cell.
+
+    >>> as_calls("Again: python -m helpers.check 3.2")
+    'Again: check("3.2")'
+    """
+    text = re.sub(r"python -m helpers\.check (\d\.\d)", r'check("\1")', text)
+    return re.sub(r"python -m helpers\.check hint (\d\.\d)", r'hint("\1")', text)
+
+
+def without_traceback(error: Error) -> Error:
+    """The same exception; IPython asks it for the lines to show, and gets its text."""
+    vars(error)["_render_traceback_"] = lambda: str(error).splitlines()
+    return error
 
 
 def show(figure: Any) -> None:
@@ -49,10 +61,13 @@ def show(figure: Any) -> None:
     if figure is None or "IPython" not in sys.modules:
         return
     from IPython import get_ipython
-    from IPython.display import display
+    from IPython.display import Image, display
 
     if get_ipython() is not None:
-        display(figure)
+        # As PNG, so that it is seen without `%matplotlib inline`, too.
+        png = io.BytesIO()
+        figure.savefig(png, format="png")
+        display(Image(png.getvalue(), format="png"))
 
 
 def is_stale() -> bool:

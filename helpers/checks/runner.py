@@ -158,10 +158,22 @@ class CheckRun:
             return self._unwritten(exercise, title, error)
         except CheckError as error:
             return self._failed(exercise, title, error)
+        except KeyboardInterrupt as error:
+            raise self._interrupted(error) from None
         # A student's code may raise anything, and even call exit().
         except (Exception, SystemExit) as error:  # noqa: BLE001
             return self._crashed(exercise, title, error)
         return Result(PASS, title)
+
+    def _interrupted(self, error: KeyboardInterrupt) -> KeyboardInterrupt:
+        """The same, with the line of the student's code that ran at that time."""
+        places = own_places(error, self.root)
+        if not places:
+            return error
+        last = places[-1]
+        return KeyboardInterrupt(
+            f"interrupted at line {last.line} of {last.file}: {last.code}"
+        )
 
     def _unwritten(
         self, exercise: Exercise, title: str, error: NotImplementedError

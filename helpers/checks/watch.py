@@ -39,7 +39,9 @@ def watch(number: str | None, device: str = "cpu") -> int:
             while read_stamps() == stamps:
                 time.sleep(POLL_S)
             print(f"\n{time.strftime('%H:%M:%S')}  saved")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        if str(error):  # the line of an endless loop
+            print(f"\n{error}")
         again = f" {number}" if number else ""
         print(f"\nStopped. Go on with: python -m helpers.check{again} --watch")
         return EXIT_OK
