@@ -10,7 +10,8 @@ from data_scripts.command import (
     CommandParser,
     run_command,
 )
-from grader.grade_command import add_grade_parser
+from grader.doctor import add_doctor_parser
+from grader.grade_command import add_grade_parser, add_gradescope_parser
 from grader.release import write_release
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,6 +58,8 @@ def make_parser() -> CommandParser:
     tests.add_argument("-k", default="", dest="chosen", help="only tests that match")
     tests.set_defaults(run=run_tests)
     add_grade_parser(commands, ROOT)
+    add_gradescope_parser(commands, ROOT)
+    add_doctor_parser(commands)
     return parser
 
 
