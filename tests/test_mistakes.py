@@ -8,7 +8,7 @@ from data_scripts.command import CourseError
 from grader.manifest import read_manifest
 from grader.mistakes import Edit, Mistake, plant, read_mistakes
 from grader.solutions import load_solution
-from grader.suites import Outcome, collect_tests, make_student, run_test
+from grader.suites import collect_tests, make_student, run_test
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {path.name: path.read_text() for path in (ROOT / "assignment").glob("*.py")}
@@ -17,29 +17,16 @@ MANIFEST = {entry.id: entry for entry in read_manifest(ROOT)}
 MISTAKES = read_mistakes(ROOT)
 
 
-def outcomes_of(mistake: Mistake, folder: Path) -> dict[str, Outcome]:
-    """How the tests of the mistake's exercise end, and the one that it names."""
-    plant(mistake.edits, SOURCES, folder)
-    student = make_student(load_solution(folder))
-    chosen = [
-        name
-        for name, entry in MANIFEST.items()
-        if name == mistake.test or entry.exercise == mistake.exercise
-    ]
-    return {
-        name: run_test(TESTS[name], MANIFEST[name], student)
-        for name in chosen
-        if name in TESTS
-    }
-
-
 @pytest.mark.parametrize("mistake", MISTAKES, ids=[each.id for each in MISTAKES])
 def test_mistake_is_caught_and_named(mistake: Mistake, tmp_path: Path):
-    """The named test fails, and so that a student learns why."""
+    """The named test fails, and tells a student why."""
     assert mistake.test in TESTS, "there is no such test"
-    outcomes = outcomes_of(mistake, tmp_path)
-    assert outcomes[mistake.test].category, f"{mistake.test} passes"
-    told = outcomes[mistake.test]
+    assert MANIFEST[mistake.test].exercise == mistake.exercise
+    plant(mistake.edits, SOURCES, tmp_path)
+    student = make_student(load_solution(tmp_path))
+    told = run_test(TESTS[mistake.test], MANIFEST[mistake.test], student)
+    assert told.category, f"{mistake.test} passes"
+    assert mistake.cause, "say which cause the test must name"
     assert mistake.cause in (told.cause or ""), f"{told.cause!r}\n{told.message}"
 
 
