@@ -116,6 +116,6 @@ def images_per_second() -> float:
         start = time.perf_counter()
         total = torch.stack([each.sum() for each in backbone(images).values()]).sum()
         total.backward()
-        float(total)  # waits for the GPU
+        float(total.detach())  # waits for the GPU
         seconds.append(time.perf_counter() - start)
     return TIMED_BATCH[0] / min(seconds[1:])  # the first run warms up

@@ -99,7 +99,7 @@ def draw_sheet(
 
 def draw_right_and_transposed(index: int = 0, most: int = 3) -> Figure:
     """One picture twice: the best boxes of the right and of the transposed detector."""
-    figure, both = make_figure(1, 2, height=4.0)
+    figure, both = make_figure(1, 2, height=3.4)
     titles = ("x, y in the right order", "x and y swapped")
     for axes, detector, title in zip(both, DETECTORS, titles, strict=True):
         picture = draw_found(recorded_detections(detector)[index], 0.0, most)
@@ -107,6 +107,7 @@ def draw_right_and_transposed(index: int = 0, most: int = 3) -> Figure:
         if detector == "transposed":
             side = min(picture.size)
             axes.plot([0, side], [0, side], color="white", lw=1.5, ls="--")
+            axes.set(xlim=(0, picture.width), ylim=(picture.height, 0))
         axes.set_axis_off()
         axes.set_title(title)
     return figure

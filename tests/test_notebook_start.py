@@ -1,0 +1,162 @@
+"""The first cell of the notebooks: it finds or fetches the course, and looks at it."""
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
+
+from helpers import notebook
+from tests.small_trees import Picture, Thing, write_tree
+
+ROOT = Path(__file__).resolve().parent.parent
+COPIED = ("helpers", "data_scripts", "assignment")
+
+
+def bootstrap() -> str:
+    """The cell as it stands in the first notebook."""
+    path = ROOT / "notebooks" / "00_start.ipynb"
+    cells = nbformat.read(path, as_version=4).cells
+    return next(cell.source for cell in cells if cell.id == "bootstrap")
+
+
+def run_cell(folder: Path, cell: str) -> str:
+    """Run a cell in a fresh kernel whose working folder is `folder`; what it prints."""
+    book = new_notebook(cells=[new_code_cell(cell), new_code_cell("%pwd")])
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(book, timeout=120, resources=resources).execute()
+    printed = [each.get("text", "") for each in book.cells[0].outputs]
+    where = book.cells[1].outputs[-1]["data"]["text/plain"]
+    return "".join(printed) + where
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Path:
+    """A course as it is published: a git repository with a small data set beside."""
+    root = tmp_path / "published"
+    for name in COPIED:
+        for path in (ROOT / name).rglob("*.py"):
+            target = root / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    picture = Picture("a", (40, 30), (Thing("cat", (2, 3, 20, 25)),))
+    write_tree(root / "data" / "shapes", train=[picture])
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "a"],
+    ):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    return root
+
+
+def test_bootstrap_fetches_the_course_and_finds_it_again(
+    course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """In an empty folder, as on Colab, the course is cloned once."""
+    monkeypatch.setenv("FCOS_COURSE_REPO", str(course))
+    empty = tmp_path / "content"
+    empty.mkdir()
+    first = run_cell(empty, bootstrap())
+    assert "[FAIL]" not in first
+    assert first.count("[OK]") == 5 and "1 drawn pictures" in first
+    assert first.endswith(f"{empty / 'fcos-course'}'")
+    (course / "helpers" / "notebook.py").unlink()  # cloning again would miss it
+    (empty / "fcos-course" / "notebooks").mkdir()
+    second = run_cell(empty / "fcos-course" / "notebooks", bootstrap())
+    assert second.count("[OK]") == 5
+    assert second.endswith(f"{empty / 'fcos-course'}'")
+
+
+def test_bootstrap_says_what_is_wrong_without_a_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Where nothing can be fetched, the cell ends with an error."""
+    monkeypatch.setenv("FCOS_COURSE_REPO", str(tmp_path / "nothing-here"))
+    with pytest.raises(Exception, match="No module named 'helpers'"):
+        run_cell(tmp_path, bootstrap())
+
+
+def test_need_that_raises_is_a_fail(capsys: pytest.CaptureFixture):
+    """One broken need does not hide the others."""
+
+    def _disk() -> notebook.Answer:
+        raise OSError("no space left")
+
+    assert not notebook.report(_disk)
+    assert capsys.readouterr().out == "[FAIL] disk: no space left\n"
+    assert notebook.report(lambda: (True, "fine"))
+    assert capsys.readouterr().out == "[OK]   fine\n"
+
+
+def test_missing_package_is_installed_and_torch_is_not_touched(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Only what is missing; the versions of torch and NumPy are held."""
+    calls = []
+
+    def fake_run(command: list[str], **_: object) -> subprocess.CompletedProcess:
+        fixed = Path(command[command.index("--constraint") + 1]).read_text()
+        calls.append((command, fixed))
+        return subprocess.CompletedProcess(command, 1, "", "warning\nno network\n")
+
+    monkeypatch.setattr(notebook.subprocess, "run", fake_run)
+    monkeypatch.setattr(notebook, "PACKAGES", {"numpy": "numpy", "no_such": "no-such"})
+    is_well, text = notebook._packages()
+    assert not is_well
+    assert text == "packages: could not install no-such (no network)"
+    command, fixed = calls[0]
+    assert command[-1] == "no-such" and "numpy" not in command
+    assert "torch==" in fixed and "torchvision==" in fixed and "numpy==" in fixed
+
+
+def test_torch_that_is_missing_is_never_installed(monkeypatch: pytest.MonkeyPatch):
+    """The reader is sent to the set-up instead."""
+    monkeypatch.setattr(notebook.importlib.util, "find_spec", lambda name: None)
+    is_well, text = notebook._torch()
+    assert not is_well and "torch is missing" in text
+
+
+def test_work_is_kept_on_drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What is on Drive wins over the fresh copy, and new work lands there."""
+    drive = tmp_path / "drive"
+    mounted = []
+    module = types.ModuleType("google.colab.drive")
+
+    def mount(path: str) -> None:
+        mounted.append(path)
+        (Path(path) / "MyDrive").mkdir(parents=True)
+
+    module.mount = mount  # type: ignore[attr-defined]
+    for name in ("google", "google.colab"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, "google.colab.drive", module)
+    monkeypatch.setattr(notebook, "is_colab", lambda: True)
+    monkeypatch.setattr(notebook, "DRIVE", drive)
+    for session in ("first", "second"):
+        root = tmp_path / session
+        (root / "assignment").mkdir(parents=True)
+        (root / "assignment" / "common.py").write_text("a stub\n")
+        (root / "assignment" / f"{session}.py").write_text("new\n")
+        monkeypatch.setattr(notebook, "ROOT", root)
+        assert notebook.keep_on_drive()[0]
+        if session == "first":
+            (root / "assignment" / "common.py").write_text("my work\n")
+    assert mounted == [str(drive)]
+    kept = drive / notebook.DRIVE_FOLDER / "assignment"
+    assert (root / "assignment" / "common.py").read_text() == "my work\n"
+    assert {path.name for path in kept.iterdir()} == {
+        *("common.py", "first.py", "second.py")
+    }
+    assert (root / "runs").is_symlink()
+
+
+def test_drive_outside_of_colab_changes_nothing(monkeypatch: pytest.MonkeyPatch):
+    """drive=True on a machine of your own is a mistake without consequences."""
+    monkeypatch.setattr(notebook, "is_colab", lambda: False)
+    is_well, text = notebook.keep_on_drive()
+    assert not is_well and "not Colab" in text
