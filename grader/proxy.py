@@ -116,6 +116,13 @@ class RemoteStudent:
         )
         return detector
 
+    def after_call(
+        self, call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> tuple[Any, list[Any]]:
+        """The result of a call, and its arguments as they are afterwards."""
+        output = call(*args, **kwargs)  # which changes tensors here as it did there
+        return output, list(args)
+
     def gradients(
         self,
         call: Callable[..., Any],
