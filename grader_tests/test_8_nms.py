@@ -69,6 +69,7 @@ def _mistakes(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> Mi
         "places in the sorted list instead of indices of boxes": lambda: [
             by_score.index(i) for i in right()
         ],
+        "boxes that were dropped still drop others": suppressed_suppress,
         ALL_KEPT: lambda: by_score,
         "only the best box is kept": lambda: by_score[:1],
         PLUS_ONE: lambda: plain_nms(
@@ -77,7 +78,6 @@ def _mistakes(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> Mi
         "the intersection is divided by the smaller area": lambda: plain_nms(
             rows, numbers, threshold, by_overlap_with_smaller
         ),
-        "boxes that were dropped still drop others": suppressed_suppress,
         "what overlaps little is dropped instead of what overlaps much": lambda: (
             plain_nms(rows, numbers, -threshold, lambda a, b: -plain_iou(a, b))
         ),
