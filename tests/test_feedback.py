@@ -1,0 +1,218 @@
+"""The pages of students and instructors: what they say, and what they never do."""
+
+import csv
+import html
+import io
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from grader.class_report import (
+    histogram,
+    read_class,
+    render_csv,
+    safe_cell,
+    write_class_report,
+)
+from grader.feedback import render_feedback, write_feedback
+from grader.manifest import ManifestTest
+from grader.outcomes import Outcome, judge
+from grader.policy import MOST_OUTPUT, tell
+from grader.results import REFUSED, Graded, make_results, make_zero, write_results
+from grader.submissions import Submission
+from helpers.checks.expect import CheckError
+
+NASTY = "<script>document.title=7777</script>"
+SECRET = "98765.4321"
+HIDDEN = ManifestTest("test_1_a.py::test_x", "1.1", 2, "title of x", False, "The hint.")
+VISIBLE = ManifestTest("checks/test_1_a.py::test_y", "1.1", 1, "title of y", True, "Y.")
+CHROMIUM = next(
+    (path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), ""
+)
+BROWSER_SECONDS = 120  # a loaded machine starts it slowly
+
+
+class Tags(HTMLParser):
+    """Every tag of a page."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+def make_graded(name: str = "alice", *outcomes: Outcome) -> Graded:
+    passed = (Outcome(HIDDEN.id, None), Outcome(VISIBLE.id, None))
+    submission = Submission(name, "alice", Path("alice"))
+    return Graded(submission, (HIDDEN, VISIBLE), outcomes or passed)
+
+
+def nasty_outcomes() -> tuple[Outcome, Outcome]:
+    base = Outcome("", "wrong value", f"expected {SECRET} {NASTY}", "x and y swapped")
+    both = replace(base, traceback=f"line 1 {NASTY}", output=f"=1+1 {SECRET} {NASTY}")
+    return replace(both, id=HIDDEN.id), replace(both, id=VISIBLE.id)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CheckError("wrong value", "iou", SECRET, "x and y swapped", [f"got {SECRET}"]),
+        CheckError("wrong shape", "iou", f"expected shape ({SECRET},)"),
+        CheckError("exception", "iou", f"Leak{SECRET[:5]} at line 3 of common.py"),
+        CheckError("crashed", "iou", f"ended by {SECRET}"),
+        AssertionError(SECRET),
+        KeyError(SECRET),
+        NotImplementedError(SECRET),
+    ],
+)
+def test_hidden_test_tells_neither_inputs_nor_numbers(error):
+    """Whatever a hidden test raises: title, points, category and hint, no more."""
+    outcome = replace(judge(error, HIDDEN), output=SECRET, traceback=SECRET)
+    graded = make_graded("alice", outcome, Outcome(VISIBLE.id, None))
+    text = json.dumps(make_results(graded, {}, {})) + render_feedback(graded)
+    for secret in (SECRET, SECRET[:5]):
+        assert secret not in text
+    assert "The hint." in text and "title of x" in text
+
+
+def test_hidden_test_names_exception_and_line():
+    """The kind of exception and the line of the student's file may be told."""
+    error = CheckError("exception", "iou", "TypeError at line 12 of common.py")
+    told = tell(HIDDEN, judge(error, HIDDEN))
+    assert told.sentence == "Your code raised TypeError at line 12 of common.py."
+    error = CheckError("exception", "iou", "Evil1234 at line 12 of common.py")
+    told = tell(HIDDEN, judge(error, HIDDEN))
+    assert told.sentence == "Your code raised an exception at line 12 of common.py."
+
+
+def test_visible_test_tells_everything():
+    """Message, own lines and the end of the output, without addresses."""
+    outcome = Outcome(
+        VISIBLE.id,
+        "wrong value",
+        f"expected {SECRET}",
+        traceback="line 3",
+        output="a" * 9000 + "\x1b[31m <Tensor at 0x7f0011223344>",
+    )
+    told = tell(VISIBLE, outcome)
+    assert SECRET in told.message and told.traceback == "line 3"
+    assert len(told.output) <= MOST_OUTPUT and told.output.endswith("at 0x…>")
+    assert "\x1b" not in told.output
+
+
+def test_cause_is_for_instructors_only():
+    """The likely mistake stands in extra_data, not in what a hidden test tells."""
+    graded = make_graded("alice", *nasty_outcomes())
+    content = make_results(graded, {}, {})
+    assert content["extra_data"]["instructor"][0]["cause"] == "x and y swapped"
+    assert "swapped" not in content["tests"][0]["output"]
+
+
+def test_feedback_escapes_all_and_needs_no_network():
+    """Names and outputs with tags stay text; there is no script and no link outside."""
+    graded = make_graded(NASTY, *nasty_outcomes())
+    text = render_feedback(graded, {"1.1": NASTY})
+    assert html.escape(NASTY) in text
+    check_page(text)
+
+
+def check_page(text: str) -> None:
+    found = Tags(text).found
+    tags = {tag for tag, _ in found}
+    assert not tags & {"script", "img", "iframe", "object", "link", "form", "base"}
+    policy = next(a["content"] for _, a in found if a.get("http-equiv"))
+    assert policy is not None and policy.startswith("default-src 'none'")
+    assert "script" not in policy
+    for _, attributes in found:
+        assert not any(name.startswith("on") for name in attributes)
+        address = attributes.get("href") or attributes.get("src") or ""
+        assert ":" not in address and not address.startswith("/")
+
+
+def write_class(out: Path) -> None:
+    names = {"alice": "alice", "bob": NASTY, "carol": "=cmd|' /C calc'!A0"}
+    for ident, name in names.items():
+        graded = make_graded(name, *(nasty_outcomes() if ident == "bob" else ()))
+        graded = replace(graded, submission=Submission(name, ident, Path(ident)))
+        (out / ident).mkdir(parents=True)
+        write_feedback(out / ident, graded)
+        write_results(out / ident, make_results(graded, {}, {}))
+    late = Outcome(HIDDEN.id, "timeout"), Outcome(VISIBLE.id, "crashed")
+    slow = replace(make_graded("dave", *late), submission=Submission("d", "d", out))
+    (out / "d").mkdir()
+    write_results(out / "d", make_results(slow, {}, {}))
+    own = Submission("eve", "eve", out)
+    (out / "eve").mkdir()
+    write_results(out / "eve", make_zero(own, [HIDDEN], REFUSED, "It is a link.", {}))
+    (out / "notes").mkdir()
+    write_class_report(out, {"1.1": "iou"}, "bubblewrap")
+
+
+def test_class_report_shows_the_class(tmp_path):
+    """Who has what, the causes, who crashed, and who has no grade and why."""
+    write_class(tmp_path)
+    text = (tmp_path / "index.html").read_text()
+    check_page(text)
+    assert "Grades of 5 submissions" in text
+    assert "x and y swapped" in text
+    assert "crashed, timeout" in text and "It is a link." in text
+    assert 'href="bob/feedback.html"' in text
+    assert html.escape(NASTY) in text
+
+
+def test_grades_csv_has_no_formula(tmp_path):
+    """No cell begins as a spreadsheet's formula does."""
+    write_class(tmp_path)
+    lines = list(csv.reader(io.StringIO((tmp_path / "grades.csv").read_text())))
+    assert lines[0] == ["submission", "score", "max_score", "status", "1.1", "folder"]
+    assert len(lines) == 6
+    assert ["alice", "3", "3", "finished", "3", "alice"] in lines
+    assert not [c for line in lines for c in line if c.startswith(("=", "+", "-", "@"))]
+    assert render_csv(read_class(tmp_path)) == (tmp_path / "grades.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    "text", ["=1", "+1", "-1", "@x", "\t=1", "\r=1", "\n=1", " =1"]
+)
+def test_safe_cell_is_text(text):
+    """A quote in front makes a formula a text; a line break cannot hide one."""
+    cell = safe_cell(text)
+    assert not cell.lstrip().startswith(("=", "+", "-", "@"))
+    assert not set(cell) & set("\r\n")
+
+
+def test_histogram_counts_everybody_once():
+    """All shares from 0 to 1 are in a bar, the full one in the last."""
+    bars = histogram([0.0, 0.05, 0.1, 0.999, 1.0])["bars"]
+    assert [bar["count"] for bar in bars] == [2, 1, 0, 0, 0, 0, 0, 0, 0, 2]
+    assert histogram([])["bars"][0]["height"] == 0
+
+
+def test_pages_open_in_a_browser_and_run_nothing(tmp_path):
+    """A real browser shows the names as text; no script of a submission runs."""
+    write_class(tmp_path)
+    if not CHROMIUM:
+        pytest.skip("needs Chromium; what the pages hold is tested above")
+    for name in ("index.html", "bob/feedback.html"):
+        answer = subprocess.run(
+            [
+                *(CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu"),
+                f"--user-data-dir={tmp_path / 'profile'}",
+                *("--dump-dom", (tmp_path / name).as_uri()),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=BROWSER_SECONDS,
+            check=False,
+        )
+        assert "<title>7777" not in answer.stdout
+        check_page(answer.stdout)
+        assert html.escape(NASTY, quote=False) in answer.stdout
