@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from data_scripts.command import CourseError
 from helpers.interrupt import StoppedError, StopRequest

@@ -1,0 +1,240 @@
+"""Look on while a detector trains: the losses, and what it says in between.
+
+What a detector says is shown before NMS: the boxes of its surest locations, as many as
+there are. Notebook 8 makes detections of them.
+"""
+
+import dataclasses
+import json
+import shutil
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from IPython.display import DisplayHandle, display
+from matplotlib.figure import Figure
+from torch import nn
+
+from data_scripts.command import CourseError
+from helpers.checkpoint import read_checkpoint
+from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
+from helpers.draw import class_color
+from helpers.lessons.style import FONT_PT, add_box, make_figure, show_image
+from helpers.notebook import ROOT
+from helpers.recipes import Recipe, get_recipe
+from helpers.run_folder import checkpoint_path
+from helpers.run_log import COLOURS, LOSS_NAMES, LOSS_TITLES, read_log
+from helpers.train import train_run
+from helpers.training import TrainingState
+
+SURE_LOCATIONS = 12  # drawn in each picture
+SHORT_RUN = 1200  # iterations of the run on shapes that fits into a sitting
+LOOK_PERIOD = 100  # iterations between two pictures
+SAVE_PERIOD = 100
+REDRAW_PERIOD = 25  # steps between two pictures of a hand-written loop
+
+# deltas (N, 4), locations (N, 2), stride -> boxes (N, 4): exercise 5.2
+Decode = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
+# An image (3, H, W) and its true boxes (M, 5).
+Example = tuple[torch.Tensor, torch.Tensor]
+
+
+def course_recipe(data: str) -> Recipe:
+    """How notebook 7 trains: a short run on shapes, the assignment's on photographs."""
+    if data == "shapes":
+        return get_recipe("plain", {"iterations": str(SHORT_RUN)})
+    return get_recipe("a4")
+
+
+def run_folder(data: str) -> Path:
+    """Where notebook 7 keeps its run, and where notebooks 8 and 9 look for it."""
+    return ROOT / "runs" / f"notebook_{data}"
+
+
+def some_of_one_size(
+    dataset: VOC2007DetectionTiny, number: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first images of one and the same non-square size, as one batch.
+
+    Returns:
+        Images (B, 3, H, W) and true boxes (B, M, 5).
+    """
+    by_size: dict[tuple[int, ...], list[Example]] = {}
+    for index in range(len(dataset)):
+        _, image, rows = dataset[index]
+        if image.shape[1] == image.shape[2]:
+            continue
+        same = by_size.setdefault(tuple(image.shape), [])
+        same.append((image, rows))
+        if len(same) == number:
+            return torch.stack([i for i, _ in same]), torch.stack([r for _, r in same])
+    raise CourseError(f"no {number} images of the data have one non-square size")
+
+
+@torch.no_grad()
+def surest_boxes(
+    model: nn.Module, image: torch.Tensor, decode: Decode, number: int = SURE_LOCATIONS
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Boxes (n, 4), classes (n,), probabilities (n,) of the surest locations."""
+    device = next(model.parameters()).device
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    features = model.get_submodule("backbone")(image[None].to(device))
+    logits, deltas, _ = model.get_submodule("pred_net")(features)
+    places = model.locations(features)  # type: ignore[operator]
+    strides = model.get_submodule("backbone").fpn_strides
+    for module, was_training in modes.items():
+        module.training = was_training
+    boxes, answers = [], []
+    for level, stride in strides.items():  # type: ignore[operator, union-attr]
+        boxes.append(decode(deltas[level][0].float(), places[level], stride).cpu())
+        answers.append(logits[level][0].float().sigmoid().cpu())
+    probability, class_ids = torch.cat(answers).max(dim=1)
+    best = probability.topk(min(number, len(probability))).indices
+    return torch.cat(boxes)[best], class_ids[best], probability[best]
+
+
+def draw_answers(
+    model: nn.Module, examples: Sequence[Example], decode: Decode
+) -> Figure:
+    """The surest boxes in each image; the surer, the stronger the line."""
+    figure, panels = make_figure(1, len(examples), height=2.7)
+    for axes, (image, rows) in zip(panels, examples, strict=True):
+        boxes, classes, probability = surest_boxes(model, image, decode)
+        surest = float(probability.max())
+        objects = int((rows[:, 4] >= 0).sum())
+        title = f"{objects} objects, surest answer {surest:.2f}"
+        show_image(axes, image, title, ticks=False)
+        for box, class_id, p in zip(boxes, classes, probability.tolist(), strict=True):
+            color = class_color(int(class_id))
+            add_box(axes, box, color, linewidth=0.5 + 2 * p, alpha=max(p, 0.15))
+    return figure
+
+
+def draw_loss_curves(entries: Sequence[dict], total: int) -> Figure:
+    """The three losses over the iterations, with room for those that are to come."""
+    figure, (axes,) = make_figure(1, 1, height=2.6)
+    steps = [entry["iteration"] for entry in entries]
+    for name, line in zip(LOSS_NAMES, ("-", "--", ":"), strict=True):
+        values = [entry[name] for entry in entries]
+        axes.plot(steps, values, line, color=COLOURS[name], lw=2.2)
+        if values:
+            axes.plot(steps[-1], values[-1], "o", color=COLOURS[name], ms=4)
+    labels = [LOSS_TITLES[name] for name in LOSS_NAMES]
+    axes.legend(axes.lines[:: 2 if steps else 1], labels, frameon=False, ncols=3)
+    axes.set(xlim=(0, total), ylim=(0, None), xlabel="iteration", ylabel="loss")
+    axes.xaxis.label.set_fontsize(FONT_PT)
+    return figure
+
+
+class LiveView:
+    """Two pictures below a cell that change while it runs.
+
+    Args:
+        examples: images to look at; no gradient comes from them here.
+        total: iterations of the run.
+        period: iterations between two looks at the images.
+    """
+
+    def __init__(
+        self, examples: Sequence[Example], decode: Decode, total: int, period: int
+    ):
+        self.examples, self.decode = examples, decode
+        self.total, self.period = total, period
+        self.entries: list[dict] = []
+        self._curves: DisplayHandle | None = None
+        self._answers: DisplayHandle | None = None
+
+    def add(self, model: nn.Module, entry: dict) -> None:
+        """Take one line of a log, draw the losses, and now and then the boxes."""
+        self.entries.append(entry)
+        curves = draw_loss_curves(self.entries, self.total)
+        self._curves = _show(self._curves, curves)
+        step = entry["iteration"]
+        if self._answers is None or step % self.period == 0 or step == self.total:
+            answers = draw_answers(model, self.examples, self.decode)
+            self._answers = _show(self._answers, answers)
+
+    def step(self, model: nn.Module, number: int, losses: dict) -> None:
+        """For a loop of your own: the losses of step `number`, from 1."""
+        if number % REDRAW_PERIOD == 0 or number in (1, self.total):
+            values = {name: value.item() for name, value in losses.items()}
+            self.add(model, {"iteration": number, **values})
+
+
+def _show(handle: DisplayHandle | None, figure: Figure) -> DisplayHandle | None:
+    """Draw a figure in its place; the first time, make the place."""
+    if handle is None:
+        return display(figure, display_id=True)
+    handle.update(figure)
+    return handle
+
+
+def train_live(
+    data: str,
+    examples: Sequence[Example],
+    decode: Decode,
+    stop_at: int | None = None,
+    fresh: bool = False,
+) -> Path:
+    """Train as notebook 7 does; after a stop, the next call goes on where it was.
+
+    Args:
+        data: "shapes" or "voc2007".
+        examples: images that are shown while it trains.
+        stop_at: interrupt the run after this iteration, as your stop button would.
+        fresh: throw an earlier run of this notebook away.
+
+    Returns:
+        The folder of the run.
+    """
+    recipe, out = course_recipe(data), run_folder(data)
+    if fresh and checkpoint_path(out).is_file():
+        shutil.rmtree(out)
+    is_there = checkpoint_path(out).is_file()
+    done = read_checkpoint(out)["iteration"] if is_there else 0
+    view = LiveView(examples, decode, recipe.iterations, LOOK_PERIOD)
+    view.entries = [e for e in read_log(out / "log.jsonl") if e["iteration"] <= done]
+    if done == recipe.iterations:
+        print(f"[OK] trained before: {done} iterations; fresh=True starts again")
+        display(draw_loss_curves(view.entries, recipe.iterations))
+        return out
+
+    def watch(state: TrainingState, entry: dict) -> None:
+        view.add(state.model, entry)
+        if stop_at is not None and entry["iteration"] >= stop_at:
+            signal.raise_signal(signal.SIGINT)
+
+    try:
+        train_run(
+            recipe,
+            ROOT / DEFAULT_DATA_DIRS[data],
+            out,
+            resume=is_there,
+            save_every=SAVE_PERIOD,
+            watch=watch,
+        )
+    except KeyboardInterrupt:
+        done = read_checkpoint(out)["iteration"] if checkpoint_path(out).exists() else 0
+        print(f"[stopped] {done} of {recipe.iterations} iterations are saved in {out}")
+    return out
+
+
+def summary(model: nn.Module) -> str:
+    """Number of weights of each part of a detector."""
+    parts = {name: part for name, part in model.named_children()}
+    counts = {
+        name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()
+    }
+    return json.dumps({name: f"{count:,}" for name, count in counts.items()}, indent=1)
+
+
+def detector_choices(data: str) -> dict:
+    """The arguments of FCOS that the recipe of this data takes, without the classes."""
+    config = dataclasses.asdict(course_recipe(data).detector)
+    return {
+        "fpn_channels": config["fpn_channels"],
+        "stem_channels": list(config["stem_channels"]),
+        "backbone": config["backbone"],
+    }

@@ -1,0 +1,165 @@
+"""Pictures of notebook 8: many boxes for one object, and how one of them is kept."""
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torchvision
+from matplotlib.figure import Figure
+from PIL import Image
+
+from helpers.draw import class_color, draw_boxes, make_sheet
+from helpers.lessons.predictions import Candidates
+from helpers.lessons.style import (
+    BLACK,
+    BLUE,
+    FONT_PT,
+    GREEN,
+    ORANGE,
+    SKY,
+    add_box,
+    make_figure,
+    show_image,
+)
+from helpers.voc_ap import box_iou
+
+MIN_SIDE_PX = 230  # of a picture on a sheet
+THREE_BOXES = ((10.0, 10.0, 50.0, 40.0), (14.0, 10.0, 54.0, 40.0), (34.0, 10, 74, 40))
+THREE_SCORES = (0.9, 0.8, 0.7)
+
+# boxes (N, 4), scores (N,), classes (N,), IoU threshold -> indices that are kept
+ClassNms = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
+Nms = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
+Found = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def draw_heap(image: torch.Tensor, found: Candidates) -> Figure:
+    """All boxes before NMS, and their number for each class."""
+    figure, (axes,) = make_figure(1, 1, height=3.6, width=6)
+    show_image(axes, image, f"{len(found.boxes)} boxes", ticks=False)
+    for box, class_id in zip(found.boxes, found.classes.tolist(), strict=True):
+        add_box(axes, box, class_color(class_id), linewidth=1.2, alpha=0.8)
+    return figure
+
+
+def draw_three() -> Figure:
+    """Three boxes with scores, and how much each two of them overlap."""
+    figure, (axes,) = make_figure(1, 1, height=2.6, width=6.5)
+    boxes = np.array(THREE_BOXES)
+    overlap = box_iou(boxes, boxes)
+    axes.set(xlim=(0, 130), ylim=(46, 2), xticks=[], yticks=[], aspect="equal")
+    axes.set_facecolor("#EEEEEE")
+    for box, score, name, color, line in zip(
+        boxes, THREE_SCORES, "ABC", (BLUE, ORANGE, GREEN), ("-", "--", ":"), strict=True
+    ):
+        add_box(axes, box, color, linestyle=line)
+        axes.text(box[2] - 5, 44.5, name, fontsize=FONT_PT, weight="bold", color=color)
+        row = 12 + 5.5 * "ABC".index(name)
+        axes.text(80, row, f"{name}: score {score}", fontsize=FONT_PT - 1)
+    for row, (i, j) in zip((30, 35, 40), ((0, 1), (1, 2), (0, 2)), strict=True):
+        text = f"IoU({'ABC'[i]}, {'ABC'[j]}) = {overlap[i, j]:.2f}"
+        axes.text(80, row, text, fontsize=FONT_PT - 1)
+    return figure
+
+
+def _draw_kept(image: torch.Tensor, found: Candidates, kept: torch.Tensor) -> Figure:
+    figure, (left, right) = make_figure(1, 2, height=3.3)
+    everything = torch.arange(len(found.boxes))
+    for axes, shown, word in ((left, everything, "before"), (right, kept, "after")):
+        show_image(axes, image, f"{word}: {len(shown)} boxes", ticks=False)
+        for index in shown.tolist():
+            color = class_color(int(found.classes[index]))
+            width = 1.2 if axes is left else 2.5
+            add_box(axes, found.boxes[index], color, linewidth=width)
+    return figure
+
+
+def make_threshold_picture(
+    image: torch.Tensor, found: Candidates, nms: ClassNms
+) -> Callable[..., Figure]:
+    """A function draw(threshold) for a slider: your NMS at this IoU."""
+
+    def draw(threshold: float) -> Figure:
+        kept = nms(found.boxes, found.scores, found.classes, threshold)
+        figure = _draw_kept(image, found, kept)
+        figure.suptitle(f"IoU threshold {threshold:.2f}", fontsize=FONT_PT + 1)
+        return figure
+
+    return draw
+
+
+def draw_apart(found: Candidates) -> Figure:
+    """The trick of class_spec_nms: each class is moved to a place of its own."""
+    figure, (axes,) = make_figure(1, 1, height=2.8)
+    extent = float(found.boxes.max() - found.boxes.min()) + 1
+    for box, class_id in zip(found.boxes, found.classes.tolist(), strict=True):
+        add_box(axes, box + class_id * extent, class_color(class_id), linewidth=1)
+    end = extent * (int(found.classes.max()) + 1)
+    axes.set(xlim=(-10, end), ylim=(end, -10), xlabel="x + class · extent")
+    axes.set_ylabel("y + class · extent")
+    return figure
+
+
+def compare_speed(nms: Nms, number: int = 5000) -> str:
+    """Your NMS and torchvision's on the same boxes, as a table in text."""
+    torch.manual_seed(0)
+    boxes = (100.0 * torch.rand(number, 4)).round()
+    boxes[:, 2:] += boxes[:, :2] + 1
+    scores = torch.randn(number)
+    lines = ["IoU   kept   yours     torchvision   kept by one only"]
+    for threshold in (0.3, 0.5, 0.7):
+        start = time.perf_counter()
+        mine = nms(boxes, scores, threshold)
+        middle = time.perf_counter()
+        theirs = torchvision.ops.nms(boxes, scores, threshold)
+        end = time.perf_counter()
+        different = len(set(mine.tolist()) ^ set(theirs.tolist()))
+        lines.append(
+            f"{threshold}  {len(theirs):>5}   {middle - start:6.3f} s  "
+            f"{end - middle:6.3f} s      {different}"
+        )
+    return "\n".join(lines)
+
+
+def draw_trust(scored: np.ndarray) -> Figure:
+    """How good the box of a location is, over the centerness that it predicts.
+
+    Args:
+        scored: (N, 3): class probability, centerness, IoU with the true box.
+    """
+    figure, (dots, bars) = make_figure(1, 2, height=3.3)
+    _, centerness, overlap = scored.T
+    dots.scatter(centerness, overlap, s=14, color=SKY, edgecolors=BLUE, linewidths=0.4)
+    dots.set(xlim=(0, 1), ylim=(0, 1), ylabel="IoU with the true box")
+    dots.set_xlabel("predicted centerness")
+    edges = np.array([0.0, 0.2, 0.4, 0.6, 1.0])
+    which = np.digitize(centerness, edges) - 1
+    means = [float(overlap[which == number].mean()) for number in range(4)]
+    names = [f"{a:.1f} to {b:.1f}" for a, b in pairwise(edges)]
+    drawn = bars.bar(names, means, color=BLUE, edgecolor=BLACK)
+    bars.bar_label(drawn, fmt="%.2f", padding=2)
+    bars.set(ylim=(0.5, 1), ylabel="mean IoU", xlabel="predicted centerness")
+    return figure
+
+
+def draw_detections(
+    image: torch.Tensor | Image.Image, found: Found, names: Sequence[str]
+) -> Image.Image:
+    """The image with boxes (N, 4), classes (N,) and scores (N,) on it."""
+    boxes, classes, scores = found
+    numbers = [int(c) for c in classes]
+    return draw_boxes(
+        image,
+        boxes,
+        [names[c] for c in numbers],
+        [class_color(c) for c in numbers],
+        scores,
+        min_side=MIN_SIDE_PX,
+    )
+
+
+def draw_sheet(pictures: Sequence[Image.Image], columns: int = 3) -> Image.Image:
+    """Pictures side by side."""
+    return make_sheet(list(pictures), columns)
