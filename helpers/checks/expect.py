@@ -4,7 +4,6 @@ Tests call these functions instead of `assert`. A failure is a CheckError: its c
 is one of CATEGORIES, its cause is the known mistake that gives just these numbers.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,14 +11,13 @@ from typing import Any
 
 import torch
 
+from helpers.checks.describe import LONGEST_LINE, describe_place, describe_row
+
 CATEGORIES = (
     *("wrong value", "wrong shape", "wrong dtype", "NaN", "wrong type", "not allowed"),
     *("not implemented", "blocked", "exception", "timeout", "crashed"),
     *("out of memory",),
 )
-SHOWN_DIGITS = 6
-SHOWN_NUMBERS = 12  # of a row; more would not fit a line
-LONGEST_LINE = 100  # of a message; what is longer becomes three lines
 
 # What a known mistake would have answered: its numbers, or a function that makes them.
 Causes = Mapping[str, torch.Tensor | Callable[[], torch.Tensor]]
@@ -180,9 +178,9 @@ def expect_close(
     raise CheckError(
         "wrong value",
         what,
-        _describe_place(first, names, place, expected),
+        describe_place(first, names, place, expected),
         find_cause(mine, causes, atol, rtol),
-        _describe_row(mine, right, first, inputs or {}, names),
+        describe_row(mine, right, first, inputs or {}, names),
     )
 
 
@@ -197,65 +195,6 @@ def find_cause(
         ):
             return cause
     return None
-
-
-def _describe_place(
-    first: list[int], names: str, place: str, expected: torch.Tensor
-) -> str:
-    """Where the first wrong value is, in the words of the caller."""
-    if not first:
-        return "wrong value"
-    if _is_one_row(names, expected):
-        return f"wrong value of {names.split(',')[first[0]]}"
-    # Where the names say what a row holds, the row is place enough.
-    shown = first[:-1] if names and len(first) > 1 else first
-    index = shown[0] if len(shown) == 1 else tuple(shown)
-    return f"wrong value at {place} {index}"
-
-
-def _is_one_row(names: str, expected: torch.Tensor) -> bool:
-    """Whether there is one name for each of the numbers."""
-    return expected.dim() == 1 and 1 < len(names.split(",")) == len(expected)
-
-
-def _describe_row(
-    got: torch.Tensor,
-    expected: torch.Tensor,
-    first: list[int],
-    inputs: Mapping[str, torch.Tensor],
-    names: str,
-) -> list[str]:
-    """The inputs, the expected and the given numbers at the first wrong place."""
-    is_within_row = got.dim() > 1 or _is_one_row(names, expected)
-    row = tuple(first[:-1]) if is_within_row else tuple(first)
-    shown = [
-        f"{name} {_numbers(value[first[0]] if value.dim() else value)}"
-        for name, value in inputs.items()
-        if value.dim() == 0 or (first and len(value) > first[0])
-    ]
-    lines = ["   ".join(shown)] if shown else []
-    label = f" {names} =" if names else ""
-    difference = (got - expected).abs()
-    largest = difference[difference.isfinite()].max() if difference.numel() else 0.0
-    right, mine = (f"expected{label}", _numbers(expected[row])), _numbers(got[row])
-    difference_text = f"(largest difference {float(largest):.3g})"
-    line = "     ".join([" ".join(right), f"got {mine}", difference_text])
-    if len(line) <= LONGEST_LINE:
-        return [*lines, line]
-    below = f"{'got':<{len(right[0])}} {mine}"  # its numbers below the expected ones
-    return [*lines, " ".join(right), below, difference_text]
-
-
-def _numbers(values: torch.Tensor) -> str:
-    flat = values.detach().cpu().reshape(-1).tolist()
-    text = " ".join(_number(each) for each in flat[:SHOWN_NUMBERS])
-    return text + (" ..." if len(flat) > SHOWN_NUMBERS else "")
-
-
-def _number(value: float | int | bool) -> str:
-    if isinstance(value, float) and math.isfinite(value):
-        return f"{value:.{SHOWN_DIGITS}g}"
-    return str(value)
 
 
 def not_implemented(what: str) -> CheckError:

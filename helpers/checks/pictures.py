@@ -151,7 +151,7 @@ def draw_centerness(student: Any) -> Figure:
     mine = as_rows(given, rows * columns).reshape(rows, columns)
     figure, panels = make_figure(1, 2, height=3.2)
     for axes, title, values in zip(panels, TITLES, (right, mine), strict=True):
-        axes.imshow(values, cmap="cividis", vmin=-1, vmax=1)
+        axes.imshow(values.numpy(), cmap="cividis", vmin=-1, vmax=1)
         axes.set_title(title)
         axes.set_xticks([])
         axes.set_yticks([])

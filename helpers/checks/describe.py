@@ -1,0 +1,69 @@
+"""Numbers and places in the words of a message."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+
+SHOWN_DIGITS = 6
+SHOWN_NUMBERS = 12  # of a row; more would not fit a line
+LONGEST_LINE = 100  # of a message; what is longer becomes three lines
+
+
+def describe_place(
+    first: list[int], names: str, place: str, expected: torch.Tensor
+) -> str:
+    """Where the first wrong value is, in the words of the caller."""
+    if not first:
+        return "wrong value"
+    if _is_one_row(names, expected):
+        return f"wrong value of {names.split(',')[first[0]]}"
+    # Where the names say what a row holds, the row is place enough.
+    shown = first[:-1] if names and len(first) > 1 else first
+    index = shown[0] if len(shown) == 1 else tuple(shown)
+    return f"wrong value at {place} {index}"
+
+
+def _is_one_row(names: str, expected: torch.Tensor) -> bool:
+    """Whether there is one name for each of the numbers."""
+    return expected.dim() == 1 and 1 < len(names.split(",")) == len(expected)
+
+
+def describe_row(
+    got: torch.Tensor,
+    expected: torch.Tensor,
+    first: list[int],
+    inputs: Mapping[str, torch.Tensor],
+    names: str,
+) -> list[str]:
+    """The inputs, the expected and the given numbers at the first wrong place."""
+    is_within_row = got.dim() > 1 or _is_one_row(names, expected)
+    row = tuple(first[:-1]) if is_within_row else tuple(first)
+    shown = [
+        f"{name} {_numbers(value[first[0]] if value.dim() else value)}"
+        for name, value in inputs.items()
+        if value.dim() == 0 or (first and len(value) > first[0])
+    ]
+    lines = ["   ".join(shown)] if shown else []
+    label = f" {names} =" if names else ""
+    difference = (got - expected).abs()
+    largest = difference[difference.isfinite()].max() if difference.numel() else 0.0
+    right, mine = (f"expected{label}", _numbers(expected[row])), _numbers(got[row])
+    difference_text = f"(largest difference {float(largest):.3g})"
+    line = "     ".join([" ".join(right), f"got {mine}", difference_text])
+    if len(line) <= LONGEST_LINE:
+        return [*lines, line]
+    below = f"{'got':<{len(right[0])}} {mine}"  # its numbers below the expected ones
+    return [*lines, " ".join(right), below, difference_text]
+
+
+def _numbers(values: torch.Tensor) -> str:
+    flat = values.detach().cpu().reshape(-1).tolist()
+    text = " ".join(_number(each) for each in flat[:SHOWN_NUMBERS])
+    return text + (" ..." if len(flat) > SHOWN_NUMBERS else "")
+
+
+def _number(value: float | int | bool) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.{SHOWN_DIGITS}g}"
+    return str(value)
