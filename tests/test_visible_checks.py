@@ -1,5 +1,7 @@
 """The visible checks: right code passes, stubs and mistakes fail and are named."""
 
+import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -144,9 +146,9 @@ def test_message_has_the_order_of_the_style_guide(tmp_path: Path):
         "  location 30 40   box 10 15 100 115   stride 8",
         "  expected l,t,r,b = 2.5 3.125 8.75 9.375     got 20 25 70 75     "
         "(largest difference 65.6)",
-        '  Likely: not divided by the stride.   Read: notebook 5, "Deltas".   '
-        "Again: python -m helpers.check 5.1",
-        "  Hint: python -m helpers.check hint 5.1",
+        "  Likely: not divided by the stride.   Read: notebook 5, "
+        '"Four distances are a box".',
+        "  Again: python -m helpers.check 5.1   Hint: python -m helpers.check hint 5.1",
     ]
 
 
@@ -176,3 +178,20 @@ def test_every_exercise_has_three_hints():
         assert len(set(each.levels)) == 3 and all(each.levels), number
         assert set(each.needs) < set(NUMBERS) - {number}
         assert each.unseen and not each.unseen.endswith(".")
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_message_sends_to_a_heading_that_exists(number: str):
+    """Read: notebook 5, "And back again" stands in notebook 5."""
+    (path,) = (ROOT / "notebooks").glob(f"0{number[0]}_*.ipynb")
+    lines = [
+        line
+        for cell in json.loads(path.read_text())["cells"]
+        if cell["cell_type"] == "markdown"
+        for line in "".join(cell["source"]).splitlines()
+    ]
+    # "## 2 · And back again" is the heading "And back again".
+    headings = {
+        re.sub(r"^#+ (\d · )?", "", line) for line in lines if line.startswith("#")
+    }
+    assert read_hints()[number].read in headings

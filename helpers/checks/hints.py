@@ -17,7 +17,7 @@ class Hints:
 
     Attributes:
         needs: numbers of the exercises whose functions this one calls.
-        read: the section of its notebook, "deltas".
+        read: a heading of its notebook, "And back again".
         unseen: what only hidden tests try.
         levels: three hints, each says more than the one before.
     """
