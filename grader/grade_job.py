@@ -1,5 +1,7 @@
 """What the trusted process of one submission does."""
 
+import resource
+import time
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,6 +19,7 @@ from grader.time_limits import Calibration
 
 # Beyond its budget a job may start a sandbox again and end a test that hangs.
 SPARE_S = 120.0
+KIBIBYTE = 1024
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,10 @@ def job_for(name: str, code: Path, work: Work, folder: Path, kind: str = "job") 
 def run_tests(code: Path, work: Work) -> dict[str, Any]:
     """Run the tests; what is returned can become JSON."""
     calibration = work.calibration
+    began = time.perf_counter()
     try:
         with Session(code, work.level, calibration.limits) as session:
+            start_seconds = time.perf_counter() - began
             outcomes = run_suite(
                 work.course.root,
                 work.course.tests,
@@ -65,10 +70,14 @@ def run_tests(code: Path, work: Work) -> dict[str, Any]:
                 session,
                 calibration.budget_s,
             )
-            start = session.start_cpu_seconds
     except (SuiteError, CourseError) as error:
         return {"problem": str(error)}
-    return {"outcomes": [asdict(each) for each in outcomes], "start_seconds": start}
+    return {
+        "outcomes": [asdict(each) for each in outcomes],
+        "start_seconds": start_seconds,
+        "seconds": time.perf_counter() - began,
+        "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBIBYTE,
+    }
 
 
 def read_outcomes(answer: Answer) -> tuple[str, list[Outcome] | None]:
