@@ -30,8 +30,12 @@ def send_frame(channel: socket.socket, body: bytes, deadline: float | None) -> N
     rest = memoryview(LENGTH.pack(len(body)) + body)
     while rest:
         wait_for(channel, deadline, for_reading=False)
+        # Without a deadline a blocking send waits by itself; with one it must not.
+        flags = 0 if deadline is None else socket.MSG_DONTWAIT
         try:
-            rest = rest[channel.send(rest[:CHUNK]) :]
+            rest = rest[channel.send(rest[:CHUNK], flags) :]
+        except BlockingIOError:
+            continue
         except OSError as error:
             raise ClosedError from error
 
