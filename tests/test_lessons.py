@@ -125,6 +125,7 @@ def test_slider_shows_one_control_for_each_range(monkeypatch: pytest.MonkeyPatch
     )
     controls = shown[-1].children
     assert [control.value for control in controls[:2]] == [3, "p4"]
+    assert [control.description for control in controls[:2]] == ["x", "level"]
 
 
 def test_level_sizes_round_up():

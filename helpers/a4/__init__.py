@@ -1,1 +1,1 @@
-"""Names of EECS 498's assignment 4; helpers.notebook.add_paths lets Python find them."""
+"""Names of EECS 498's assignment 4; helpers.notebook.add_paths puts them in reach."""

@@ -45,7 +45,7 @@ def slide(
         return
     widgets: Any = importlib.import_module("ipywidgets")
     controls = {
-        name: _control(widgets, values, stills[0].get(name))
+        name: _control(widgets, name, values, stills[0].get(name))
         for name, values in ranges.items()
     }
     fixed = {name: value for name, value in stills[0].items() if name not in ranges}
@@ -57,15 +57,19 @@ def slide(
     display(widgets.VBox([*controls.values(), output]))
 
 
-def _control(widgets: Any, values: Any, start: Any) -> Any:
+def _control(widgets: Any, name: str, values: Any, start: Any) -> Any:
     """A slider for (low, high, step), a menu for a list of choices."""
-    wide = widgets.Layout(width="420px")
+    look = {
+        "description": name.replace("_", " "),
+        "layout": widgets.Layout(width="420px"),
+        "style": {"description_width": "90px"},
+    }
     if isinstance(values, list):
-        return widgets.Dropdown(options=values, value=start or values[0], layout=wide)
+        return widgets.Dropdown(options=values, value=start or values[0], **look)
     low, high, step = values
     whole = all(isinstance(each, int) for each in values)
     kind = widgets.IntSlider if whole else widgets.FloatSlider
     begin = low if start is None else start
     return kind(
-        value=begin, min=low, max=high, step=step, layout=wide, continuous_update=False
+        value=begin, min=low, max=high, step=step, continuous_update=False, **look
     )
