@@ -105,6 +105,8 @@ def _start(job: Job) -> _Running:
 def _child(job: Job) -> None:
     """Do the job; Ctrl-C is for the parent, which ends this process itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The sandbox opens its own folders for another user; a stricter mask would not.
+    os.umask(0o022)
     os.setsid()  # so that all that it starts can be killed with it
     log = (job.folder / "log.txt").open("a", encoding="utf-8", buffering=1)
     os.dup2(log.fileno(), 1)
