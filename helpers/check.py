@@ -168,9 +168,13 @@ def _save_picture(run: "CheckRun", number: str) -> None:
     if figure is None:
         return
     path = ROOT / PICTURES / f"{number}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    print(f"  Picture: {_short(path)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)
+    except OSError as error:
+        print(f"  No picture: {_short(path)} cannot be written ({error.strerror})")
+    else:
+        print(f"  Picture: {_short(path)}")
 
 
 def check(exercise: str, device: str = "cpu", picture: bool = True) -> None:
