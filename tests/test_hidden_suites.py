@@ -1,0 +1,138 @@
+"""The hidden suites: complete, passed by the solution, failed by the stubs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from data_scripts.command import CourseError
+from grader.manifest import read_manifest
+from grader.references import make_references, write_references
+from grader.release import make_release
+from grader.solutions import load_solution
+from grader.suites import collect_tests, make_student, run_test
+from grader_tests.references import FOLDER_VARIABLE, STORED, load_reference
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = collect_tests(ROOT)
+MANIFEST = {entry.id: entry for entry in read_manifest(ROOT)}
+LARGEST_FOLDER = 1_000_000  # bytes
+ANOTHER_SEED = 20_270_401
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """As grading does; the tensors are small, and the threads would only wait."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_manifest_lists_every_test_and_nothing_else():
+    """A test that is not in the manifest gives no points; one that is not there, 0."""
+    assert set(TESTS) == set(MANIFEST)
+
+
+def test_every_test_says_what_it_expects_in_one_sentence():
+    """The first line of a test is read by students."""
+    for name, test in TESTS.items():
+        text = (test.__doc__ or "").strip().splitlines()
+        assert text, f"{name} has no docstring"
+        assert text[0].endswith("."), f"{name}: {text[0]}"
+
+
+def test_every_exercise_has_hidden_tests():
+    """Visible checks alone can be met with the numbers that they show."""
+    hidden = {entry.exercise for entry in MANIFEST.values() if not entry.visible}
+    assert hidden == {entry.exercise for entry in MANIFEST.values()}
+    assert len(hidden) == 22
+
+
+def test_solution_passes_all_tests_with_pytest():
+    """`python -m grader tests` in a process of its own, as an instructor runs it."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "grader", "tests"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr[-3000:]
+    rows = answer.stdout.splitlines()[1:]
+    assert sum(int(row.split()[1]) for row in rows) == len(MANIFEST)
+
+
+def test_stub_passes_no_test(tmp_path: Path):
+    """What students start from: everything is not implemented, or waits for others."""
+    release = make_release(ROOT)
+    for name, content in release.files.items():
+        if name.startswith("assignment/"):
+            (tmp_path / Path(name).name).write_bytes(content)
+    student = make_student(load_solution(tmp_path))
+    for name, test in TESTS.items():
+        told = run_test(test, MANIFEST[name], student)
+        assert told.category in ("not implemented", "blocked"), f"{name}: {told}"
+
+
+def test_references_are_what_the_oracles_give():
+    """With the stored seed the script gives the stored numbers again."""
+    info = json.loads((STORED / "references.json").read_text())
+    made = make_references(ROOT, info["seed"])
+    assert list(made) == info["steps"]
+    for step, tensors in made.items():
+        stored = load_reference(step, STORED)
+        assert set(stored) == set(tensors)
+        for name, value in tensors.items():
+            assert stored[name].dtype == value.dtype
+            torch.testing.assert_close(stored[name], value, msg=name)
+
+
+def test_references_are_small():
+    """They are in git, so they stay below a megabyte."""
+    sizes = [path.stat().st_size for path in STORED.iterdir()]
+    assert sum(sizes) < LARGEST_FOLDER
+
+
+def test_references_of_a_term_replace_the_stored_ones(tmp_path: Path, monkeypatch):
+    """Another seed, other inputs; the solution passes them all the same."""
+    paths = write_references(ROOT, tmp_path / "term", ANOTHER_SEED)
+    assert not [
+        each for each in (tmp_path / "term").iterdir() if "partial" in each.name
+    ]
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "term"))
+    for path in paths:
+        own = load_reference(path.stem)
+        stored = load_reference(path.stem, STORED)
+        assert set(own) == set(stored)
+        assert any(not torch.equal(own[name], stored[name]) for name in own)
+    student = make_student()
+    for name, test in TESTS.items():
+        told = run_test(test, MANIFEST[name], student)
+        assert told.category is None, f"{name}: {told.message}"
+
+
+def test_references_cannot_be_spoilt_by_a_reader():
+    """A student's code that changes its inputs in place spoils no later test."""
+    load_reference("step1", STORED)["iou.random.boxes1"].zero_()
+    assert load_reference("step1", STORED)["iou.random.boxes1"].any()
+
+
+def test_solution_folder_without_files_is_refused(tmp_path: Path):
+    """The message says which folder to name."""
+    with pytest.raises(CourseError, match=r"name the folder that holds common\.py"):
+        load_solution(tmp_path)
+
+
+def test_solution_that_cannot_be_imported_is_refused(tmp_path: Path):
+    """The message names the file and the error; the own modules stay as they were."""
+    before = sys.modules.get("assignment.common")
+    (tmp_path / "common.py").write_text("import nothing_of_this_name\n")
+    with pytest.raises(CourseError, match=r"common\.py: cannot be imported .*Module"):
+        load_solution(tmp_path)
+    assert sys.modules.get("assignment.common") is before
