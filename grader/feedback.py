@@ -26,6 +26,11 @@ class Row:
     score: float
 
     @property
+    def is_short(self) -> bool:
+        """Whether there is nothing to say about it."""
+        return self.kind == "passed"
+
+    @property
     def symbol(self) -> str:
         """Says the same without a colour."""
         return SYMBOLS[self.kind]
@@ -54,6 +59,25 @@ class Group:
         """Whether all tests passed."""
         return all(row.kind == "passed" for row in self.rows)
 
+    @property
+    def failed(self) -> list[Row]:
+        """The tests that did not pass; none if all say the same, see `one_reason`."""
+        return [] if self.one_reason else [r for r in self.rows if r.kind != "passed"]
+
+    @property
+    def folded(self) -> list[Row]:
+        """The tests that only need a line."""
+        return self.rows if self.one_reason else [r for r in self.rows if r.is_short]
+
+    @property
+    def one_reason(self) -> str:
+        """The sentence of all tests, if nothing of the exercise could be tested."""
+        labels = {row.told.label for row in self.rows}
+        is_open = labels == {"not implemented"} or {r.kind for r in self.rows} == {
+            "blocked"
+        }
+        return self.rows[0].told.sentence if is_open and len(labels) == 1 else ""
+
 
 def format_points(value: float) -> str:
     """Without zeros that say nothing.
@@ -63,6 +87,13 @@ def format_points(value: float) -> str:
         ('2', '0.5')
     """
     return f"{value:.6g}"
+
+
+def format_worth(row: Row) -> str:
+    """Points of a test; one that can give none says nothing."""
+    if not row.test.points:
+        return "no points"
+    return f"{format_points(row.score)} of {format_points(row.test.points)}"
 
 
 def environment() -> Environment:
@@ -75,6 +106,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters["points"] = format_points
+    found.filters["worth"] = format_worth
     return found
 
 
