@@ -1,6 +1,7 @@
 """The page that a student gets: one HTML file that needs no network."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,7 @@ def format_worth(row: Row) -> str:
     return f"{format_points(row.score)} of {format_points(row.test.points)}"
 
 
+@cache
 def environment() -> Environment:
     """Templates that escape everything and miss nothing."""
     found = Environment(
