@@ -118,8 +118,8 @@ def draw_units(get_deltas: GetDeltas) -> Figure:
         # A box of 10 x 6 strides with the location a little left of its middle.
         box = torch.tensor([[0.0, 0.0, 10.0 * stride, 6.0 * stride]])
         point = torch.tensor([[4.0 * stride, 2.5 * stride]])
-        pixels = get_deltas(point, box, 1)[0]
-        deltas = get_deltas(point, box, stride)[0]
+        pixels = get_deltas(point, box, 1)[0].tolist()
+        deltas = get_deltas(point, box, stride)[0].tolist()
         style: dict[str, Any] = {
             "width": 0.26,
             "color": LEVEL_COLORS[level],

@@ -74,8 +74,8 @@ def stored_answers(number: int = 0) -> tuple[PerLevel, PerLevel, PerLevel, PerLe
     height, width = entry["size"]
     locations = {}
     for level, stride in STRIDES.items():
-        y, x = np.mgrid[stride // 2 : height : stride, stride // 2 : width : stride]
-        points = np.stack((x.ravel(), y.ravel()), axis=1)
+        row, column = np.mgrid[0 : -(-height // stride), 0 : -(-width // stride)]
+        points = np.stack((column.ravel(), row.ravel()), axis=1) * stride + stride / 2
         locations[level] = torch.from_numpy(points).float()
     logits, deltas, centerness = (
         {level: torch.tensor(rows)[None] for level, rows in entry[name].items()}

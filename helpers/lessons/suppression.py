@@ -7,7 +7,9 @@ from itertools import pairwise
 import numpy as np
 import torch
 import torchvision
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from helpers.draw import class_color, draw_boxes, make_sheet
@@ -35,12 +37,20 @@ Nms = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
 Found = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
+def _thin_box(axes: Axes, box: torch.Tensor, class_id: int) -> None:
+    """A box without a dark edge, which a hundred boxes would have no room for."""
+    x1, y1, x2, y2 = box.tolist()
+    color = class_color(class_id)
+    frame = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color)
+    axes.add_patch(frame)
+
+
 def draw_heap(image: torch.Tensor, found: Candidates) -> Figure:
     """All boxes before NMS, and their number for each class."""
     figure, (axes,) = make_figure(1, 1, height=3.6, width=6)
     show_image(axes, image, f"{len(found.boxes)} boxes", ticks=False)
     for box, class_id in zip(found.boxes, found.classes.tolist(), strict=True):
-        add_box(axes, box, class_color(class_id), linewidth=1.2, alpha=0.8)
+        _thin_box(axes, box, class_id)
     return figure
 
 
@@ -70,9 +80,11 @@ def _draw_kept(image: torch.Tensor, found: Candidates, kept: torch.Tensor) -> Fi
     for axes, shown, word in ((left, everything, "before"), (right, kept, "after")):
         show_image(axes, image, f"{word}: {len(shown)} boxes", ticks=False)
         for index in shown.tolist():
-            color = class_color(int(found.classes[index]))
-            width = 1.2 if axes is left else 2.5
-            add_box(axes, found.boxes[index], color, linewidth=width)
+            class_id = int(found.classes[index])
+            if axes is left:
+                _thin_box(axes, found.boxes[index], class_id)
+            else:
+                add_box(axes, found.boxes[index], class_color(class_id))
     return figure
 
 
@@ -95,8 +107,8 @@ def draw_apart(found: Candidates) -> Figure:
     figure, (axes,) = make_figure(1, 1, height=2.8)
     extent = float(found.boxes.max() - found.boxes.min()) + 1
     for box, class_id in zip(found.boxes, found.classes.tolist(), strict=True):
-        add_box(axes, box + class_id * extent, class_color(class_id), linewidth=1)
-    end = extent * (int(found.classes.max()) + 1)
+        _thin_box(axes, box + class_id * extent, class_id)
+    end = float((found.boxes + found.classes[:, None] * extent).max()) + 10
     axes.set(xlim=(-10, end), ylim=(end, -10), xlabel="x + class · extent")
     axes.set_ylabel("y + class · extent")
     return figure
