@@ -159,6 +159,20 @@ def normalizer_of(fcos: Any) -> float:
     return float(value)
 
 
+def method(fcos: Any, name: str) -> Callable[..., Any]:
+    """A method of FCOS that not every solution has.
+
+    Raises:
+        CheckError: of category "not implemented".
+    """
+    try:
+        return getattr(fcos, name)
+    except AttributeError:
+        raise CheckError(
+            "not implemented", f"FCOS.{name}", f"the class FCOS has no {name}"
+        ) from None
+
+
 def losses_of(fcos: Any, images: torch.Tensor, gt_boxes: torch.Tensor) -> Any:
     """What FCOS returns while it trains; three scalars, checked."""
     answer = fcos(images, gt_boxes.to(images.device))

@@ -23,6 +23,7 @@ from grader_tests.detector_parts import (
     losses_of,
     make_fcos,
     make_images,
+    method,
     predict,
     updated_normalizer,
 )
@@ -90,6 +91,10 @@ def _mistakes(
     }
 
 
+def _one_of(losses: Callable[[], Losses], name: str) -> Callable[[], torch.Tensor]:
+    return lambda: losses()[name]
+
+
 def _expect_loss(
     name: str,
     losses: Losses,
@@ -102,10 +107,7 @@ def _expect_loss(
         losses[name],
         batch_losses(predictions, targets)[name],
         name,
-        causes={
-            cause: lambda wrong=wrong: wrong()[name]
-            for cause, wrong in mistakes.items()
-        },
+        causes={cause: _one_of(wrong, name) for cause, wrong in mistakes.items()},
         atol=0,
         rtol=NEAR,
         check_dtype=False,
@@ -211,7 +213,7 @@ def test_training_losses_equal_a_slow_loop(student: Student) -> None:
     targets = load_cases("step7", "make_targets")
     fcos = student.make_detector(4, 8, [8])
     losses = check_losses(
-        fcos.training_losses(
+        method(fcos, "training_losses")(
             {level: give(student, targets["locations"][level]) for level in STRIDES},
             [
                 {level: give(student, cases[name][level]) for level in STRIDES}

@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 
-from grader_tests.oracles.plain_detect import plain_iou, plain_nms
+from grader_tests.oracles.plain_detect import Box, plain_iou, plain_nms
 from grader_tests.references import load_cases
 from grader_tests.tools import (
     expect_faster,
@@ -44,7 +44,7 @@ def _mistakes(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> Mi
     by_score = sorted(range(len(rows)), key=lambda i: -numbers[i])
     right = partial(plain_nms, rows, numbers, threshold)
 
-    def by_overlap_with_smaller(a: list[float], b: list[float]) -> float:
+    def by_overlap_with_smaller(a: Box, b: Box) -> float:
         width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
         height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
         areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]

@@ -1,0 +1,129 @@
+"""What is legitimately different in steps 6 to 8 passes the hidden tests."""
+
+from pathlib import Path
+
+import pytest
+from torchvision import models
+
+from grader.manifest import read_manifest
+from grader.mistakes import Edit, plant
+from grader.solutions import load_solution
+from grader.suites import collect_tests, make_student, run_test
+from grader.worker_regnet import small_regnet
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = {path.name: path.read_text() for path in (ROOT / "assignment").glob("*.py")}
+TESTS = collect_tests(ROOT)
+MANIFEST = {
+    entry.id: entry
+    for entry in read_manifest(ROOT)
+    if not entry.visible and entry.exercise[0] in "678"
+}
+OVERFIT = "test_9_overfit.py::test_fcos_finds_what_it_was_trained_on"
+CLIP_X, CLIP_Y = "clamp(min=0, max=width)", "clamp(min=0, max=height)"
+DETECTOR = "one_stage_detector.py"
+
+VARIANTS = {
+    "clip at the last pixel": (
+        Edit(DETECTOR, CLIP_X, "clamp(min=0, max=width - 1)"),
+        Edit(DETECTOR, CLIP_Y, "clamp(min=0, max=height - 1)"),
+    ),
+    "at least the score threshold": (
+        Edit(DETECTOR, "best > test_score_thresh", "best >= test_score_thresh"),
+    ),
+    "boxes without area dropped": (
+        Edit(
+            "common.py",
+            "    order = scores.argsort(descending=True, stable=True)\n",
+            "    order = scores.argsort(descending=True)\n"
+            "    sides = boxes[order, 2:] - boxes[order, :2]\n"
+            "    order = order[(sides > 0).all(dim=1)]\n",
+        ),
+    ),
+    "last of equal scores first": (
+        Edit(
+            "common.py",
+            "scores.argsort(descending=True, stable=True)",
+            "scores.flip(0).argsort(descending=True, stable=True).neg() "
+            "+ len(scores) - 1",
+        ),
+    ),
+    "lists, prints and extra attributes": (
+        Edit(
+            DETECTOR,
+            "        return all_boxes[keep], all_classes[keep], all_scores[keep]",
+            "        print('kept', len(keep))\n"
+            "        self.last = keep\n"
+            "        return [all_boxes[keep], all_classes[keep], all_scores[keep]]",
+        ),
+    ),
+    "levels in another order": (
+        Edit(
+            "fcos_head.py",
+            "for level, features in feats_per_fpn_level.items():",
+            "for level, features in list(feats_per_fpn_level.items())[::-1]:",
+        ),
+        Edit(
+            DETECTOR,
+            "torch.cat(list(per_level.values()), dim=1)",
+            "torch.cat([per_level[k] for k in sorted(per_level)], dim=1)",
+        ),
+    ),
+    "an extra module that nothing uses": (
+        Edit(
+            DETECTOR,
+            '        self.register_buffer("_normalizer"',
+            "        self.scale = nn.Linear(2, 2)\n"
+            '        self.register_buffer("_normalizer"',
+        ),
+    ),
+    "a normalizer of shape (1,)": (
+        Edit(
+            DETECTOR,
+            "torch.tensor(NORMALIZER_START)",
+            "torch.tensor([NORMALIZER_START])",
+        ),
+    ),
+}
+# What only our form of the assignment has; the original's has it inside of FCOS.
+OURS_ALONE = (
+    *("test_6_losses.py::", "::test_make_targets", "::test_update_normalizer"),
+    *("::test_training_losses_equal", "::test_normalizer_is_saved"),
+    "::test_training_follows_a_normalizer_that_was_loaded",
+)
+
+
+def failures(folder: Path, *, ours: bool, overfit: bool) -> list[str]:
+    """Messages of the tests that a solution does not pass."""
+    student = make_student(load_solution(folder))
+    told = []
+    for name, entry in MANIFEST.items():
+        is_ours = any(part in name for part in OURS_ALONE)
+        if (is_ours and not ours) or (name == OVERFIT and not overfit):
+            continue
+        outcome = run_test(TESTS[name], entry, student)
+        if outcome.category:
+            told.append(f"{name}: {outcome.message}")
+    return told
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_legitimate_variant_passes(variant: str, tmp_path: Path):
+    """Another right way costs no point."""
+    plant(VARIANTS[variant], SOURCES, tmp_path)
+    assert failures(tmp_path, ours=True, overfit=False) == []
+
+
+def test_solution_of_the_original_assignment_passes(monkeypatch: pytest.MonkeyPatch):
+    """Its structure is its own; what FCOS answers is graded all the same."""
+    monkeypatch.setattr(models, "regnet_x_400mf", small_regnet)
+    folder = ROOT / "tests" / "original_form"
+    assert failures(folder, ours=False, overfit=True) == []
+
+
+def test_what_the_original_assignment_lacks_is_not_implemented():
+    """A missing method is told as missing, not as wrong."""
+    student = make_student(load_solution(ROOT / "tests" / "original_form"))
+    name = "test_6_losses.py::test_box_loss_by_hand"
+    outcome = run_test(TESTS[name], MANIFEST[name], student)
+    assert outcome.category == "not implemented"
