@@ -4,6 +4,7 @@ A job answers with a file. One that hangs is killed, one that dies says so, and 
 neither case do the others notice.
 """
 
+import ctypes
 import gc
 import importlib
 import json
@@ -23,6 +24,7 @@ from _pytest.config import default_plugins as pytest_plugins
 
 # Threads do not survive a fork, so this process must never have started one.
 CONTEXT = multiprocessing.get_context("fork")
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 POLL_S = 1.0
 KILL_WAIT_S = 10
 LOG_END = 2000  # characters that may be searched for the last line
@@ -105,6 +107,7 @@ def _start(job: Job) -> _Running:
 def _child(job: Job) -> None:
     """Do the job; Ctrl-C is for the parent, which ends this process itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with_parent()
     # The sandbox opens its own folders for another user; a stricter mask would not.
     os.umask(0o022)
     os.setsid()  # so that all that it starts can be killed with it
@@ -116,6 +119,12 @@ def _child(job: Job) -> None:
     partial = job.folder / "answer.partial"
     partial.write_text(answer, "utf-8")
     partial.rename(job.folder / "answer.json")
+
+
+def _die_with_parent() -> None:
+    """Even after kill -9 of the command nothing goes on, or holds its lock."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _is_over(running: _Running) -> bool:

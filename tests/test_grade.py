@@ -14,7 +14,7 @@ import grader.grade_job
 from data_scripts.command import CourseError
 from grader.course import read_course
 from grader.grade import grade
-from grader.jobs import Job, run_jobs
+from grader.jobs import CONTEXT, Job, run_jobs
 from grader.results import is_done, read_results
 from grader.sandbox import Level
 from grader.submissions import find_submissions
@@ -302,6 +302,34 @@ def test_job_that_hangs_or_dies_leaves_the_others_alone(tmp_path):
     assert "did not end within 3 s" in answers["hangs"].problem
     assert "signal 9" in answers["killed"].problem
     assert "ZeroDivisionError" in answers["raises"].problem
+
+
+def test_grade_that_was_killed_goes_on_where_it_stopped(tmp_path, root, capsys):
+    """After kill -9: what was done stays, nothing goes on alone, the rest follows."""
+    fast = f"pathlib.Path({str(tmp_path / 'fast')!r})"
+    slow = f"import time, pathlib\nif not {fast}.exists():"
+    write_submission(tmp_path / "class" / "a", SOLUTION)
+    write_submission(
+        tmp_path / "class" / "b", f"{slow}\n    time.sleep(60)\n{SOLUTION}"
+    )
+    write_submission(tmp_path / "class" / "c", SOLUTION)
+    process = CONTEXT.Process(target=run, args=(root, tmp_path / "class"))
+    process.start()
+    while not (tmp_path / "out" / ".work" / "job-b").exists():
+        assert process.is_alive()
+        time.sleep(0.05)
+    process.kill()
+    process.join()
+    first = (tmp_path / "out" / "a" / "results.json").read_text()
+    assert results(tmp_path, "b")["extra_data"]["status"] == "did not finish"
+    assert results(tmp_path, "b")["score"] == 0
+    assert read_results(tmp_path / "out" / "c") is None
+    (tmp_path / "fast").touch()
+    time.sleep(0.2)  # until the job has gone with its parent, and its lock with it
+    assert run(root, tmp_path / "class") == 0
+    assert "1 of 3 submissions are graded already" in capsys.readouterr().out
+    assert (tmp_path / "out" / "a" / "results.json").read_text() == first
+    assert [results(tmp_path, name)["score"] for name in "abc"] == [4, 4, 4]
 
 
 def test_timeouts_are_repeated_alone_at_the_end(tmp_path, root):
