@@ -23,12 +23,12 @@ from typing import Any
 gc.disable()  # until torch is imported: a tenth of the start-up
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch
+import torch  # noqa: E402
 
-from grader.limits import Limits, address_space
-from grader.lockdown import Lockdown, close_child, lock_zygote
-from grader.worker_child import serve_test
-from grader.worker_torchvision import prepare_torchvision
+from grader.limits import Limits, address_space  # noqa: E402
+from grader.lockdown import Lockdown, close_child, lock_zygote  # noqa: E402
+from grader.worker_child import serve_test  # noqa: E402
+from grader.worker_torchvision import prepare_torchvision  # noqa: E402
 
 LONGEST_LINE = 4096
 CHILDREN = Path("/proc/thread-self/children")
