@@ -8,6 +8,7 @@ import pytest
 
 from grader.notebooks import TEXT_STUB, clear_notebook
 from helpers.notebook import REPOSITORY
+from tests.notebook_points import points_of_exercises, write_points
 
 ROOT = Path(__file__).resolve().parent.parent
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -117,16 +118,22 @@ def test_every_exercise_is_in_the_notebook_of_its_step():
 
 def test_points_of_checks_are_those_of_the_manifest():
     """What a cell promises is what the hidden tests give."""
-    from grader.manifest import read_manifest
-
-    points: dict[str, float] = {}
-    for test in read_manifest(ROOT):
-        points[test.exercise] = points.get(test.exercise, 0) + test.points
+    points = points_of_exercises()
     for path in PATHS:
         for name, marks in graded(path).items():
-            number = name.removeprefix("exercise-").replace("-", ".")
-            if number in points:
-                assert marks["points"] == points[number], number
+            if name in points:
+                hint = "run python -m tests.notebook_points"
+                assert marks["points"] == points[name], f"{name}: {hint}"
+
+
+def test_points_are_written_and_the_rest_is_left(tmp_path: Path):
+    """Only the points of a check cell change."""
+    copy = tmp_path / PATHS[1].name
+    copy.write_bytes(PATHS[1].read_bytes())
+    assert write_points(copy, {"exercise-1-1": 77.0}) == 1
+    assert graded(copy)["exercise-1-1"]["points"] == 77
+    assert sources(copy, "code") == sources(PATHS[1], "code")
+    assert write_points(copy, {"exercise-1-1": 77.0}) == 0
 
 
 def test_graded_cells_have_names_of_their_own():
