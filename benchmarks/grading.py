@@ -21,7 +21,7 @@ from grader.calibrate import calibrate
 from grader.course import SOLUTION, Course, read_course
 from grader.grade_job import Work, job_for, read_outcomes
 from grader.intake import copy_files, take
-from grader.jobs import Answer, run_jobs, warm_up
+from grader.jobs import Answer, prepare_forks, run_jobs
 from grader.sandbox import Level, probe_level
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,7 +95,7 @@ def measure(course: Course, level: Level, copies: int, trials: int) -> dict:
     answers: list[Answer] = []
     with tempfile.TemporaryDirectory(prefix="fcos-benchmark-") as name:
         folder = Path(name)
-        warm_up()
+        prepare_forks()
         before = left_behind()
         work = Work(course, course.chosen_ids, level, calibrate(course, level, folder))
         for trial in range(trials):

@@ -24,7 +24,7 @@ from grader.files import read_json, write_json
 from grader.grade_job import Work, job_for, read_outcomes
 from grader.intake import copy_files, take
 from grader.intake_zip import IntakeError
-from grader.jobs import Answer, Job, run_jobs, warm_up
+from grader.jobs import Answer, Job, prepare_forks, run_jobs
 from grader.outcomes import Outcome
 from grader.results import (
     FAILED,
@@ -82,7 +82,7 @@ class Run:
             if done:
                 print(f"{done} of {len(submissions)} submissions are graded already")
             if waiting:
-                warm_up()
+                prepare_forks()
                 calibration = calibrate(self.course, self.level, work)
                 self._note(calibration)
                 self._grade_all(waiting, calibration)

@@ -6,7 +6,6 @@ neither case do the others notice.
 
 import ctypes
 import gc
-import importlib
 import json
 import multiprocessing
 import os
@@ -19,8 +18,6 @@ from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
-
-from _pytest.config import default_plugins as pytest_plugins
 
 # Threads do not survive a fork, so this process must never have started one.
 CONTEXT = multiprocessing.get_context("fork")
@@ -63,13 +60,11 @@ class _Running:
     started: float
 
 
-def warm_up() -> None:
-    """Import what every job needs, before the first fork.
+def prepare_forks() -> None:
+    """Call this before the first fork, when torch and pytest are imported.
 
-    Nothing of torch may be used here: its threads would be missing in the forks.
+    Nothing of torch may be used before: its threads would be missing in the forks.
     """
-    for name in pytest_plugins:
-        importlib.import_module(f"_pytest.{name}")
     gc.collect()
     gc.freeze()  # a search for garbage would copy the pages of every object
 
