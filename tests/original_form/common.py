@@ -4,6 +4,7 @@
 
 Two files, star imports, its own FPN keys, everything inside the classes.
 """
+
 from typing import Dict, Tuple
 
 import torch

@@ -1,6 +1,7 @@
 # mypy: ignore-errors
 # ruff: noqa
 """The second file of a solution as it is written for the original assignment."""
+
 import math
 from typing import Dict, List, Optional
 
@@ -203,7 +204,11 @@ class FCOS(nn.Module):
         test_score_thresh: float = 0.3,
         test_nms_thresh: float = 0.5,
     ):
-        pred_boxes_all_levels, pred_classes_all_levels, pred_scores_all_levels = [], [], []
+        pred_boxes_all_levels, pred_classes_all_levels, pred_scores_all_levels = (
+            [],
+            [],
+            [],
+        )
         for level_name in locations_per_fpn_level.keys():
             level_locations = locations_per_fpn_level[level_name]
             level_cls_logits = pred_cls_logits[level_name][0]
