@@ -40,7 +40,7 @@ $(STAMP): requirements.txt
 	@touch $(STAMP)
 
 test: lint ## lint, check types, and run all tests (at most 6 minutes on 2 cores)
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile
 
 demo: $(STAMP) ## draw data, train, evaluate: runs/demo/index.html (at most 5 minutes)
 	$(RUN) -m helpers.demo --out $(DEMO_OUT)
