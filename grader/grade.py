@@ -64,7 +64,7 @@ class Run:
     level: Level
     out: Path
     jobs: int
-    codes: dict[str, str] = field(default_factory=dict)  # id -> why it has no grade
+    without_grade: dict[str, str] = field(default_factory=dict)  # id -> why
 
     def grade(self, submissions: Sequence[Submission], regrade: Sequence[str]) -> None:
         """Grade what is not done yet, and write the pages of the class.
@@ -78,7 +78,7 @@ class Run:
         work.mkdir(mode=PRIVATE)
         try:
             waiting = self._take_all(submissions, regrade)
-            done = len(submissions) - len(waiting) - len(self.codes)
+            done = len(submissions) - len(waiting) - len(self.without_grade)
             if done:
                 print(f"{done} of {len(submissions)} submissions are graded already")
             if waiting:
@@ -180,7 +180,7 @@ class Run:
     def _no_grade(
         self, submission: Submission, status: str, why: str, hashes: dict[str, str]
     ) -> None:
-        self.codes[submission.id] = why
+        self.without_grade[submission.id] = why
         tqdm.write(f"{submission.id}: {status}: {why}")
         sentence = why[:1].upper() + why[1:] + "."
         self._write_zero(submission, status, sentence, hashes)
@@ -238,4 +238,4 @@ def grade(
             write_json(out / RUN_FILE, {})
         run = Run(course, level, out, jobs)
         run.grade(submissions, regrade)
-    return EXIT_PARTLY_FAILED if run.codes else EXIT_OK
+    return EXIT_PARTLY_FAILED if run.without_grade else EXIT_OK
