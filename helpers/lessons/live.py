@@ -28,7 +28,7 @@ from helpers.run_log import COLOURS, LOSS_NAMES, LOSS_TITLES, read_log
 from helpers.train import train_run
 from helpers.training import TrainingState
 
-SURE_LOCATIONS = 12  # drawn in each picture
+SURE_LOCATIONS = 24  # drawn in each picture
 SHORT_RUN = 1200  # iterations of the run on shapes that fits into a sitting
 LOOK_PERIOD = 100  # iterations between two pictures
 SAVE_PERIOD = 100
