@@ -58,7 +58,7 @@ def grade_one(options: argparse.Namespace) -> dict | None:
     own = Submission("submission", "submission", options.submission.resolve())
     with tempfile.TemporaryDirectory(prefix="fcos-autograder-") as name:
         out = Path(name) / "out"
-        grade(course, level, [own], out)
+        grade(course, level, [own], out, is_alone=True)
         return read_results(out / own.id)
 
 
