@@ -30,6 +30,7 @@ WORKER_FILES = (
     *("__init__", "frames", "landlock", "limits", "lockdown", "seccomp", "wire"),
     *("wire_types", "worker", "worker_child", "worker_errors", "worker_modules"),
     "worker_torchvision",
+    "worker_regnet",
 )
 HELPER_FOLDERS = ("helpers", "data_scripts")
 STOP_SECONDS = 10
