@@ -51,8 +51,8 @@ def student_error(
     exercise = EXERCISE.match(text)
     if category == "not implemented" and exercise:
         message = f"{exercise[0]} is not implemented{place}"
-    elif name == "MissingFileError":
-        message = "the file with it is not in the submission"
+    elif name == "MissingPartError":
+        message = "it is not in the files of the submission"
     else:
         message = name + place
     return CheckError(category, what, message, traceback=traceback)

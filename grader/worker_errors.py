@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from grader.wire_types import WireError
-from grader.worker_modules import MissingFileError
+from grader.worker_modules import MissingPartError
 
 MOST_TEXT = 300  # characters of an exception's own text
 MOST_TRACEBACK = 8000
@@ -35,7 +35,7 @@ def describe_error(error: BaseException, folder: Path) -> dict[str, Any]:
 def _category(error: BaseException) -> str:
     # By name, since the checks of a student's code import their own modules.
     name = type(error).__name__
-    if isinstance(error, NotImplementedError | MissingFileError):
+    if isinstance(error, NotImplementedError | MissingPartError):
         return "not implemented"
     if isinstance(error, PermissionError) or name == "NotAllowedError":
         return "not allowed"

@@ -21,8 +21,8 @@ MODULES = ("common", "one_stage_detector")
 GIVEN = ("torch", "torchvision", "numpy", "helpers", "data_scripts", "grader", PACKAGE)
 
 
-class MissingFileError(Exception):
-    """A file that the assignment asks for is not in the submission."""
+class MissingPartError(Exception):
+    """A file, or a name in it, that the assignment asks for is not there."""
 
 
 class Submission(MetaPathFinder):
@@ -85,11 +85,11 @@ class Submission(MetaPathFinder):
         """The module of one file.
 
         Raises:
-            MissingFileError: it is not there.
+            MissingPartError: it is not there.
             BaseException: whatever its code raises.
         """
         if name not in self.files:
-            raise MissingFileError(f"there is no {name}.py")
+            raise MissingPartError(f"there is no {name}.py")
         return importlib.import_module(f"{PACKAGE}.{name}")
 
     def find_name(self, first: str, name: str) -> Any:
@@ -97,7 +97,7 @@ class Submission(MetaPathFinder):
 
         Raises:
             BaseException: the first module cannot be imported, and no other has it.
-            AttributeError: no module has it.
+            MissingPartError: no module has it.
         """
         broken: BaseException | None = None
         for module_name in self._search_order(first):
@@ -113,7 +113,7 @@ class Submission(MetaPathFinder):
                 return getattr(module, name)
         if broken is not None:
             raise broken
-        raise AttributeError(f"assignment/{first}.py has no {name}")
+        raise MissingPartError(f"assignment/{first}.py has no {name}")
 
     def _search_order(self, first: str) -> Iterator[str]:
         yield first
