@@ -15,6 +15,7 @@ from helpers.lessons.style import (
     YELLOW,
     add_points,
     make_figure,
+    point_share,
     show_image,
 )
 
@@ -72,13 +73,16 @@ def draw_locations(
     figure, axes = make_figure(1, len(locations), height=3.0)
     for each, (level, points) in zip(axes, locations.items(), strict=True):
         show_image(each, image, f"{level}: {len(points)} locations")
-        _add_level(each, level, points, numbers)
+        size = POINT_SIZES.get(level, 26) * point_share(image)
+        _add_level(each, level, points, size, numbers)
     return figure
 
 
-def _add_level(axes: Axes, level: str, points: torch.Tensor, numbers: bool) -> None:
+def _add_level(
+    axes: Axes, level: str, points: torch.Tensor, size: float, numbers: bool
+) -> None:
     color = LEVEL_COLORS.get(level, YELLOW)
-    add_points(axes, points, color, POINT_SIZES.get(level, 26))
+    add_points(axes, points, color, size)
     # The points of p3 lie too close for numbers.
     shown = np.asarray(points[: NUMBERED if numbers and level != "p3" else 0])
     for index, (x, y) in enumerate(shown.tolist()):

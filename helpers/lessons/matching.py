@@ -17,6 +17,7 @@ from helpers.lessons.style import (
     add_points,
     add_text,
     make_figure,
+    point_share,
     show_image,
 )
 
@@ -83,7 +84,7 @@ def draw_candidates(
         inside = is_candidate(distances(points, box[None, :4]), ranges[level])[:, 0]
         show_image(each, image, ticks=False)
         add_box(each, box, ORANGE)
-        size = POINT_SIZES.get(level, 40)
+        size = POINT_SIZES.get(level, 40) * point_share(image)
         add_points(each, points[~inside], GREY, size / 4, linewidths=0)
         add_points(each, points[inside], YELLOW, size)
         low, high = ranges[level]
@@ -146,7 +147,7 @@ def draw_matches(
     for each, (level, points) in zip(axes, locations.items(), strict=True):
         numbers = box_numbers(matched[level], valid)
         show_image(each, image, ticks=False)
-        size = POINT_SIZES.get(level, 40)
+        size = POINT_SIZES.get(level, 40) * point_share(image)
         add_points(each, points[numbers < 0], GREY, size / 5, linewidths=0)
         for index, box in enumerate(valid):
             color = PALETTE[index % len(PALETTE)]

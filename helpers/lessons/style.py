@@ -22,6 +22,7 @@ LEVEL_COLORS = {"p3": ORANGE, "p4": SKY, "p5": GREEN}
 YOURS, EXPECTED = BLUE, ORANGE
 
 WIDTH_IN = 9.0
+SMALL_SIDE_PX = 128  # images of this shorter side have points of full size
 DPI = 96
 FONT_PT = 11
 BOX_LINE = 2.5
@@ -123,3 +124,8 @@ def add_points(
         color=color,
         **{"edgecolors": "black", "linewidths": 0.7, "zorder": 3, **marks},
     )
+
+
+def point_share(image: torch.Tensor) -> float:
+    """By how much points must shrink on a large image, so that they stay apart."""
+    return min(1.0, (SMALL_SIDE_PX / min(image.shape[-2:])) ** 2)
