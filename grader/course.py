@@ -12,6 +12,7 @@ from grader.manifest import (
     read_exercises,
     read_manifest,
 )
+from grader.time_limits import LIMITS_VARIABLE
 
 REFERENCES_VARIABLE = "COURSE_REFERENCES"  # grader_tests/references.py reads it
 TEST_SUFFIXES = (".py", ".toml", ".ini", ".safetensors", ".json")
@@ -63,6 +64,9 @@ def read_course(root: Path, exercises: Sequence[str], level: str) -> Course:
         "exercises": " ".join(sorted(set(exercises))) or "all",
         "level": level,
     }
+    chosen = os.environ.get(LIMITS_VARIABLE)
+    if chosen:
+        hashes["limits"] = chosen
     return Course(root, tests, chosen, read_exercises(root), hashes)
 
 

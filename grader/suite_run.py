@@ -125,7 +125,9 @@ class _Plugin:
         if report.when == "call" or not report.passed:
             now = Outcome(name, None, seconds=call.duration)
             if error is not None and not report.skipped:
-                now = replace(judge(error, self.tests[name]), seconds=call.duration)
+                numbers = {each.exercise for each in self.tests.values()}
+                now = judge(error, self.tests[name], numbers)
+                now = replace(now, seconds=call.duration)
             elif not report.passed or hasattr(report, "wasxfail"):
                 now = Outcome(name, NOT_RUN, "the test was skipped")
             if earlier is None or earlier.category is None:

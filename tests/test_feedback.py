@@ -29,6 +29,7 @@ from helpers.checks.expect import CheckError
 
 NASTY = "<script>document.title=7777</script>"
 SECRET = "98765.4321"
+EXERCISES = ("1.1", "1.2")
 HIDDEN = ManifestTest("test_1_a.py::test_x", "1.1", 2, "title of x", False, "The hint.")
 VISIBLE = ManifestTest("checks/test_1_a.py::test_y", "1.1", 1, "title of y", True, "Y.")
 CHROMIUM = next(
@@ -71,11 +72,12 @@ def nasty_outcomes() -> tuple[Outcome, Outcome]:
         AssertionError(SECRET),
         KeyError(SECRET),
         NotImplementedError(SECRET),
+        CheckError("not implemented", "iou", f"Exercise {SECRET} is not written"),
     ],
 )
 def test_hidden_test_tells_neither_inputs_nor_numbers(error):
     """Whatever a hidden test raises: title, points, category and hint, no more."""
-    outcome = replace(judge(error, HIDDEN), output=SECRET, traceback=SECRET)
+    outcome = replace(judge(error, HIDDEN, EXERCISES), output=SECRET, traceback=SECRET)
     graded = make_graded("alice", outcome, Outcome(VISIBLE.id, None))
     text = json.dumps(make_results(graded, {}, {})) + render_feedback(graded)
     for secret in (SECRET, SECRET[:5]):
@@ -86,10 +88,10 @@ def test_hidden_test_tells_neither_inputs_nor_numbers(error):
 def test_hidden_test_names_exception_and_line():
     """The kind of exception and the line of the student's file may be told."""
     error = CheckError("exception", "iou", "TypeError at line 12 of common.py")
-    told = tell(HIDDEN, judge(error, HIDDEN))
+    told = tell(HIDDEN, judge(error, HIDDEN, EXERCISES))
     assert told.sentence == "Your code raised TypeError at line 12 of common.py."
     error = CheckError("exception", "iou", "Evil1234 at line 12 of common.py")
-    told = tell(HIDDEN, judge(error, HIDDEN))
+    told = tell(HIDDEN, judge(error, HIDDEN, EXERCISES))
     assert told.sentence == "Your code raised an exception at line 12 of common.py."
 
 
