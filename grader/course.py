@@ -64,9 +64,9 @@ def read_course(root: Path, exercises: Sequence[str], level: str) -> Course:
         "exercises": " ".join(sorted(set(exercises))) or "all",
         "level": level,
     }
-    chosen = os.environ.get(LIMITS_VARIABLE)
-    if chosen:
-        hashes["limits"] = chosen
+    limits = os.environ.get(LIMITS_VARIABLE)
+    if limits:
+        hashes["limits"] = limits
     return Course(root, tests, chosen, read_exercises(root), hashes)
 
 
