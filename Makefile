@@ -7,10 +7,11 @@ RUN := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
 UV_RANGE := uv>=0.7,<1
 DEMO_OUT := runs/demo
+JOBS ?= 1
 # written last, so an interrupted installation is repeated
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo notebooks release lint format requirements clean
+.PHONY: help venv test demo notebooks release mutation lint format requirements clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' \
@@ -50,6 +51,9 @@ notebooks: $(STAMP) ## run all notebooks, solved and as released (about 15 minut
 
 release: $(STAMP) ## make the students' version: build/student and build/student.zip
 	$(RUN) -m grader release --out build/student --zip build/student.zip
+
+mutation: $(STAMP) ## change the solution in 1,100 ways: does a hidden test notice? (about 30 minutes)
+	OMP_NUM_THREADS=1 $(RUN) -m benchmarks.mutation --jobs $(JOBS)
 
 lint: $(STAMP) ## check style, format and types
 	$(RUN) -m ruff check .
