@@ -20,10 +20,10 @@ from grader.solutions import load_solution
 from grader.suites import make_student, run_test
 
 MOST_BYTES = 6 * 2**30  # of data; the tests need less than 1 GiB
-# CPU seconds that a mutant gets: so many times what the solution takes, and these
-SLACK, SPARE_SECONDS = 4.0, 20
-# A process that waits instead of computing ends after so many times its CPU seconds.
-WAITS = 6
+# CPU seconds for a test: so many times what the solution takes, and these
+SLACK, SPARE_SECONDS = 4.0, 10.0
+# A test that waits instead of computing ends after so many times its CPU seconds.
+WAITS = 10
 KILLED, SURVIVED, TIMEOUT, CRASHED = "killed", "survived", "timeout", "crashed"
 
 
@@ -92,16 +92,21 @@ def _start(mutant: Mutant, suites: Suites, folder: Path) -> int:
     if child:
         return child
     with end_of_process():
-        limit = SPARE_SECONDS + SLACK * sum(suites.seconds[each] for each in ids)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit) + 1))
         resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        signal.setitimer(signal.ITIMER_REAL, WAITS * limit)
+        _limit_time(0.0)
         null = os.open(os.devnull, os.O_RDWR)
         for stream in (1, 2):
             os.dup2(null, stream)
         _try(mutant, suites, ids, folder)
     raise AssertionError("the child has ended")
+
+
+def _limit_time(usual_seconds: float) -> None:
+    """From now on the process has some time; then a signal ends it."""
+    seconds = SPARE_SECONDS + SLACK * usual_seconds
+    signal.setitimer(signal.ITIMER_PROF, seconds)  # of the CPU
+    signal.setitimer(signal.ITIMER_REAL, WAITS * seconds)
 
 
 def _try(mutant: Mutant, suites: Suites, ids: Sequence[str], folder: Path) -> None:
@@ -116,6 +121,7 @@ def _try(mutant: Mutant, suites: Suites, ids: Sequence[str], folder: Path) -> No
         return
     for each in ids:
         note.write_text(json.dumps(asdict(Verdict(CRASHED, each, "", 0))))
+        _limit_time(suites.seconds[each])
         told = run_test(suites.tests[each], suites.entries[each], student)
         if told.category:
             verdict = Verdict(KILLED, each, told.cause or told.category, 0)
@@ -130,7 +136,7 @@ def _read_verdict(folder: Path, status: int, seconds: float) -> Verdict:
     outcome, why = found.get("outcome", CRASHED), found.get("why", "")
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        timeouts = (signal.SIGXCPU, signal.SIGALRM, signal.SIGKILL)
+        timeouts = (signal.SIGPROF, signal.SIGALRM)
         outcome = TIMEOUT if number in timeouts else CRASHED
         why = signal.Signals(number).name
     elif os.WEXITSTATUS(status):
