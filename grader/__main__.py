@@ -12,6 +12,7 @@ from data_scripts.command import (
 )
 from grader.doctor import add_doctor_parser
 from grader.grade_command import add_grade_parser, add_gradescope_parser
+from grader.nbgrader_course.command import add_nbgrader_parser
 from grader.release import write_release
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,6 +60,7 @@ def make_parser() -> CommandParser:
     tests.set_defaults(run=run_tests)
     add_grade_parser(commands, ROOT)
     add_gradescope_parser(commands, ROOT)
+    add_nbgrader_parser(commands, ROOT)
     add_doctor_parser(commands)
     return parser
 

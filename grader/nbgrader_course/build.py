@@ -1,0 +1,156 @@
+"""Build the folder in which the nbgrader commands work: source/, settings, config."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from data_scripts.command import CourseError
+from data_scripts.safe_folder import is_free, new_folder
+from grader import release_files
+from grader.files import read_json, write_atomically, write_json
+from grader.manifest import points_by_exercise, read_manifest
+from grader.nbgrader_course.cells import move_map_links, prepare_notebook
+from grader.release import Release, make_release
+
+SETTINGS = "course.json"
+CONFIG = "nbgrader_config.py"
+FOLDER = "notebooks/"
+MAP = "notebooks/README.md"
+PRIVATE = 0o700  # solutions, submissions and grades are the instructor's alone
+CONFIG_TEXT = '''"""Written by `python -m grader nbgrader`; options are explained there.
+
+Your own settings can follow below; they stay when the course is built again.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, json.loads((FOLDER / "course.json").read_text())["checkout"])
+from grader.nbgrader_course.config import configure
+
+configure(c, FOLDER)  # nbgrader defines c
+'''
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What the grading must know of an assignment.
+
+    Attributes:
+        exercises: numbers of those that count.
+        student_files: paths in it of what students write.
+    """
+
+    exercises: tuple[str, ...]
+    student_files: tuple[str, ...]
+
+
+def build_course(
+    root: Path, out: Path, name: str = "fcos", notebooks: Sequence[str] = ()
+) -> Assignment:
+    """Write an assignment into a new course folder, or into one that was built here.
+
+    The gradebook, submissions and other assignments of the folder stay.
+
+    Args:
+        root: checkout of the course.
+        out: the folder.
+        name: of the assignment.
+        notebooks: how the names of its notebooks begin, "01"; all if empty.
+
+    Raises:
+        CourseError: `out` is something else, or a notebook does not fit the manifest.
+    """
+    out = out.resolve()
+    settings = read_json(out / SETTINGS)
+    if not is_free(out) and settings is None:
+        raise CourseError(f"{out}: is no course folder of ours; give another --out")
+    settings = settings or {"assignments": {}}
+    release = make_release(root)
+    files, exercises = _source_files(root, release, notebooks)
+    written = tuple(sorted(release.exercises))
+    assignment = Assignment(exercises, written)
+    out.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+    old = out / "source" / name
+    (out / "source").mkdir(exist_ok=True)
+    target = old.with_name(f".{name}.new")
+    shutil.rmtree(target, ignore_errors=True)  # of a run that was killed
+    with new_folder(target) as folder:
+        release_files.write_files(files, folder)
+    if old.exists():
+        shutil.rmtree(old)
+    target.rename(old)
+    settings["checkout"] = str(Path(__file__).resolve().parents[2])
+    settings["root"] = str(root.resolve())
+    settings["assignments"][name] = asdict(assignment)
+    write_json(out / SETTINGS, settings)
+    if not (out / CONFIG).exists():
+        write_atomically(out / CONFIG, CONFIG_TEXT)
+    return assignment
+
+
+def _source_files(
+    root: Path, release: Release, beginnings: Sequence[str]
+) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Path in source/<assignment>/ -> content, and the exercises in its notebooks.
+
+    Python files are stubs, since nbgrader hands them out as they are; notebooks have
+    their model answers, which it cuts and keeps for the instructor.
+    """
+    points = points_by_exercise(read_manifest(root))
+    files: dict[str, bytes] = {}
+    exercises: list[str] = []
+    for path, content in release.files.items():
+        short = path.removeprefix(FOLDER)
+        if path == MAP:
+            files[path] = move_map_links(content.decode()).encode()
+        elif not path.endswith(".ipynb"):
+            files[path] = content
+        elif short.startswith(tuple(beginnings) or ""):
+            text = (root / path).read_text("utf-8")
+            prepared = prepare_notebook(text, path, points)
+            files[short] = prepared.text.encode()
+            exercises += prepared.exercises
+    del files[release_files.MANIFEST]  # its sums are of the notebooks of the release
+    _check(exercises, points, beginnings)
+    return files, tuple(exercises)
+
+
+def _check(
+    exercises: list[str], points: dict[str, float], beginnings: Sequence[str]
+) -> None:
+    for number in exercises:
+        if exercises.count(number) > 1:
+            raise CourseError(
+                f"exercise {number} has two graded cells; remove one from notebooks/"
+            )
+    missing = [number for number in points if number not in exercises]
+    if missing and not beginnings:
+        raise CourseError(
+            f'exercise {missing[0]} has tests but no check("{missing[0]}") in '
+            "notebooks/; add that cell"
+        )
+    if not exercises:
+        raise CourseError(
+            f"no notebook that begins with {' or '.join(beginnings)} has an exercise"
+        )
+
+
+def read_assignment(folder: Path, name: str) -> Assignment:
+    """What was built; `folder` is the course folder.
+
+    Raises:
+        CourseError: there is no such assignment.
+    """
+    try:
+        found = json.loads((folder / SETTINGS).read_text("utf-8"))["assignments"][name]
+    except (OSError, ValueError, KeyError):
+        raise CourseError(
+            f"{folder / SETTINGS}: has no assignment {name}; build it with "
+            "python -m grader nbgrader"
+        ) from None
+    return Assignment(tuple(found["exercises"]), tuple(found["student_files"]))

@@ -1,0 +1,83 @@
+"""Every option of nbgrader that this course depends on, and why."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from grader.nbgrader_course.build import SETTINGS
+from grader.notebooks import CODE_STUB, TEXT_STUB
+
+HERE = "grader.nbgrader_course"
+# alice.zip is unpacked to .../extracted/alice/, often with one more folder inside.
+COLLECTED = (
+    r".*/extracted/(?P<student_id>[^/]+)/(?:[^/]+/)??"
+    r"(?P<file_id>[^/]+\.ipynb|assignment/[^/]+\.py)$"
+)
+SANITIZE = (
+    f"{HERE}.submitted.DropLinks",
+    "nbgrader.preprocessors.ClearOutput",
+    "nbgrader.preprocessors.DeduplicateIds",
+    "nbgrader.preprocessors.OverwriteKernelspec",
+    f"{HERE}.submitted.RestoreCells",
+    "nbgrader.preprocessors.OverwriteCells",
+    "nbgrader.preprocessors.CheckCellMetadata",
+)
+AFTER_GRADING = (
+    "nbgrader.preprocessors.LimitOutput",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+)
+
+
+def configure(c: Any, folder: Path) -> None:
+    """Set the options.
+
+    Args:
+        c: the config object of nbgrader.
+        folder: the course folder, which holds SETTINGS.
+    """
+    settings = json.loads((folder / SETTINGS).read_text("utf-8"))
+    c.CourseDirectory.root = str(folder)
+    # nbgrader starts alembic by its name, and finds it in an activated .venv only.
+    commands = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([commands, os.environ.get("PATH", "")])
+    _release(c)
+    _autograde(c, settings)
+    # Scripts of a written answer would run in the browser of whoever reads it.
+    c.GenerateFeedback.exporter_class = f"{HERE}.safe_text.FeedbackExporter"
+    c.ZipCollectApp.collector_plugin = "nbgrader.plugins.FileNameCollectorPlugin"
+    c.FileNameCollectorPlugin.named_regexp = COLLECTED
+    c.FileNameCollectorPlugin.valid_ext = [".ipynb", ".py"]
+    c.ExtractorPlugin.zip_ext = [".zip"]  # a tar can hold links
+
+
+def _release(c: Any) -> None:
+    """Cut notebooks exactly as `python -m grader release` does."""
+    c.ClearSolutions.code_stub = {"python": CODE_STUB}
+    c.ClearSolutions.text_stub = TEXT_STUB
+    c.ClearSolutions.begin_solution_delimeter = "### BEGIN SOLUTION"
+    c.ClearSolutions.end_solution_delimeter = "### END SOLUTION"
+    c.ClearSolutions.enforce_metadata = False
+    c.ClearHiddenTests.enforce_metadata = False
+
+
+def _autograde(c: Any, settings: dict[str, Any]) -> None:
+    """No cell is executed: the sandbox grades the .py files.
+
+    Not with pre_convert_hook, whose errors are logged while the grading goes on.
+    """
+    # By default the files of source/ are graded in place of the student's. A pattern
+    # like assignment/*.py would be taken for a name, so each file is named.
+    c.Autograde.exclude_overwriting = {
+        name: each["student_files"] for name, each in settings["assignments"].items()
+    }
+    c.Autograde.sanitize_preprocessors = list(SANITIZE)
+    c.Autograde.autograde_preprocessors = [
+        f"{HERE}.sandbox_grades.SandboxGrades",
+        f"{HERE}.safe_text.SafeText",
+        *AFTER_GRADING,
+    ]
+    c.SandboxGrades.root = settings["root"]

@@ -1,0 +1,110 @@
+"""Repair what students can do to a submission before nbgrader reads it."""
+
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, upgrade
+from nbgrader.api import Gradebook  # type: ignore[import-untyped]
+from nbgrader.preprocessors import NbGraderPreprocessor  # type: ignore[import-untyped]
+
+from data_scripts.command import CourseError
+from grader.nbgrader_course.cells import SCHEMA
+
+Answer = tuple[nbformat.NotebookNode, dict[str, Any]]
+LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"}
+
+
+def folder_of(preprocessor: Any, step: str, resources: dict[str, Any]) -> Path:
+    """The folder of the submission at hand in submitted/ or autograded/."""
+    # nbconvert gives a preprocessor its exporter, and that its converter.
+    courses = preprocessor.parent.parent.coursedir
+    directory = getattr(courses, f"{step}_directory")
+    own = resources["nbgrader"]
+    return Path(courses.format_path(directory, own["student"], own["assignment"]))
+
+
+class DropLinks(NbGraderPreprocessor):
+    """Remove what nbgrader copied through links.
+
+    Where a link leads is read with the instructor's rights, and comes back to the
+    student with the feedback.
+    """
+
+    def preprocess(
+        self, notebook: nbformat.NotebookNode, resources: dict[str, Any]
+    ) -> Answer:
+        """Drop copies of linked files; stop where the notebook itself is a link.
+
+        Raises:
+            CourseError: it is; nbgrader then removes its copies and gives no grade.
+        """
+        submitted = folder_of(self, "submitted", resources)
+        copies = folder_of(self, "autograded", resources)
+        if submitted.is_symlink() or submitted.parent.is_symlink():
+            raise CourseError(f"{submitted}: is a link; have it handed in again")
+        for path in submitted.rglob("*"):
+            if path.is_symlink():
+                short = path.relative_to(submitted)
+                (copies / short).unlink(missing_ok=True)
+                if path.suffix == ".ipynb":
+                    raise CourseError(f"{path}: is a link; have it handed in again")
+                self.log.warning("%s is a link: it was left out", path)
+        return notebook, resources
+
+
+class RestoreCells(NbGraderPreprocessor):
+    """Put cells back that a student removed, and all metadata as it was released.
+
+    nbgrader compares some of it, and stops at the rest; its own add_missing_cells fails
+    where a read-only cell is missing too.
+    """
+
+    def preprocess(
+        self, notebook: nbformat.NotebookNode, resources: dict[str, Any]
+    ) -> Answer:
+        """Append graded cells that are missing at the end."""
+        notebook = upgrade(notebook)
+        own = resources["nbgrader"]
+        with Gradebook(own["db_url"]) as gradebook:
+            stored = gradebook.find_notebook(own["notebook"], own["assignment"])
+            marks, sources = _stored_marks(stored)
+        for cell in notebook.cells:
+            name = cell.metadata.get("nbgrader", {}).get("grade_id")
+            # Whatever else stands there could reach the page of whoever reads it.
+            cell.metadata.clear()
+            if name in marks:
+                cell.metadata["nbgrader"] = marks.pop(name)
+        for name in [name for name in marks if marks[name]["grade"]]:
+            self.log.warning("cell %s was missing; it is back", name)
+            is_code = marks[name]["cell_type"] == "code"
+            make = new_code_cell if is_code else new_markdown_cell
+            cell = make(sources[name], metadata={"nbgrader": marks[name]})
+            notebook.cells.append(cell)
+        kernel = notebook.metadata.get("kernelspec")
+        notebook.metadata.clear()
+        notebook.metadata["language_info"] = LANGUAGE
+        if kernel:
+            notebook.metadata["kernelspec"] = kernel
+        return notebook, resources
+
+
+def _stored_marks(stored: Any) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """By name of the cell: nbgrader's metadata, and the source, as released."""
+    points = {each.name: each.max_score for each in stored.grade_cells}
+    answers = {each.name for each in stored.solution_cells}
+    marks = {}
+    for each in stored.source_cells:
+        marks[each.name] = {
+            "cell_type": each.cell_type,
+            "checksum": each.checksum,
+            "grade": each.name in points,
+            "grade_id": each.name,
+            "locked": each.locked,
+            "schema_version": SCHEMA,
+            "solution": each.name in answers,
+            "task": False,
+        }
+        if each.name in points:
+            marks[each.name]["points"] = points[each.name]
+    return marks, {each.name: each.source for each in stored.source_cells}
