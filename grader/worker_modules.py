@@ -61,7 +61,9 @@ class Submission(MetaPathFinder):
 
     def install(self) -> None:
         """From now on imports find the submission, and no other `assignment`."""
-        self.forget()
+        # Looking through all modules writes to memory that a fork shares, so it is slow.
+        if PACKAGE in sys.modules:
+            self.forget()
         sys.meta_path.insert(0, self)
 
     def remove(self) -> None:
