@@ -12,6 +12,10 @@ from grader.intake import FOLDER
 SAFE_NAME = re.compile(r"[^A-Za-z0-9_.@+-]+")
 MOST_NAME = 100  # characters of a folder of results
 DIGEST_LENGTH = 8  # of the characters that make a name unique
+# A name like a made id gets a digest, too, so that nobody can ask for another's.
+MADE_ID = re.compile(rf"-[0-9a-f]{{{DIGEST_LENGTH}}}\Z", re.IGNORECASE)
+# What a folder of results holds beside those of submissions.
+TAKEN = ("run.json", "grades.csv", "index.html")
 
 
 @dataclass(frozen=True)
@@ -82,21 +86,27 @@ def with_ids(submissions: Iterable[tuple[Path, str]]) -> list[Submission]:
     named = list(submissions)
     plain = [_safe(name) for _, name in named]
     lower = [each.lower() for each in plain]
-    found = []
+    ids = []
     for (path, name), safe in zip(named, plain, strict=True):
         # What was changed could collide with another; what collides must not merge.
         if lower.count(safe.lower()) > 1:
-            safe = f"{safe}-{_short(str(path))}"
-        elif safe != name:
-            safe = f"{safe}-{_short(name)}"
-        found.append(Submission(name, safe, path))
-    return found
+            safe = f"{safe}-{_digest(str(path))[:DIGEST_LENGTH]}"
+        elif safe != name or safe.lower() in TAKEN or MADE_ID.search(safe):
+            safe = f"{safe}-{_digest(name)[:DIGEST_LENGTH]}"
+        ids.append(safe)
+    lower = [each.lower() for each in ids]
+    for place, (path, _) in enumerate(named):
+        if lower.count(lower[place]) > 1:  # somebody searched for the same short digest
+            ids[place] = f"{plain[place]}-{_digest(str(path))}"
+    return [
+        Submission(name, own, path)
+        for (path, name), own in zip(named, ids, strict=True)
+    ]
 
 
 def _safe(name: str) -> str:
     return SAFE_NAME.sub("_", name)[:MOST_NAME].strip("._") or "submission"
 
 
-def _short(text: str) -> str:
-    data = text.encode("utf-8", "surrogateescape")
-    return hashlib.sha256(data).hexdigest()[:DIGEST_LENGTH]
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
