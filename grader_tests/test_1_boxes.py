@@ -19,6 +19,7 @@ PIXEL_MORE = "adds 1 to widths and heights; box edges are continuous here"
 NOT_CLAMPED = "the width and height of an overlap that does not exist must be 0"
 PAIRED = "boxes are compared row by row, not each with each"
 WITHOUT_AREA = "0 is divided by 0 where two boxes have no area"
+BELOW_ONE = "a union below 1 is taken for 1"
 LOOP = "a Python loop over boxes; compare all pairs at once"
 
 
@@ -126,6 +127,22 @@ def test_iou_of_boxes_without_area_is_zero(student):
     expected = torch.tensor([[0.0, 0, 0], [0, 0, 0], [0, 0, 1]])
     causes = {WITHOUT_AREA: wrong_iou(boxes, boxes)}
     expect_close(got, expected, "iou of boxes without area", causes=causes)
+
+
+def test_iou_of_boxes_smaller_than_a_pixel(student):
+    """Lengths of any size may come: the boxes may be given in shares of the image."""
+    boxes1 = torch.tensor([[0.0, 0.125, 0.5, 0.375], [0.25, 0.25, 0.375, 0.75]])
+    boxes2 = torch.tensor([[0.25, 0.125, 0.75, 0.375], [0.25, 0.25, 0.375, 0.75]])
+    got = student.common.iou(give(student, boxes1), give(student, boxes2))
+    expected = torch.tensor([[1 / 3, 1 / 11], [1 / 11, 1.0]])
+    areas = torch.tensor([[1 / 16, 1 / 64], [1 / 64, 1 / 16]])
+    causes = {
+        PIXEL_MORE: wrong_iou(boxes1, boxes2, more=1.0),
+        BELOW_ONE: areas,
+        f"{BELOW_ONE}, or gives 0": torch.zeros(2, 2),
+    }
+    what, inputs = "iou of small boxes", {"box": boxes1}
+    expect_close(got, expected, what, inputs=inputs, causes=causes)
 
 
 def test_iou_follows_float64(student):

@@ -265,15 +265,20 @@ def test_merge_levels_keeps_places(student):
         expect_true(float(near) > float(far), "merge_levels", message, None)
 
 
-def test_merge_levels_adds(student):
-    """With positive weights, doubled maps give at most twice as much: no products."""
-    fpn = make_pyramid(student)
-    features = features_of(student, fpn, images_of(student, 1, 64, 96))
+def with_positive_weights(fpn):
+    """The same pyramid; what its layers add up can only grow with their inputs."""
     state = fpn.state_dict()
     for name, value in state.items():
         if name.endswith(("weight", "bias")) and not name.startswith("backbone."):
             state[name] = value.abs()
     fpn.load_state_dict(state)
+    return fpn
+
+
+def test_merge_levels_adds(student):
+    """With positive weights, doubled maps give at most twice as much: no products."""
+    fpn = with_positive_weights(make_pyramid(student))
+    features = features_of(student, fpn, images_of(student, 1, 64, 96))
     answers = [
         fpn.merge_levels({name: times * each for name, each in features.items()})
         for times in (0, 1, 2)
@@ -285,6 +290,26 @@ def test_merge_levels_adds(student):
         cause = "maps are multiplied; the map of the level above is added"
         message = f"{level} grows by more than its inputs do"
         expect_true(is_sum, "merge_levels", message, cause)
+
+
+def test_merge_levels_subtracts_nothing(student):
+    """With positive weights, a spot that grows in c5 grows in p4 and p3, too."""
+    fpn = with_positive_weights(make_pyramid(student))
+    features = features_of(student, fpn, images_of(student, 1, 192, 256))
+    before = fpn.merge_levels(features)
+    expect_keys(before, LEVELS, "merge_levels")
+    features["c5"] = features["c5"].clone()
+    features["c5"][:, :, :2, :2] += 10
+    after = fpn.merge_levels(features)
+    for level in LEVELS:
+        # Against the mean, since a normalisation may keep the sum as it was.
+        change = (after[level] - before[level]).detach()[0].sum(dim=0)
+        rows, columns = change.shape[0] // 6 * 2, change.shape[1] // 8 * 2
+        at_spot = change[:rows, :columns].mean()
+        message = f"{level} falls where c5 grows"
+        cause = "a map is subtracted; the map of the level above is added"
+        grows = float(at_spot) > float(change.mean())
+        expect_true(grows, "merge_levels", message, cause)
 
 
 def test_merge_levels_leaves_its_inputs_alone(student):
