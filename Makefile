@@ -11,7 +11,8 @@ JOBS ?= 1
 # written last, so an interrupted installation is repeated
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo notebooks release mutation lint format requirements clean
+.PHONY: help venv test demo notebooks nbgrader release mutation lint format \
+  requirements clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' \
@@ -43,16 +44,20 @@ $(STAMP): requirements.txt
 test: lint ## lint, check types, and run all tests (at most 6 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile
 
-demo: $(STAMP) ## draw data, train, evaluate: runs/demo/index.html (at most 5 minutes)
-	$(RUN) -m helpers.demo --out $(DEMO_OUT)
+demo: $(STAMP) ## draw, train, evaluate, grade a small class (at most 5 minutes)
+	$(RUN) -m helpers.demo --out $(DEMO_OUT) --class-report class/grades/index.html
+	OMP_NUM_THREADS=1 $(RUN) -m grader demo --out $(DEMO_OUT)/class
 
 notebooks: $(STAMP) ## run all notebooks, solved and as released (about 15 minutes on 2 cores)
 	$(RUN) -m tests.run_notebooks
 
+nbgrader: $(STAMP) ## make a course for nbgrader and grade three submissions (10 minutes)
+	$(RUN) -m tests.run_nbgrader --out build/nbgrader
+
 release: $(STAMP) ## make the students' version: build/student and build/student.zip
 	$(RUN) -m grader release --out build/student --zip build/student.zip
 
-mutation: $(STAMP) ## change the solution in 1,100 ways: does a hidden test notice? (about 30 minutes)
+mutation: $(STAMP) ## change the solution in 1,100 ways: does a hidden test notice? (10 minutes)
 	OMP_NUM_THREADS=1 $(RUN) -m benchmarks.mutation --jobs $(JOBS)
 
 lint: $(STAMP) ## check style, format and types

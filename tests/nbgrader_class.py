@@ -119,7 +119,8 @@ def attack(notebook: nbformat.NotebookNode) -> None:
             cell.source = "\n\n".join(ATTACKS)
             cell.metadata["tags"] = ['"><script>1</script>']
     graded = [c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade")]
-    notebook.cells.remove(graded[0])
+    for cell in graded[:1]:
+        notebook.cells.remove(cell)
     own_marks = marks("my-own", "code", False, 50)
     own_marks["nbgrader"] |= {"locked": True}
     notebook.cells += [

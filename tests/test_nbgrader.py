@@ -11,8 +11,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbgrader.api import Gradebook
-from nbgrader.apps.nbgraderapp import NbGraderApp
+from nbgrader.api import Gradebook  # type: ignore[import-untyped]
+from nbgrader.apps.nbgraderapp import NbGraderApp  # type: ignore[import-untyped]
 
 from data_scripts.command import CourseError
 from grader.leak_check import check_no_leaks
