@@ -10,6 +10,7 @@ from data_scripts.command import (
     CommandParser,
     run_command,
 )
+from grader.demo import add_demo_parser
 from grader.doctor import add_doctor_parser
 from grader.grade_command import add_grade_parser, add_gradescope_parser
 from grader.nbgrader_course.command import add_nbgrader_parser
@@ -62,6 +63,7 @@ def make_parser() -> CommandParser:
     add_gradescope_parser(commands, ROOT)
     add_nbgrader_parser(commands, ROOT)
     add_doctor_parser(commands)
+    add_demo_parser(commands, ROOT)
     return parser
 
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from data_scripts.command import EXIT_OK, EXIT_PARTLY_FAILED, CommandParser, positive
@@ -74,27 +75,52 @@ def add_grade_parser(
 
 def run_grade(options: argparse.Namespace, root: Path) -> int:
     """Grade, and say where the results are."""
-    for name in ONE_THREAD:  # read when torch is imported
-        os.environ[name] = "1"
-    import torch
-
-    from grader.course import REFERENCES_VARIABLE, read_course
-    from grader.grade import grade
-    from grader.grade_level import choose_level
-    from grader.submissions import find_submissions
+    from grader.course import REFERENCES_VARIABLE
     from grader.time_limits import LIMITS_VARIABLE, chosen_limits
 
-    torch.set_num_threads(1)
     if options.references:
         os.environ[REFERENCES_VARIABLE] = str(options.references.resolve())
     if options.limits:
         os.environ[LIMITS_VARIABLE] = " ".join(options.limits)
     chosen_limits()  # a wrong one is said before anything runs
-    level = choose_level(options.level, options.unsafe)
-    course = read_course(root, options.exercises, level.value)
-    submissions = find_submissions(options.submissions, options.out.resolve())
-    code = grade(course, level, submissions, options.out, options.jobs, options.regrade)
-    print(f"{options.out / 'index.html'}: {len(submissions)} submissions")
+    return grade_paths(
+        root,
+        options.submissions,
+        options.out,
+        options.jobs,
+        options.exercises,
+        options.regrade,
+        options.level,
+        options.unsafe,
+    )
+
+
+def grade_paths(
+    root: Path,
+    paths: Sequence[Path],
+    out: Path,
+    jobs: int,
+    exercises: Sequence[str] = (),
+    regrade: Sequence[str] = (),
+    level_name: str | None = None,
+    unsafe: bool = False,
+) -> int:
+    """Grade what the paths hold; the arguments are the command's options."""
+    for name in ONE_THREAD:  # read when torch is imported
+        os.environ[name] = "1"
+    import torch
+
+    from grader.course import read_course
+    from grader.grade import grade
+    from grader.grade_level import choose_level
+    from grader.submissions import find_submissions
+
+    torch.set_num_threads(1)
+    level = choose_level(level_name, unsafe)
+    course = read_course(root, exercises, level.value)
+    submissions = find_submissions(paths, out.resolve())
+    code = grade(course, level, submissions, out, jobs, regrade)
+    print(f"{out / 'index.html'}: {len(submissions)} submissions")
     if code == EXIT_PARTLY_FAILED:
         print("not every submission has a grade; the page says why", file=sys.stderr)
     return code

@@ -61,7 +61,7 @@ class Submission(MetaPathFinder):
 
     def install(self) -> None:
         """From now on imports find the submission, and no other `assignment`."""
-        # Looking through all modules writes to memory that a fork shares, so it is slow.
+        # Looking through all modules writes to memory shared by fork, which is slow.
         if PACKAGE in sys.modules:
             self.forget()
         sys.meta_path.insert(0, self)

@@ -1,7 +1,6 @@
 """Draw a data set, train on it, evaluate, and show it: python -m helpers.demo."""
 
 import platform
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +13,9 @@ from data_scripts.command import (
     EXIT_OK,
     EXIT_PARTLY_FAILED,
     CommandParser,
-    CourseError,
     run_command,
 )
+from data_scripts.demo_folder import clear_folder
 from data_scripts.make_shapes import DEFAULT_TRAIN, DEFAULT_VAL, make_shapes
 from helpers.checkpoint import read_checkpoint, versions
 from helpers.data import VOC2007DetectionTiny
@@ -32,8 +31,6 @@ from helpers.train import train_run
 GOAL_VOC_AP50 = 0.75
 NUM_PICTURES = 12
 LEAST_DRAWN_SCORE = 0.5
-# Says that a folder is a demo's own, so that the next demo may clear it.
-MARKER_FILE = ".demo"
 OWN_FOLDERS = ("shapes", "train")
 # Label -> path, beside the page.
 LINKED_FILES = {
@@ -72,6 +69,7 @@ class DemoPlan:
         out: folder of the demo; one of an earlier demo is cleared.
         recipe: how to train; the command takes "tiny".
         seed: of the drawn data and of the training.
+        class_report: page of a graded class to link, seen from `out`.
     """
 
     out: Path
@@ -80,6 +78,7 @@ class DemoPlan:
     val_images: int = DEFAULT_VAL
     device: str = "auto"
     seed: int = 0
+    class_report: str | None = None
 
     @property
     def data_dir(self) -> Path:
@@ -101,7 +100,7 @@ def run_demo(plan: DemoPlan) -> float:
     Raises:
         CourseError: the folder holds something else, or a step failed.
     """
-    clear_folder(plan.out)
+    clear_folder(plan.out, OWN_FOLDERS)
     watch = Stopwatch()
     draw_and_train(plan, watch)
     detector = load_detector(plan.run_dir, plan.device)
@@ -135,11 +134,15 @@ def run_demo(plan: DemoPlan) -> float:
         classes=_class_results(result),
         steps=tuple(watch.steps),
         versions=versions() | machine,
-        files=LINKED_FILES,
+        files=LINKED_FILES | _class_link(plan),
     )
     write_page(report, plan.out / "index.html")
     write_json(plan.out / "metrics.json", _metrics(report, result, plan))
     return report.voc_ap50
+
+
+def _class_link(plan: DemoPlan) -> dict[str, str]:
+    return {"a graded class": plan.class_report} if plan.class_report else {}
 
 
 def draw_and_train(plan: DemoPlan, watch: Stopwatch) -> None:
@@ -160,29 +163,6 @@ def draw_and_train(plan: DemoPlan, watch: Stopwatch) -> None:
             plan.recipe, plan.data_dir, plan.run_dir, plan.device, plan.seed
         ),
     )
-
-
-def clear_folder(out: Path) -> None:
-    """Make room for a demo: create the folder, or clear one of an earlier demo.
-
-    Raises:
-        CourseError: there are files that no demo wrote, or it cannot be written.
-    """
-    marker = out / MARKER_FILE
-    try:
-        if out.exists() and not marker.is_file() and any(out.iterdir()):
-            raise CourseError(
-                f"{out} holds files that no demo wrote; give another --out"
-            )
-        for name in OWN_FOLDERS:
-            if (out / name).exists():
-                shutil.rmtree(out / name)
-        out.mkdir(parents=True, exist_ok=True)
-        marker.touch()
-    except OSError as error:
-        raise CourseError(
-            f"{out} cannot be written ({error.strerror}); give another --out"
-        ) from error
 
 
 def _draw_pictures(
@@ -234,9 +214,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"))
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--class-report", help="page of a graded class to link, seen from --out"
+    )
     options = parser.parse_args(arguments)
     plan = DemoPlan(
-        options.out, get_recipe("tiny"), device=options.device, seed=options.seed
+        options.out,
+        get_recipe("tiny"),
+        device=options.device,
+        seed=options.seed,
+        class_report=options.class_report,
     )
     quality = run_demo(plan)
     print(f"done; open {options.out / 'index.html'} in a browser")

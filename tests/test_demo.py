@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from data_scripts.command import CourseError
-from helpers.demo import DemoPlan, clear_folder, run_demo
+from data_scripts.demo_folder import clear_folder
+from helpers.demo import OWN_FOLDERS, DemoPlan, run_demo
 from helpers.recipes import get_recipe
 
 SHORT_RECIPE = dataclasses.replace(get_recipe("tiny"), iterations=2, batch_size=2)
@@ -32,17 +33,17 @@ def test_run_demo_leaves_page_figures_and_checkpoint(tmp_path: Path):
 
 def test_clear_folder_makes_a_missing_folder(tmp_path: Path):
     """The first demo needs no preparation."""
-    clear_folder(tmp_path / "runs" / "demo")
+    clear_folder(tmp_path / "runs" / "demo", OWN_FOLDERS)
     assert (tmp_path / "runs" / "demo").is_dir()
 
 
 def test_clear_folder_removes_only_what_a_demo_made(tmp_path: Path):
     """A second demo starts afresh and leaves files that you put beside it."""
-    clear_folder(tmp_path / "demo")
+    clear_folder(tmp_path / "demo", OWN_FOLDERS)
     (tmp_path / "demo" / "train").mkdir()
     (tmp_path / "demo" / "train" / "checkpoint.pt").touch()
     (tmp_path / "demo" / "notes.txt").touch()
-    clear_folder(tmp_path / "demo")
+    clear_folder(tmp_path / "demo", OWN_FOLDERS)
     assert not (tmp_path / "demo" / "train").exists()
     assert (tmp_path / "demo" / "notes.txt").is_file()
 
@@ -52,7 +53,7 @@ def test_clear_folder_refuses_a_folder_of_something_else(tmp_path: Path):
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "thesis.txt").touch()
     with pytest.raises(CourseError, match=r"no demo wrote; give another --out"):
-        clear_folder(tmp_path)
+        clear_folder(tmp_path, OWN_FOLDERS)
     assert (tmp_path / "train" / "thesis.txt").is_file()
 
 
@@ -60,4 +61,4 @@ def test_clear_folder_names_a_file_in_the_way(tmp_path: Path):
     """Where the folder should be, there is a file: said in one sentence."""
     (tmp_path / "demo").touch()
     with pytest.raises(CourseError, match=r"demo cannot be written"):
-        clear_folder(tmp_path / "demo")
+        clear_folder(tmp_path / "demo", OWN_FOLDERS)

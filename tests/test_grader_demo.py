@@ -1,0 +1,28 @@
+"""The small class of `make demo`; `make demo` itself grades it."""
+
+from pathlib import Path
+
+from grader.demo import MISTAKES, make_class
+from grader.submissions import find_submissions
+
+ROOT = Path(__file__).resolve().parent.parent
+EXPECTED = {"all solved", "not begun", "looks for the answers", *MISTAKES}
+
+
+def test_class_has_one_submission_of_each_kind(tmp_path: Path):
+    """Solved, not begun, two mistakes, and one that looks for the answers."""
+    release = tmp_path / "student"
+    (release / "assignment").mkdir(parents=True)
+    (release / "assignment" / "common.py").write_text("raise NotImplementedError\n")
+    make_class(ROOT, release, tmp_path / "class")
+    found = find_submissions([tmp_path / "class"])
+    assert {each.name for each in found} == EXPECTED
+    solution = (ROOT / "assignment" / "common.py").read_text()
+    texts = {
+        each.name: (each.path / "assignment" / "common.py").read_text()
+        for each in found
+    }
+    assert texts["all solved"] == texts["no stride"] == solution
+    assert texts["x and y swapped"] != solution
+    assert texts["looks for the answers"].startswith(solution)
+    compile(texts["looks for the answers"], "common.py", "exec")
