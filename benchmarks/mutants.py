@@ -175,8 +175,19 @@ def make_mutants(name: str, source: str) -> list[Mutant]:
             number, before, after = _difference(old, changed.splitlines())
             body = textwrap.indent(changed, indent).splitlines()
             text = "\n".join([*lines[:first], *body, *lines[last:], ""])
+            if not _compiles(text):
+                continue
             mutants.append(Mutant(name, exercise, first + number, before, after, text))
     return sorted(mutants, key=lambda each: each.line)
+
+
+def _compiles(text: str) -> bool:
+    """False where an argument is named twice, for example."""
+    try:
+        compile(text, "mutant", "exec", dont_inherit=True)
+    except SyntaxError:
+        return False
+    return True
 
 
 def read_mutants(folder: Path) -> list[Mutant]:

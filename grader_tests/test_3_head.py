@@ -23,6 +23,7 @@ PARTS = ("stem_cls", "stem_box", "pred_cls", "pred_box", "pred_ctr")
 ONE_WIDTH = "the stem works only when all its widths are equal"
 SHARED_STEM = "both branches use one stem"
 NO_BIAS = "the bias of pred_cls is not set"
+NO_PADDING = "a convolution makes maps smaller; 3x3 needs padding 1"
 DEVIATION = 0.01
 PRIOR_BIAS = -math.log(99)
 
@@ -300,10 +301,35 @@ def test_head_outputs_have_a_row_for_each_location(student):
             expect_tensor(each[level], what, shape=shape, shape_causes=wrong)
 
 
+def test_head_answers_at_every_location(student):
+    """One answer for each place of a map, those at its edges included."""
+    widths, height, width = [4, 6], 11, 14
+    head = make_head(student, 5, 3, widths)
+    features = {"p4": give(student, spread(1, 3, height, width))}
+    outputs = outputs_of(student, head, features)
+    convolutions = len(widths) + 1
+    for got, channels in zip(outputs, (5, 4, 1), strict=True):
+        # Without padding each 3x3 convolution takes a row and a column off each edge.
+        lost = [2 * number for number in (1, convolutions - 1, convolutions)]
+        counts = [(height - each) * (width - each) for each in lost]
+        expect_tensor(
+            got["p4"],
+            f"FCOSPredictionNetwork.forward: {channels} channels",
+            shape=(1, height * width, channels),
+            shape_causes={
+                f"{NO_PADDING} ({name})": (1, count, channels)
+                for name, count in zip(
+                    ("predictor", "stem", "all"), counts, strict=True
+                )
+            },
+        )
+
+
 def test_head_takes_any_levels(student):
     """One level alone, with another name, gets the answers that it gets among three."""
     head, cases = filled_head(student)
-    features = {"p6": give(student, cases["features"]["p4"])}
+    outputs_of(student, head, give_features(student, cases))  # what fails here, too,
+    features = {"p6": give(student, cases["features"]["p4"])}  # is no matter of names
     with expect_runs("a head on one level", "the names of the levels are built in"):
         outputs = outputs_of(student, head, features)
     for got, name in zip(outputs, ("cls", "box", "ctr"), strict=True):

@@ -124,7 +124,7 @@ def test_mutants_change_nothing_but_solutions():
     mutants = make_mutants("fcos_deltas.py", source)
     assert {each.exercise for each in mutants} == {"5.1", "5.2", "5.3"}
     for each in mutants:
-        ast.parse(each.source)
+        compile(each.source, each.file, "exec")
         assert each.source != source
         assert any(region.begin < each.line < region.end for region in regions)
         outside = source.split("### BEGIN SOLUTION")[0]
