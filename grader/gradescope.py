@@ -13,7 +13,7 @@ from grader.release_files import FILE_MODE, ZIP_TIME, tracked_files
 TEMPLATES = Path(__file__).resolve().parent / "gradescope_files"
 COURSE = "course"
 FOLDERS = ("assignment", "data_scripts", "grader", "grader_tests", "helpers")
-LEFT_OUT = ("grader_tests/mistakes/",)
+LEFT_OUT = ("grader_tests/mistakes/", "grader_tests/mutation_survivors.toml")
 SINGLE_FILES = ("notebooks/README.md", "requirements.txt", "LICENSE")
 SUFFIXES = (".py", ".html", ".css", ".toml", ".ini", ".safetensors", ".json", ".sh")
 SCRIPT_MODE = 0o100755
