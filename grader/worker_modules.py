@@ -18,6 +18,7 @@ from typing import Any
 
 PACKAGE = "assignment"
 MODULES = ("common", "one_stage_detector")
+NO_TEXT = "the file is no plain text; save it as UTF-8"
 GIVEN = ("torch", "torchvision", "numpy", "helpers", "data_scripts", "grader", PACKAGE)
 
 
@@ -149,7 +150,16 @@ class _FileLoader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> Any:
         path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
+        data = self.get_data(path)
+        try:
+            return self.source_to_code(data, path)
+        except SyntaxError as error:
+            if error.filename is not None and error.lineno is not None:
+                raise
+            # Python does not say where a file stops being text.
+            line = data[: data.find(b"\0")].count(b"\n") + 1
+            text = f"{NO_TEXT} ({error.msg})"
+            raise SyntaxError(text, (path, line, 1, "")) from None
 
 
 class _ShortNameLoader(Loader):

@@ -29,7 +29,7 @@ REPLACED = ("exit_at_import", "endless_import", "broken_syntax")
 HONEST_RIGHT, HONEST_WRONG = "reference", "wröng"  # the second gets a made-up id
 # What editors and git would repair; None: the file is not there.
 BROKEN: dict[str, dict[str, bytes | None]] = {
-    "broken_syntax": {"fcos_matching.py": "# größer\nA = 1\n".encode("latin-1")},
+    "broken_syntax": {"fcos_matching.py": "A = 'größer'\n".encode("latin-1")},
     "broken_encoding": {
         "fcos_losses.py": "A = 1\n".encode("utf-16"),
         "fcos_matching.py": b"A = 1\n\0\0\0\n",
