@@ -11,6 +11,8 @@ import torch
 
 from grader.wire_types import Handle
 
+MOST_ITEMS = 10_000  # that a loop of a test walks through, whatever the length says
+
 
 class Asker(Protocol):
     """What a stand-in needs of the connection to a test's process."""
@@ -49,7 +51,7 @@ class RemoteObject:
         return length if isinstance(length, int) and length >= 0 else 0
 
     def __iter__(self) -> Iterator[Any]:
-        return (self[index] for index in range(len(self)))
+        return (self[index] for index in range(min(len(self), MOST_ITEMS)))
 
     def __bool__(self) -> bool:
         return True

@@ -17,6 +17,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Collection
+from importlib.abc import MetaPathFinder
 from typing import Any
 
 import torch
@@ -79,6 +80,20 @@ def close_ops(allowed: Collection[str] = ()) -> None:
                 setattr(module, name, closed[id(value)])
     if "nms" not in allowed:
         _close_operators()
+    loaded = {name for name in sys.modules if name.startswith("torchvision.ops")}
+    sys.meta_path.insert(0, _LoadedOnce(loaded))
+
+
+class _LoadedOnce(MetaPathFinder):
+    """Modules that, loaded again, would be as they were before."""
+
+    def __init__(self, names: Collection[str]):
+        self.names = names
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
+        """Only asked for a module that is not loaded, or that is loaded again."""
+        if fullname in self.names:
+            raise NotAllowedError(f"{fullname} cannot be loaded again")
 
 
 def _refusing(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
