@@ -61,10 +61,12 @@ def run(folder: Path, *command: str) -> None:
         text=True,
         check=False,
     )
+    said = ended.stdout + ended.stderr
     if ended.returncode:
+        log = folder / "failed.log"
+        log.write_text(said, "utf-8")
         raise CourseError(
-            f"{' '.join(command)}: ended with {ended.returncode}; it said "
-            f"{(ended.stdout + ended.stderr)[-2000:]}"
+            f"{' '.join(command)}: ended with {ended.returncode}; read {log}"
         )
     print(f"  {time.monotonic() - began:.0f} s", flush=True)
 
