@@ -169,7 +169,7 @@ def test_detector_config_survives_a_checkpoint(name):
 
 def test_misspelt_choice_gets_the_nearest_one():
     """As far as there is one; else all choices."""
-    with pytest.raises(CourseError, match="'learnin_rate'; take learning_rate$"):
+    with pytest.raises(CourseError, match=r"'learnin_rate'; take learning_rate$"):
         get_recipe("tiny", {"learnin_rate": "1"})
-    with pytest.raises(CourseError, match="take aspect, augment, .*, weight_decay$"):
+    with pytest.raises(CourseError, match=r"take aspect, augment, .*, weight_decay$"):
         get_recipe("tiny", {"zzz": "1"})
