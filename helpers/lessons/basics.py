@@ -79,8 +79,10 @@ def open_exercise(number: str) -> Markdown:
         import importlib
 
         importlib.import_module("google.colab.files").view(str(path))
+    # nbgrader has the notebooks beside assignment/, not in a folder of their own.
+    up = "../" if any((ROOT / "notebooks").glob("*.ipynb")) else ""
     return Markdown(
-        f"Write it in [{name}](../{name}), line {line}:\n\n```python\n{source}\n```"
+        f"Write it in [{name}]({up}{name}), line {line}:\n\n```python\n{source}\n```"
     )
 
 
