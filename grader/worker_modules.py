@@ -103,7 +103,7 @@ class Submission(MetaPathFinder):
             MissingPartError: no module has it.
         """
         broken: BaseException | None = None
-        for module_name in self._search_order(first):
+        for module_name in self._search_order(first, name):
             try:
                 module = self.load(module_name)
             except KeyboardInterrupt:
@@ -118,10 +118,17 @@ class Submission(MetaPathFinder):
             raise broken
         raise MissingPartError(f"assignment/{first}.py has no {name}")
 
-    def _search_order(self, first: str) -> Iterator[str]:
+    def _search_order(self, first: str, name: str) -> Iterator[str]:
         yield first
-        yield from (name for name in MODULES if name != first and name in self.files)
-        yield from (n for n in self.files if n not in MODULES and n != "__init__")
+        yield from (each for each in MODULES if each != first and each in self.files)
+        # A file that does not say the name, such as a script of the student's own that
+        # trains for hours, need not be run.
+        others = {
+            n: p for n, p in self.files.items() if n not in (*MODULES, "__init__")
+        }
+        for each, path in others.items():
+            if name.encode() in path.read_bytes():
+                yield each
 
 
 class SubmissionNames:
