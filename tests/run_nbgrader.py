@@ -20,11 +20,12 @@ from data_scripts.command import (
     run_command,
 )
 from grader.files import read_json
-from grader.leak_check import check_no_leaks
+from grader.leak_check import check_no_leaks, searched_secrets
 from grader.manifest import points_by_exercise, read_manifest
 from grader.nbgrader_course.build import SETTINGS
 from grader.nbgrader_course.cells import grade_id
-from grader.stubs import cut_solutions
+from grader.notebooks import clear_notebook
+from grader.stubs import SecretLine, cut_solutions
 from tests.nbgrader_class import (
     ANSWER,
     NAME,
@@ -39,7 +40,6 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 GRADEBOOK = "gradebook.db"
 MANUAL_SHARE = 0.5  # of the points of each written answer
-LONG = 20  # characters of a line that is looked for
 # Exercises that a submission has wrong, and some that it must have right.
 LOST = {"ada": (), "bob": ("5.1", "5.2", "5.3"), "eve": ("8.1",)}
 KEPT = ("1.1", "2.1", "4.1")
@@ -119,6 +119,29 @@ def read_points(course: Path) -> dict[str, dict[str, float]]:
         }
 
 
+def secret_lines() -> tuple[dict[str, str], dict[str, str]]:
+    """Lines that the release, and lines that the feedback, must not show.
+
+    A traceback in the feedback shows lines of the student's own files, which are the
+    solution's here.
+    """
+    secrets = [
+        SecretLine(line.strip(), path.name)
+        for path in (ROOT / "grader_tests").glob("test_*.py")
+        for line in path.read_text("utf-8").splitlines()
+        if line.startswith("def test_")
+    ]
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        secrets += clear_notebook(path.read_text("utf-8"), path.name)[1]
+    stubs = [
+        cut_solutions(path.read_text("utf-8"), path.name)
+        for path in (ROOT / "assignment").glob("*.py")
+    ]
+    solution = [line for stub in stubs for line in stub.secrets]
+    given = [stub.text for stub in stubs]
+    return searched_secrets([*secrets, *solution], given), searched_secrets(secrets, [])
+
+
 def find_problems(course: Path) -> list[str]:
     """What is not as it should be."""
     most = points_by_exercise(read_manifest(ROOT))
@@ -135,22 +158,13 @@ def find_problems(course: Path) -> list[str]:
                 right = 0 <= got <= full
             if not right:
                 problems.append(f"{student}: {got} of {full} points in {number}")
-    secrets = {
-        line: path.name
-        for path in (ROOT / "grader_tests").glob("test_*.py")
-        for line in map(str.strip, path.read_text("utf-8").splitlines())
-        if line.startswith("def test_")
-    }
-    for path in (ROOT / "assignment").glob("*.py"):
-        stub = cut_solutions(path.read_text("utf-8"), path.name)
-        secrets |= {s.text: s.where for s in stub.secrets if s.text not in stub.text}
-    secrets = {text: where for text, where in secrets.items() if len(text) >= LONG}
-    for top in (course / "release" / NAME, course / "feedback"):
-        # What a student wrote may come back in the feedback.
+    tops = (course / "release" / NAME, course / "feedback")
+    for top, secrets in zip(tops, secret_lines(), strict=True):
+        # The Python files in the feedback are the student's own.
         files = {
             path.relative_to(course).as_posix(): path.read_bytes()
             for path in top.rglob("*")
-            if path.is_file() and (top.name == NAME or path.suffix == ".html")
+            if path.is_file() and (top is tops[0] or path.suffix == ".html")
         }
         check_no_leaks(files, secrets)
     if list(course.rglob(RUNS_IF_EXECUTED)):
