@@ -275,9 +275,9 @@ def test_nms_is_not_slow(student: Student) -> None:
         given = give(student, boxes), give(student, scores)
         # The first half is a quarter of the pairs.
         half = boxes[::2].tolist(), scores[::2].tolist()
-        slow_seconds = seconds_of_loop(lambda h=half: plain_nms(*h, 0.5), share=0.25)
+        slow_seconds = seconds_of_loop(partial(plain_nms, *half, 0.5), share=0.25)
         expect_faster(
-            lambda g=given: student.common.nms(*g, 0.5),
+            partial(student.common.nms, *given, 0.5),
             slower_by * slow_seconds,
             NMS,
             PYTHON_LOOP,
