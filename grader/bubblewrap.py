@@ -37,10 +37,11 @@ def bubblewrap_arguments(folder: Path, temporary_mb: int, as_root: bool) -> list
         arguments = ["--unshare-all", "--unshare-user", "--disable-userns"]
         arguments += ["--uid", INSIDE_USER, "--gid", INSIDE_USER, "--cap-drop", "ALL"]
     arguments += ["--new-session", "--die-with-parent", "--hostname", "sandbox"]
-    arguments += _system_mounts()
     arguments += ["--proc", "/proc", "--dev", "/dev"]
     for place in ("/tmp", "/dev/shm"):
         arguments += ["--perms", "1777", "--size", size, "--tmpfs", place]
+    # Behind /tmp, since a checkout with its packages may lie in there.
+    arguments += _system_mounts()
     for name in ("code", "submission"):
         arguments += ["--ro-bind", str(folder / name), f"/{name}"]
     # bwrap's own root folder and /dev are in memory, without a size.

@@ -10,7 +10,11 @@ import pytest
 
 from data_scripts.command import CourseError
 from grader import bubblewrap, sandbox_folder
-from grader.bubblewrap import bubblewrap_arguments, why_no_bubblewrap
+from grader.bubblewrap import (
+    bubblewrap_arguments,
+    interpreter_folders,
+    why_no_bubblewrap,
+)
 from grader.doctor import examine
 from grader.doctor_attacks import ATTACKS
 from grader.landlock import landlock_version
@@ -203,3 +207,11 @@ def test_landlock_leaves_only_the_given_folders(tmp_path: Path):
     (tmp_path / "out").write_text("out")
     run = python(LOCK, str(tmp_path / "allowed"), str(tmp_path / "out"))
     assert run.returncode == 0, run.stderr
+
+
+def test_walls_leave_an_interpreter_below_tmp_where_it_is():
+    """A checkout may lie in /tmp: what is mounted there comes before its packages."""
+    arguments = bubblewrap_arguments(Path("/somewhere"), 1, as_root=True)
+    temporary = arguments.index("/tmp")
+    for folder in interpreter_folders():
+        assert arguments.index(folder) > temporary
