@@ -153,3 +153,9 @@ def _make_test(table: dict[str, Any], where: str) -> ManifestTest:
             f"{VISIBLE_PREFIX!r} and false for all others"
         )
     return ManifestTest(**table)
+
+
+def manifest_id(path: Path, name: str) -> str:
+    """The id that the manifest has for a test: its file, and its name in there."""
+    prefix = VISIBLE_PREFIX if path.parent.name == "checks" else ""
+    return f"{prefix}{path.name}::{name}"

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import pytest
 
 from data_scripts.command import CourseError
-from grader.manifest import VISIBLE_PREFIX, ManifestTest
+from grader.manifest import ManifestTest, manifest_id
 from grader.outcomes import NOT_RUN, Outcome, judge
 from helpers.checks.expect import CheckError
 
@@ -93,7 +93,7 @@ class _Plugin:
         Visible tests run first: what a student's code prints there is shown, and then
         it cannot have met a hidden input yet.
         """
-        found = sorted(test_id(item) for item in items)
+        found = sorted(item_id(item) for item in items)
         if found != sorted(self.tests):
             odd = sorted(set(found) ^ set(self.tests)) or ["a test twice"]
             self.problems.append(
@@ -101,11 +101,11 @@ class _Plugin:
                 + (f" and {len(odd) - 3} more" if len(odd) > 3 else "")
             )
         order = list(self.tests)
-        wanted = [each for each in items if test_id(each) in self.chosen]
+        wanted = [each for each in items if item_id(each) in self.chosen]
         wanted.sort(
             key=lambda item: (
-                not self.tests[test_id(item)].visible,
-                order.index(test_id(item)),
+                not self.tests[item_id(item)].visible,
+                order.index(item_id(item)),
             )
         )
         items[:] = [] if self.problems else wanted
@@ -116,7 +116,7 @@ class _Plugin:
     ) -> Any:
         """Keep how a test ended; passed is only what passed in all three phases."""
         report: pytest.TestReport = yield
-        name = test_id(item)
+        name = item_id(item)
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, CourseError | OSError):
             self.problems.append(str(error))
@@ -141,13 +141,9 @@ class _Plugin:
         return report
 
 
-def test_id(item: pytest.Item) -> str:
+def item_id(item: pytest.Item) -> str:
     """The id that the manifest would have for it."""
-    prefix = VISIBLE_PREFIX if item.path.parent.name == "checks" else ""
-    return f"{prefix}{item.path.name}::{item.nodeid.partition('::')[2]}"
-
-
-test_id.__test__ = False  # type: ignore[attr-defined]
+    return manifest_id(item.path, item.nodeid.partition("::")[2])
 
 
 def run_suite(

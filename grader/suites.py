@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from data_scripts.command import CourseError
-from grader.manifest import VISIBLE_PREFIX, ManifestTest, read_manifest
+from grader.manifest import ManifestTest, manifest_id, read_manifest
 from helpers.checks.expect import CheckError
 from helpers.checks.student import Student
 
@@ -56,12 +56,6 @@ def suite_files(root: Path) -> list[Path]:
     ]
 
 
-def test_id(path: Path, name: str) -> str:
-    """The id of a test in the manifest."""
-    prefix = VISIBLE_PREFIX if path.parent.name == "checks" else ""
-    return f"{prefix}{path.name}::{name}"
-
-
 def collect_tests(root: Path) -> dict[str, Test]:
     """Id -> function of every test; `root` is the checkout that is running."""
     tests = {}
@@ -70,7 +64,7 @@ def collect_tests(root: Path) -> dict[str, Test]:
         module = importlib.import_module(f"{folder}.{path.stem}")
         for name, value in vars(module).items():
             if name.startswith("test_") and callable(value):
-                tests[test_id(path, name)] = value
+                tests[manifest_id(path, name)] = value
     return tests
 
 
@@ -145,7 +139,7 @@ class _Plugin:
         """Keep how a test ended; a set-up that fails is an end too."""
         report = yield
         if call.when == "call" or call.excinfo is not None:
-            name = test_id(item.path, item.name)
+            name = manifest_id(item.path, item.name)
             entry = self._entries.get(name)
             category, cause, message = None, None, ""
             if call.excinfo is not None:

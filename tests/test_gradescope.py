@@ -132,4 +132,5 @@ def test_scripts_are_valid_bash():
     """Bash reads both scripts without an error."""
     for name in ("setup.sh", "run_autograder"):
         path = ROOT / "grader" / "gradescope_files" / name
-        subprocess.run(["bash", "-n", path], check=True)
+        read = subprocess.run(["bash", "-n", path], capture_output=True, text=True)
+        assert (read.returncode, read.stderr) == (0, ""), name
