@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 WORDS = ("hint", "list", "reset")
 PICTURES = Path("runs/checks")
+# Exercise -> level of the hint that this notebook has shown last.
+_given: dict[str, int] = {}
 
 
 def make_parser() -> CommandParser:
@@ -197,14 +199,22 @@ def check(exercise: str, device: str = "cpu", picture: bool = True) -> None:
         raise without_traceback(error) from None
 
 
-def hint(exercise: str, level: int = 1) -> None:
-    """For notebooks: print a hint of level 1, 2 or 3."""
+def hint(exercise: str, level: int | None = None) -> None:
+    """For notebooks: print a hint; called again, the next one, which says more.
+
+    Args:
+        exercise: "3.2".
+        level: 1, 2 or 3, if you want a certain one.
+    """
     chosen = find_exercise(exercise, read_exercises())
+    if level is None:
+        level = min(_given.get(chosen.id, 0) + 1, len(LEVELS))
     if level not in range(1, len(LEVELS) + 1):
         raise CourseError(f"there is no hint of level {level}; choose 1, 2 or 3")
+    _given[chosen.id] = level
     print(hint_text(chosen.id, level))
     if level < len(LEVELS):
-        print(f'\nMore: hint("{chosen.id}", {level + 1})')
+        print(f'\nMore: run hint("{chosen.id}") again')
 
 
 if __name__ == "__main__":

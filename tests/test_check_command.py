@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from data_scripts.command import CourseError
+from helpers.check import hint
 from helpers.checks.exercises import find_exercise, find_exercises, read_exercises
 from helpers.checks.in_notebook import as_calls, without_traceback
 from helpers.checks.pictures import DRAWINGS, draw_picture
@@ -290,6 +291,17 @@ def test_notebook_messages_name_calls():
     assert as_calls(text) == 'Again: check("3.2")   Hint: hint("3.2")'
     error = without_traceback(AssertionError("two\nlines"))
     assert vars(error)["_render_traceback_"]() == ["two", "lines"]
+
+
+def test_hint_in_a_notebook_says_more_each_time(capsys: pytest.CaptureFixture):
+    """Called again, it gives the next level; a level can be chosen, too."""
+    for level in (1, 2, 3, 3):
+        hint("4.2")
+        assert f"Hint {level} of 3 for 4.2" in capsys.readouterr().out
+    hint("fcos_distances_to_edges", level=2)
+    assert "Hint 2 of 3" in capsys.readouterr().out
+    with pytest.raises(CourseError, match="no hint of level 4"):
+        hint("4.2", level=4)
 
 
 def test_watch_sees_every_save(tmp_path: Path):

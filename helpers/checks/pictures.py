@@ -158,7 +158,7 @@ def draw_centerness(student: Any) -> Figure:
         for row in range(rows):
             for column in range(columns):
                 value = float(values[row, column])
-                color = "white" if value < 0.3 else "black"
+                color = "white" if value < 0 else "black"
                 text = f"{value:.2f}"
                 axes.text(column, row, text, color=color, ha="center", va="center")
     figure.suptitle("Centerness in a box; the first row of locations is background")

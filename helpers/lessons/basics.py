@@ -111,6 +111,8 @@ def compare_guess(guess: Any, truth: Any, what: str = "") -> HTML:
 def _plain(value: Any) -> str:
     if isinstance(value, torch.Tensor):
         value = value.tolist()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
     if isinstance(value, float):
         whole = value.is_integer()
         return f"{value:,.0f}" if whole else f"{value:.{DIGITS}g}"

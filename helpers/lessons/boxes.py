@@ -20,6 +20,7 @@ from helpers.lessons.style import (
     RED,
     SKY,
     add_box,
+    add_text,
     make_figure,
     show_image,
 )
@@ -28,10 +29,11 @@ IouFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 MIN_SIDE_PX = 256
 CANVAS_PX = (60, 40)  # (W, H) of the plane on which two boxes are drawn
 SHIFTS_PX = 41
+LABEL_PX = (46, 9)  # room for a label in draw_judged, in pixels of the picture
 
 
 def draw_truth(
-    dataset: VOC2007DetectionTiny, indices: Sequence[int], columns: int = 4
+    dataset: VOC2007DetectionTiny, indices: Sequence[int], columns: int = 2
 ) -> Image.Image:
     """Items of a data set with their true boxes."""
     pictures = []
@@ -179,11 +181,27 @@ def draw_judged(
     boxes = torch.tensor(found.boxes, dtype=truth.dtype).reshape(-1, 4)
     best = iou(boxes, truth).amax(dim=1).tolist()
     names = recorded_class_names()
-    for i in reversed(range(min(most, len(boxes)))):
+    corners = _label_corners(boxes[:most].tolist())
+    for i in reversed(range(len(corners))):
         color = GREEN if best[i] >= 0.5 else RED
+        add_box(axes, boxes[i], color, linestyle="-")
         label = f"{names[found.classes[i]]}: IoU {best[i]:.2f}"
-        add_box(axes, boxes[i], color, label, linestyle="-")
+        add_text(axes, *corners[i], label, color)
     return figure
+
+
+def _label_corners(boxes: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    """Where the label of each box begins, so that none hides another one."""
+    corners: list[tuple[float, float]] = []
+    for x1, y1, *_ in boxes:
+        y = y1 + 1
+        while any(
+            abs(x1 + 1 - x) < LABEL_PX[0] and abs(y - other) < LABEL_PX[1]
+            for x, other in corners
+        ):
+            y += LABEL_PX[1]
+        corners.append((x1 + 1, y))
+    return corners
 
 
 def _numbers(box: Sequence[float]) -> str:

@@ -34,6 +34,7 @@ from helpers.voc_ap import box_iou
 EDGE_NAMES = ("l", "t", "r", "b")
 EDGE_COLORS = (BLUE, GREEN, RED, PURPLE)
 STRIDES = {"p3": 8, "p4": 16, "p5": 32}
+LABELLED_PX = 50  # in smaller boxes there is no room for numbers on the lines
 
 GetDeltas = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
 ApplyDeltas = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
@@ -214,7 +215,8 @@ def draw_centerness(
         )
         x, y = np.arange(width) + 0.5, np.arange(height) + 0.5
         lines = axes.contour(x, y, field, [0.25, 0.5, 0.75], colors="white")
-        axes.clabel(lines, fontsize=FONT_PT - 2)
+        if float(min(box[2:4] - box[:2])) > LABELLED_PX:
+            axes.clabel(lines, fontsize=FONT_PT - 2)
         add_box(axes, box, ORANGE)
     figure.colorbar(shown, ax=panels, label="centerness", shrink=0.8)
     return figure

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -23,6 +24,7 @@ from helpers.lessons.style import (
 PUBLISHED_P3 = ((4.0, 4.0), (4.0, 12.0), (4.0, 20.0), (4.0, 28.0), (4.0, 36.0))
 POINT_SIZES = {"p3": 9, "p4": 26, "p5": 70}
 NUMBERED = 7  # this many locations get their number
+NUMBER_HALO = [patheffects.withStroke(linewidth=2.5, foreground="black")]
 
 
 def draw_cells(
@@ -92,8 +94,9 @@ def _add_level(
             xytext=(3, -3),
             textcoords="offset points",
             va="top",
-            fontsize=FONT_PT - 3,
+            fontsize=FONT_PT - 2,
             color="white",
+            path_effects=NUMBER_HALO,
             clip_on=True,
         )
 

@@ -92,7 +92,7 @@ def draw_focal() -> Figure:
     axes.axvspan(0.6, 1, color=GREY, alpha=0.2)
     axes.text(0.8, 3.6, "easy: already right", ha="center", fontsize=FONT_PT - 1)
     axes.set(xlabel="probability of the true answer", ylabel="loss", ylim=(0, 4.5))
-    axes.legend(frameon=False, fontsize=FONT_PT - 1, loc="upper center")
+    axes.legend(frameon=False, fontsize=FONT_PT - 1, loc=(0.2, 0.62))
     return figure
 
 

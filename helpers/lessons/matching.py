@@ -162,7 +162,7 @@ def draw_matches(
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=4,
+        ncols=min(3, len(handles)),
         frameon=False,
         fontsize=FONT_PT - 1,
     )
@@ -171,7 +171,7 @@ def draw_matches(
 
 def _name(box: torch.Tensor, class_names: Sequence[str]) -> str:
     longest = float((box[2:4] - box[:2]).max())
-    return f"{class_names[int(box[4])]}, {longest:.0f} px"
+    return f"{class_names[int(box[4])]}, longer side {longest:.0f} px"
 
 
 def draw_one_match(

@@ -58,7 +58,7 @@ def draw_pipeline(image: torch.Tensor, num_classes: int) -> Figure:
     _arrow(axes, 52.5, 13.6, 0, 2.8)
     _arrow(axes, 52.5, 27.6, 0, 2.8)
     answers = f"{num_classes} classes\n4 distances\n1 centerness"
-    _plate(axes, 66, 15, 14, "one head", answers, BLUE, 15)
+    _plate(axes, 66, 3, 14, "one head", answers, BLUE, 38)
     _arrow(axes, 81, 22, 3.5)
     count = sum(rows * columns for rows, columns in sizes.values())
     _plate(
@@ -66,7 +66,7 @@ def draw_pipeline(image: torch.Tensor, num_classes: int) -> Figure:
     )
     for x, text in ((31.5, "backbone (2)"), (52.5, "FPN (2)"), (73, "head (3)")):
         axes.text(x, 43.6, text, ha="center", va="top", fontsize=FONT_PT)
-    axes.text(92.5, 43.6, "4 - 8", ha="center", va="top", fontsize=FONT_PT)
+    axes.text(92.5, 43.6, "inference (8)", ha="center", va="top", fontsize=FONT_PT)
     return figure
 
 

@@ -90,7 +90,7 @@ def draw_sheet(
     detector: str = "right",
     least_score: float = 0.5,
     pictures: int = 4,
-    columns: int = 4,
+    columns: int = 2,
 ) -> Image.Image:
     """The first pictures side by side, with the boxes of one detector."""
     found = recorded_detections(detector)[:pictures]
