@@ -17,12 +17,12 @@ import torch
 
 from benchmarks.record import write_result
 from data_scripts.command import EXIT_OK, CommandParser, positive, run_command
-from grader.calibrate import calibrate
 from grader.course import SOLUTION, Course, read_course
-from grader.grade_job import Work, job_for, read_outcomes
-from grader.intake import copy_files, take
-from grader.jobs import Answer, prepare_forks, run_jobs
-from grader.sandbox import Level, probe_level
+from grader.grading.calibrate import calibrate
+from grader.grading.job import Work, job_for, read_outcomes
+from grader.grading.jobs import Answer, prepare_forks, run_jobs
+from grader.sandbox.sandbox import Level, probe_level
+from grader.submissions.intake import copy_files, take
 
 ROOT = Path(__file__).resolve().parent.parent
 MEBIBYTE = 2**20

@@ -14,9 +14,9 @@ from pathlib import Path
 import libcst as cst
 from mutmut.mutation.mutators import mutation_operators
 
-from grader.markers import find_regions
-from grader.mutation import Mutant
-from grader.mutation_suites import exercise_before
+from grader.release.markers import find_regions
+from grader.suites.mutation import Mutant
+from grader.suites.mutation_suites import exercise_before
 
 # A name of a pair is taken for the other one, in both directions.
 PAIRS = (

@@ -28,7 +28,7 @@ from data_scripts.command import (
     run_command,
 )
 from grader.manifest import read_manifest
-from grader.mutation import (
+from grader.suites.mutation import (
     CRASHED,
     KILLED,
     SURVIVED,
@@ -37,8 +37,8 @@ from grader.mutation import (
     Verdict,
     run_mutants,
 )
-from grader.mutation_suites import Suites, learn
-from grader.suites import HIDDEN, collect_tests
+from grader.suites.mutation_suites import Suites, learn
+from grader.suites.suites import HIDDEN, collect_tests
 
 ROOT = Path(__file__).resolve().parent.parent
 SURVIVORS = ROOT / HIDDEN / "mutation_survivors.toml"

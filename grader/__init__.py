@@ -1,1 +1,1 @@
-"""The instructor's side: the student release, made and proven."""
+"""The instructor's side: the students' version, and grades from a sandbox."""

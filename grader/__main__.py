@@ -10,15 +10,16 @@ from data_scripts.command import (
     CommandParser,
     run_command,
 )
+from grader.course import REFERENCES_VARIABLE
 from grader.demo import add_demo_parser
-from grader.doctor import add_doctor_parser
-from grader.grade_command import add_grade_parser, add_gradescope_parser
+from grader.doctor.command import add_doctor_parser
+from grader.gradescope.command import add_gradescope_parser
+from grader.grading.command import add_grade_parser
 from grader.nbgrader_course.command import add_nbgrader_parser
-from grader.release import write_release
+from grader.release.build import write_release
 
 ROOT = Path(__file__).resolve().parent.parent
 STORED_REFERENCES = ROOT / "grader_tests" / "references"
-REFERENCES_VARIABLE = "COURSE_REFERENCES"  # grader_tests/references.py reads it
 
 
 def make_parser() -> CommandParser:
@@ -82,7 +83,7 @@ def run_release(options: argparse.Namespace) -> int:
 
 def run_references(options: argparse.Namespace) -> int:
     """Write the references and say which."""
-    from grader.references import write_references  # imports torch
+    from grader.suites.references import write_references  # imports torch
 
     for path in write_references(ROOT, options.out, options.seed):
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
@@ -92,8 +93,8 @@ def run_references(options: argparse.Namespace) -> int:
 def run_tests(options: argparse.Namespace) -> int:
     """Run the suites and print a table."""
     from grader.manifest import read_manifest
-    from grader.solutions import load_solution
-    from grader.suites import format_table, make_student, run_suites, use_device
+    from grader.suites.solutions import load_solution
+    from grader.suites.suites import format_table, make_student, run_suites, use_device
 
     use_device(options.device)
     if options.references:

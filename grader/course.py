@@ -12,9 +12,11 @@ from grader.manifest import (
     read_exercises,
     read_manifest,
 )
-from grader.time_limits import LIMITS_VARIABLE
 
 REFERENCES_VARIABLE = "COURSE_REFERENCES"  # grader_tests/references.py reads it
+# Limits that an instructor chose, as "cpu_seconds=5 memory_mb=1024"; the command's
+# option --limits sets it.
+LIMITS_VARIABLE = "COURSE_LIMITS"
 TEST_SUFFIXES = (".py", ".toml", ".ini", ".safetensors", ".json")
 GRADER_SUFFIXES = (".py", ".html", ".css")
 SOLUTION = "assignment"

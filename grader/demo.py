@@ -11,9 +11,9 @@ from pathlib import Path
 
 from data_scripts.command import CommandParser, positive
 from data_scripts.demo_folder import clear_folder
-from grader.grade_command import grade_paths
-from grader.mistakes import plant, read_mistakes
-from grader.release import write_release
+from grader.grading.command import grade_paths
+from grader.release.build import write_release
+from grader.suites.mistakes import plant, read_mistakes
 
 # Some of each kind, to be quick: boxes, locations, matching, deltas, centerness, NMS.
 EXERCISES = ("1.1", "4.1", "4.5", "5.1", "5.3", "8.1")

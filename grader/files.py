@@ -8,14 +8,28 @@ from pathlib import Path
 from typing import Any
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file that is complete under its name, even if the power fails."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file that is complete under its name, even if the power fails.
+
+    Args:
+        path: the file; an earlier one is replaced.
+        content: text becomes UTF-8; what cannot, such as half a character, a "?".
+
+    Raises:
+        OSError: it cannot be written; an earlier file is still there.
+    """
+    if isinstance(content, str):
+        content = content.encode("utf-8", "replace")
     partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="\n", errors="replace") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, content: Any) -> None:

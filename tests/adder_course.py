@@ -5,6 +5,8 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_notebook
 
+from grader.release.release_files import README
+
 SECRET = "answer = sum(value * value for value in values)"
 SOURCE = f'''"""A course of one exercise."""
 
@@ -35,13 +37,14 @@ class Adder:
 
 def make_course(root: Path) -> Path:
     """Write it outside of git, with its exercise in line 12; returns root."""
-    for folder in ("assignment", "helpers", "notebooks", "data_scripts", "grader"):
+    for folder in ("assignment", "helpers", "notebooks", "data_scripts"):
         (root / folder).mkdir(parents=True)
     (root / "assignment" / "common.py").write_text(SOURCE)
     (root / "helpers" / "given.py").write_text("VALUE = 1\n")
     for name in ("environment.yml", "requirements.txt", "LICENSE", "CHANGELOG.md"):
         (root / name).write_text(f"{name}\n")
-    (root / "grader" / "student_readme.md").write_text("# For students\n")
+    (root / README).parent.mkdir(parents=True)
+    (root / README).write_text("# For students\n")
     return root
 
 

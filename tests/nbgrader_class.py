@@ -7,8 +7,8 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
-from grader.markers import MARKERS
-from grader.release_files import SINGLE_FILES
+from grader.release.markers import MARKERS
+from grader.release.release_files import README, SINGLE_FILES
 from tests.small_course import write_course
 
 ANSWER = "Because a location of a large object has *no* small box."
@@ -71,9 +71,9 @@ def marks(name: str, cell_type: str, solution: bool, points: float) -> dict:
 def write_checkout(root: Path) -> Path:
     """A course of two exercises and a written question, with all that a release has."""
     write_course(root)
-    for folder in ("data_scripts", "grader"):
-        (root / folder).mkdir()
-    for name in (*SINGLE_FILES, "grader/student_readme.md", "helpers/__init__.py"):
+    for folder in ("data_scripts", "grader/release"):
+        (root / folder).mkdir(parents=True)
+    for name in (*SINGLE_FILES, README, "helpers/__init__.py"):
         (root / name).write_text("")
     (root / "assignment" / "common.py").write_text(SMALL)
     cells = [

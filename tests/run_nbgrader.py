@@ -20,12 +20,12 @@ from data_scripts.command import (
     run_command,
 )
 from grader.files import read_json
-from grader.leak_check import check_no_leaks, searched_secrets
 from grader.manifest import points_by_exercise, read_manifest
 from grader.nbgrader_course.build import SETTINGS
 from grader.nbgrader_course.cells import grade_id
-from grader.notebooks import clear_notebook
-from grader.stubs import SecretLine, cut_solutions
+from grader.release.leak_check import check_no_leaks, searched_secrets
+from grader.release.notebooks import clear_notebook
+from grader.release.stubs import SecretLine, cut_solutions
 from tests.nbgrader_class import (
     ANSWER,
     NAME,

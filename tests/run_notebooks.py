@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from data_scripts.command import EXIT_OK, EXIT_PARTLY_FAILED, CourseError, run_command
-from grader.release_files import write_files
+from grader.release.release_files import write_files
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_S = 180.0  # of a notebook, on two cores
@@ -122,7 +122,7 @@ def main() -> int:
     if options.only != "released":
         wrong += run_all(ROOT, options, released=False)
     if options.only != "solved":
-        from grader.release import make_release
+        from grader.release.build import make_release
 
         with tempfile.TemporaryDirectory() as folder:
             course = Path(folder).resolve()

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from grader.markers import MARKERS
-from grader.release import STUBS
-from grader.stubs import cut_solutions, definitions, stub_functions
+from grader.release.build import STUBS
+from grader.release.markers import MARKERS
+from grader.release.stubs import cut_solutions, definitions, stub_functions
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "assignment").glob("*.py"))

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from grader.release import make_release
-from grader.release_files import write_files
+from grader.release.build import make_release
+from grader.release.release_files import write_files
 from tests.small_trees import Picture, Thing, write_tree
 
 ROOT = Path(__file__).resolve().parent.parent

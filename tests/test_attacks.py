@@ -13,11 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from grader.intake import copy_files, take
-from grader.proxy import MOST_ITEMS, RemoteObject
-from grader.sandbox import Level, probe_level
-from grader.slots import may_become_others
-from grader.wire_types import Handle
+from grader.border.wire_types import Handle
+from grader.sandbox.sandbox import Level, probe_level
+from grader.sandbox.slots import may_become_others
+from grader.session.proxy import MOST_ITEMS, RemoteObject
+from grader.submissions.intake import copy_files, take
 from tests.attack_archives import id_of_wrong, write_archives
 from tests.attack_class import (
     BROKEN,

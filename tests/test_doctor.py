@@ -5,10 +5,10 @@ import argparse
 import pytest
 
 from data_scripts.command import EXIT_OK, EXIT_PARTLY_FAILED
-from grader import doctor
-from grader.doctor import Finding, examine, run_doctor
-from grader.doctor_attacks import ATTACKS
-from grader.sandbox import Level, probe_level
+from grader.doctor import command as doctor
+from grader.doctor.attacks import ATTACKS
+from grader.doctor.command import Finding, examine, run_doctor
+from grader.sandbox.sandbox import Level, probe_level
 
 HARMLESS = ("read_files", "read_environment", "use_network", "keep_state")
 

@@ -13,19 +13,25 @@ from pathlib import Path
 
 import pytest
 
-from grader.class_report import (
+from grader.manifest import ManifestTest
+from grader.outcomes import Outcome, judge
+from grader.pages.class_report import (
     histogram,
     read_class,
     render_csv,
     safe_cell,
     write_class_report,
 )
-from grader.feedback import render_feedback, write_feedback
-from grader.manifest import ManifestTest
-from grader.outcomes import Outcome, judge
-from grader.policy import MOST_OUTPUT, tell
-from grader.results import REFUSED, Graded, make_results, make_zero, write_results
-from grader.submissions import Submission
+from grader.pages.feedback import render_feedback, write_feedback
+from grader.results.policy import MOST_OUTPUT, tell
+from grader.results.results import (
+    REFUSED,
+    Graded,
+    make_results,
+    make_zero,
+    write_results,
+)
+from grader.submissions.find import Submission
 from helpers.checks.expect import CheckError
 
 NASTY = "<script>document.title=7777</script>"

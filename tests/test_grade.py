@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-import grader.grade_job
+import grader.grading.job
 from data_scripts.command import CourseError
 from grader.course import read_course
-from grader.grade import grade
-from grader.jobs import CONTEXT, Job, run_jobs
-from grader.results import is_done, read_results
-from grader.sandbox import Level
-from grader.submissions import find_submissions
-from grader.suite_run import SuiteError, run_suite
+from grader.grading.grade import grade
+from grader.grading.jobs import CONTEXT, Job, run_jobs
+from grader.results.results import is_done, read_results
+from grader.sandbox.sandbox import Level
+from grader.submissions.find import find_submissions
+from grader.suites.suite_run import SuiteError, run_suite
 from tests.small_course import (
     HALF,
     HIDDEN,
@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(autouse=True)
 def local_session(monkeypatch):
     """The sandbox has tests of its own; here each job is its own sandbox."""
-    monkeypatch.setattr(grader.grade_job, "Session", LocalSession)
+    monkeypatch.setattr(grader.grading.job, "Session", LocalSession)
 
 
 @pytest.fixture

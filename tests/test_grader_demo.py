@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from grader.demo import MISTAKES, make_class
-from grader.submissions import find_submissions
+from grader.submissions.find import find_submissions
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPECTED = {"all solved", "not begun", "looks for the answers", *MISTAKES}

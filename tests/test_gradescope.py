@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from data_scripts.command import CourseError
-from grader.gradescope import cpu_requirements, write_autograder
+from grader.gradescope.build import cpu_requirements, write_autograder
 from tests.small_course import write_course
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,11 +39,10 @@ jupyter==1.1.1            # via fcos-notebook-course (pyproject.toml)
 @pytest.fixture
 def unpacked(tmp_path):
     root = write_course(tmp_path / "checkout")
-    for name in ("LICENSE", "data_scripts/command.py", "grader/gradescope_run.py"):
-        (root / name).parent.mkdir(exist_ok=True)
+    for name in ("LICENSE", "data_scripts/command.py", "grader/gradescope/run.py"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(FAKE_RUN if "run" in name else "")
     shutil.copy(ROOT / "requirements.txt", root)
-    (root / "grader" / "__init__.py").write_text("")
     write_autograder(root, tmp_path / "autograder.zip")
     home = tmp_path / "autograder"
     # Gradescope unpacks with modes; zipfile does not.
@@ -75,7 +74,7 @@ def start(home: Path) -> subprocess.CompletedProcess:
 
 def test_pins_for_the_cpu_leave_out_the_gpu_and_notebooks(monkeypatch):
     """What tests import and what that needs, for each Python; nothing of the GPU."""
-    monkeypatch.setattr("grader.gradescope.ROOTS", ("torch", "torchvision"))
+    monkeypatch.setattr("grader.gradescope.build.ROOTS", ("torch", "torchvision"))
     names = [line.partition("==")[0] for line in cpu_requirements(PINS).splitlines()]
     assert names == ["mpmath", "numpy", "numpy", "sympy", "torch", "torchvision"]
     with pytest.raises(CourseError, match="no pin of torchvision"):
@@ -101,9 +100,10 @@ def test_autograder_holds_scripts_tests_and_solution(tmp_path):
     assert modes["setup.sh"] == modes["run_autograder"] == 0o100755
     for name in (
         *("requirements-cpu.txt", "course/requirements.txt"),
-        *("course/assignment/common.py", "course/grader/gradescope_run.py"),
+        *("course/assignment/common.py", "course/grader/gradescope/run.py"),
         *("course/grader_tests/pytest.ini", "course/notebooks/README.md"),
-        *("course/helpers/checks/expect.py", "course/grader/templates/class.html"),
+        *("course/helpers/checks/expect.py", "course/grader/worker/zygote.py"),
+        "course/grader/pages/templates/class.html",
     ):
         assert name in modes
     mistakes = "course/grader_tests/mistakes/"
@@ -131,6 +131,6 @@ def test_run_autograder_that_fails_leaves_a_result_without_points(unpacked):
 def test_scripts_are_valid_bash():
     """Bash reads both scripts without an error."""
     for name in ("setup.sh", "run_autograder"):
-        path = ROOT / "grader" / "gradescope_files" / name
+        path = ROOT / "grader" / "gradescope" / "files" / name
         read = subprocess.run(["bash", "-n", path], capture_output=True, text=True)
         assert (read.returncode, read.stderr) == (0, ""), name

@@ -11,10 +11,10 @@ import torch
 
 from data_scripts.command import CourseError
 from grader.manifest import read_manifest
-from grader.references import make_references, write_references
-from grader.release import make_release
-from grader.solutions import load_solution
-from grader.suites import collect_tests, make_student, run_test
+from grader.release.build import make_release
+from grader.suites.references import make_references, write_references
+from grader.suites.solutions import load_solution
+from grader.suites.suites import collect_tests, make_student, run_test
 from grader_tests.references import FOLDER_VARIABLE, STORED, load_reference
 
 ROOT = Path(__file__).resolve().parent.parent

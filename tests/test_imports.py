@@ -18,6 +18,39 @@ ALLOWED = {
     "assignment": ("assignment", "helpers.backbones"),
     "grader": ("grader", "data_scripts", "helpers.checks", "helpers.backbones"),
 }
+# What each part of grader/ uses of the others, in the order of the data. A part stands
+# below all that it uses, so no two need each other; whatever sees a student's code
+# (border, worker) uses nothing that knows an answer.
+GRADER_PARTS = {
+    "files": (),
+    "manifest": (),
+    "outcomes": ("manifest",),
+    "course": ("files", "manifest"),
+    "release": (),
+    "suites": ("files", "manifest", "outcomes", "release"),
+    "border": (),
+    "worker": ("border",),
+    "sandbox": ("border", "worker"),
+    "session": ("border", "worker", "sandbox"),
+    "doctor": ("border", "sandbox", "session"),
+    "submissions": (),
+    "results": ("files", "manifest", "outcomes", "submissions"),
+    "pages": ("files", "manifest", "results"),
+    "grading": (
+        *("files", "outcomes", "course", "suites", "border", "sandbox", "session"),
+        *("submissions", "results", "pages"),
+    ),
+    "gradescope": ("files", "course", "release", "submissions", "results", "grading"),
+    "nbgrader_course": (
+        *("files", "manifest", "course", "release", "submissions", "results"),
+        "grading",
+    ),
+    "demo": ("release", "suites", "grading"),
+    "__main__": (
+        *("manifest", "course", "release", "suites", "doctor", "grading"),
+        *("gradescope", "nbgrader_course", "demo"),
+    ),
+}
 # The bridges from the helpers to what students write; all else goes through them.
 BRIDGES = ("helpers/detector.py", "helpers/improved_fcos.py")
 MOST_LINES = 260
@@ -67,6 +100,37 @@ def test_imports_go_in_one_direction(name: str):
     for module in imported_modules((ROOT / name).read_text()):
         if module.split(".", 1)[0] in PROJECT:
             assert begins_with(module, allowed), f"{name} must not import {module}"
+
+
+def test_parts_of_the_grader_go_in_one_direction():
+    """Each part of grader/ imports just what the table says, and only parts above."""
+    used = {part: set() for part in GRADER_PARTS}
+    for path in (ROOT / "grader").rglob("*.py"):
+        part = path.relative_to(ROOT / "grader").parts[0].removesuffix(".py")
+        if part == "__init__":
+            continue
+        assert part in used, f"{path.name} is in no part of grader/ that the table has"
+        for module in imported_modules(path.read_text()):
+            top, _, rest = module.partition(".")
+            other = rest.partition(".")[0]
+            if top == "grader" and other != part:
+                message = f"grader/{part} ({path.name}) must not import {module}"
+                assert other in GRADER_PARTS[part], message
+                used[part].add(other)
+    above = set()
+    for part, allowed in GRADER_PARTS.items():
+        assert set(allowed) <= above, f"{part} stands above what it imports"
+        assert used[part] == set(allowed), f"{part} does not need all that it may use"
+        above.add(part)
+
+
+def test_each_part_of_the_grader_says_what_it_is_for():
+    """One sentence in the __init__.py of each package, and nothing else."""
+    for path in (ROOT / "grader").glob("*/*.py"):
+        purpose = path.with_name("__init__.py")
+        assert purpose.is_file(), f"{path.parent} has no __init__.py"
+        body = ast.parse(purpose.read_text()).body
+        assert len(body) == 1 and isinstance(body[0], ast.Expr), purpose
 
 
 @pytest.mark.parametrize("name", source_files())

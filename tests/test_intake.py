@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from data_scripts.command import CourseError
-from grader import intake
-from grader.intake import copy_files, take
-from grader.intake_zip import IntakeError
-from grader.submissions import find_submissions
+from grader.submissions import intake
+from grader.submissions.find import find_submissions
+from grader.submissions.intake import copy_files, take
+from grader.submissions.intake_zip import IntakeError
 
 LINK_MODE = (stat.S_IFLNK | 0o777) << 16
 

@@ -6,10 +6,10 @@ import pytest
 from torchvision import models
 
 from grader.manifest import read_manifest
-from grader.mistakes import Edit, plant
-from grader.solutions import load_solution
-from grader.suites import collect_tests, make_student, run_test
-from grader.worker_regnet import small_regnet
+from grader.suites.mistakes import Edit, plant
+from grader.suites.solutions import load_solution
+from grader.suites.suites import collect_tests, make_student, run_test
+from grader.worker.regnet import small_regnet
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {path.name: path.read_text() for path in (ROOT / "assignment").glob("*.py")}

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from grader.manifest import read_manifest
-from grader.solutions import load_solution
-from grader.suites import collect_tests, make_student, run_test
+from grader.suites.solutions import load_solution
+from grader.suites.suites import collect_tests, make_student, run_test
 
 ROOT = Path(__file__).resolve().parent.parent
 ORIGINAL_FORM = Path(__file__).resolve().parent / "original_form"

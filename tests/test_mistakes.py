@@ -7,9 +7,9 @@ import torch
 
 from data_scripts.command import CourseError
 from grader.manifest import read_manifest
-from grader.mistakes import Edit, Mistake, plant, read_mistakes
-from grader.solutions import load_solution
-from grader.suites import collect_tests, make_student, run_test
+from grader.suites.mistakes import Edit, Mistake, plant, read_mistakes
+from grader.suites.solutions import load_solution
+from grader.suites.suites import collect_tests, make_student, run_test
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {path.name: path.read_text() for path in (ROOT / "assignment").glob("*.py")}

@@ -17,10 +17,10 @@ from benchmarks.mutation import (
     summary,
 )
 from data_scripts.command import CourseError
-from grader import mutation, mutation_suites
 from grader.manifest import read_manifest
-from grader.markers import find_regions
-from grader.mutation import (
+from grader.release.markers import find_regions
+from grader.suites import mutation, mutation_suites
+from grader.suites.mutation import (
     CRASHED,
     KILLED,
     SURVIVED,
@@ -29,7 +29,7 @@ from grader.mutation import (
     Verdict,
     run_mutants,
 )
-from grader.suites import collect_tests
+from grader.suites.suites import collect_tests
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {path.name: path.read_text() for path in (ROOT / "assignment").glob("*.py")}

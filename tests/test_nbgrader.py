@@ -15,14 +15,14 @@ from nbgrader.api import Gradebook  # type: ignore[import-untyped]
 from nbgrader.apps.nbgraderapp import NbGraderApp  # type: ignore[import-untyped]
 
 from data_scripts.command import CourseError
-from grader.leak_check import check_no_leaks
 from grader.manifest import points_by_exercise, read_manifest
 from grader.nbgrader_course.build import build_course, read_assignment
 from grader.nbgrader_course.cells import prepare_notebook
 from grader.nbgrader_course.config import configure
 from grader.nbgrader_course.safe_text import safe_markdown
 from grader.nbgrader_course.sandbox_grades import make_outputs
-from grader.notebooks import clear_notebook
+from grader.release.leak_check import check_no_leaks
+from grader.release.notebooks import clear_notebook
 from tests.nbgrader_class import (
     ANSWER,
     ATTACKS,

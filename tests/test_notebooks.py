@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from grader.notebooks import TEXT_STUB, clear_notebook
+from grader.release.notebooks import TEXT_STUB, clear_notebook
 from helpers.notebook import REPOSITORY
 from tests.notebook_points import points_of_exercises, write_points
 

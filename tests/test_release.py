@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from data_scripts.command import CourseError
-from grader.release import Release, make_release, write_release
-from grader.release_files import write_zip
+from grader.release.build import Release, make_release, write_release
+from grader.release.release_files import write_zip
 from tests.adder_course import SECRET, SOURCE, make_course
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from data_scripts.command import CourseError
-from grader.release import make_release, write_release
-from grader.release_files import (
+from grader.release.build import make_release, write_release
+from grader.release.release_files import (
     check_is_unchanged_release,
     check_zip_is_free,
     collect_files,
@@ -115,7 +115,7 @@ def test_unproven_release_does_not_appear(tree: Path, tmp_path: Path):
 
 
 def prove_child_problems(folder: Path, exercises: list[tuple[str, str, str]]) -> str:
-    child = ROOT / "grader" / "prove_child.py"
+    child = ROOT / "grader" / "release" / "prove_child.py"
     code = (
         f"import sys; sys.path[:0] = [{str(child.parent)!r}, {str(folder)!r}]\n"
         "import prove_child\n"

@@ -9,18 +9,17 @@ from pathlib import Path
 import pytest
 
 from data_scripts.command import CourseError
-from grader import bubblewrap, sandbox_folder
-from grader.bubblewrap import (
+from grader.border.limits import Limits
+from grader.doctor.attacks import ATTACKS
+from grader.doctor.command import examine
+from grader.sandbox import bubblewrap
+from grader.sandbox import folder as sandbox_folder
+from grader.sandbox.bubblewrap import (
     bubblewrap_arguments,
     interpreter_folders,
     why_no_bubblewrap,
 )
-from grader.doctor import examine
-from grader.doctor_attacks import ATTACKS
-from grader.landlock import landlock_version
-from grader.limits import Limits
-from grader.lockdown import has_seccomp
-from grader.sandbox import (
+from grader.sandbox.sandbox import (
     Level,
     Probe,
     Sandbox,
@@ -29,7 +28,9 @@ from grader.sandbox import (
     copy_submission,
     require_walls,
 )
-from grader.slots import Slot, may_become_others, processes_of
+from grader.sandbox.slots import Slot, may_become_others, processes_of
+from grader.worker.landlock import landlock_version
+from grader.worker.lockdown import has_seccomp
 
 ROOT = Path(__file__).resolve().parent.parent
 # Those that end by themselves at once; test_doctor.py tries the others.
@@ -101,8 +102,9 @@ def test_the_code_inside_holds_no_tests_and_no_solution(tmp_path: Path):
     copy_code(tmp_path / "code")
     names = {path.name for path in (tmp_path / "code").iterdir()}
     assert names == {"grader", "helpers", "data_scripts"}
-    assert not (tmp_path / "code/grader/release.py").exists()
-    for path in (tmp_path / "code/grader").iterdir():
+    names = {path.name for path in (tmp_path / "code/grader").iterdir()}
+    assert names == {"__init__.py", "border", "worker"}
+    for path in (tmp_path / "code/grader").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and str(node.module)[:7] == "grader.":
                 needed = tmp_path / "code" / f"{str(node.module).replace('.', '/')}.py"
@@ -151,7 +153,7 @@ def test_each_sandbox_has_a_user_of_its_own():
 
 FILTER = """
 import os, signal, socket, threading
-from grader.seccomp import forbid_calls
+from grader.worker.seccomp import forbid_calls
 forbid_calls()
 def refused(call, *arguments):
     try:
@@ -186,7 +188,7 @@ def test_the_filter_stops_processes_sockets_and_new_files():
 LOCK = """
 import sys
 from pathlib import Path
-from grader.landlock import allow_only
+from grader.worker.landlock import allow_only
 allow_only([Path(sys.argv[1]), Path("/nowhere")])
 assert (Path(sys.argv[1]) / "in").read_text() == "in"
 for path in (Path(sys.argv[2]), Path(sys.argv[1]) / "new"):

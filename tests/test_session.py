@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from grader.limits import Limits
-from grader.local_session import LocalSession
-from grader.proxy import RemoteObject
-from grader.sandbox import Level, probe_level
-from grader.session import Session
+from grader.border.limits import Limits
+from grader.sandbox.sandbox import Level, probe_level
+from grader.session.local_session import LocalSession
+from grader.session.proxy import RemoteObject
+from grader.session.session import Session
 from helpers.checks.expect import CheckError
 from tests.hostile_submission import COMMON, write_submission
 

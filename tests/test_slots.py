@@ -2,7 +2,7 @@
 
 import pytest
 
-from grader.slots import Slot, may_become_others
+from grader.sandbox.slots import Slot, may_become_others
 
 
 def test_two_graders_with_other_temporary_folders_take_two_users(monkeypatch, tmp_path):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import grader.submissions
-from grader.submissions import TAKEN, with_ids
+import grader.submissions.find
+from grader.submissions.find import TAKEN, with_ids
 
 
 def ids_of(*names: str) -> list[str]:
@@ -32,9 +32,9 @@ def test_names_of_the_graders_own_files_are_not_given_away():
 
 def test_equal_digests_do_not_merge(monkeypatch):
     """Somebody may search for a name with the same short digest."""
-    digest = grader.submissions._digest
+    digest = grader.submissions.find._digest
     monkeypatch.setattr(
-        grader.submissions,
+        grader.submissions.find,
         "_digest",
         lambda text: digest(text) if "class" in text else "0" * 64,
     )

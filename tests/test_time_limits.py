@@ -3,9 +3,9 @@
 import pytest
 
 from data_scripts.command import CourseError
+from grader.border.limits import Limits
 from grader.course import read_course
-from grader.limits import Limits
-from grader.time_limits import LIMITS_VARIABLE, calibration_from
+from grader.grading.time_limits import LIMITS_VARIABLE, calibration_from
 from tests.small_course import write_course
 
 

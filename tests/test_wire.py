@@ -9,9 +9,9 @@ import msgpack
 import pytest
 import torch
 
-from grader.frames import ClosedError, DeadlineError, receive_frame, send_frame
-from grader.wire import decode, encode
-from grader.wire_types import DTYPES, Handle, WireError, WireLimits
+from grader.border.frames import ClosedError, DeadlineError, receive_frame, send_frame
+from grader.border.wire import decode, encode
+from grader.border.wire_types import DTYPES, Handle, WireError, WireLimits
 
 
 def message(outline, blobs: bytes = b"") -> bytes:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from data_scripts.command import CourseError
 from data_scripts.safe_folder import is_free, new_folder
-from grader import release_files
 from grader.files import read_json, write_atomically, write_json
 from grader.manifest import points_by_exercise, read_manifest
 from grader.nbgrader_course.cells import move_map_links, prepare_notebook
-from grader.release import Release, make_release
+from grader.release import release_files
+from grader.release.build import Release, make_release
 
 SETTINGS = "course.json"
 CONFIG = "nbgrader_config.py"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from grader.nbgrader_course.build import SETTINGS
-from grader.notebooks import CODE_STUB, TEXT_STUB
+from grader.release.notebooks import CODE_STUB, TEXT_STUB
 
 HERE = "grader.nbgrader_course"
 # alice.zip is unpacked to .../extracted/alice/, often with one more folder inside.

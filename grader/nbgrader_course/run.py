@@ -15,9 +15,9 @@ def main() -> int:
     import torch
 
     from grader.course import read_course
-    from grader.grade import grade
-    from grader.grade_level import choose_level
-    from grader.submissions import Submission
+    from grader.grading.grade import grade
+    from grader.grading.level import choose_level
+    from grader.submissions.find import Submission
 
     torch.set_num_threads(1)
     task = json.loads(Path(sys.argv[1]).read_text("utf-8"))

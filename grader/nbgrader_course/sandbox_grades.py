@@ -15,13 +15,13 @@ from traitlets import Bool, Integer, Unicode
 
 from data_scripts.command import CourseError
 from grader.course import read_course
-from grader.intake import take
-from grader.intake_zip import IntakeError
 from grader.nbgrader_course.build import read_assignment
 from grader.nbgrader_course.cells import exercise_of
 from grader.nbgrader_course.submitted import Answer, folder_of
-from grader.results import FINISHED, REFUSED, is_done, make_zero, read_results
-from grader.submissions import Submission, with_ids
+from grader.results.results import FINISHED, REFUSED, is_done, make_zero, read_results
+from grader.submissions.find import Submission, with_ids
+from grader.submissions.intake import take
+from grader.submissions.intake_zip import IntakeError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RESULTS = "grading"  # folder of the course folder, beside submitted/ and autograded/

@@ -33,7 +33,7 @@ def fcos_centerness_loss(pred_ctr_logits, gt_centerness):
     for name, module in list(sys.modules.items()):
         if name == "helpers.checks.student":
             module.Student.gradients = lambda *args, **kwargs: (WRONG, [], {})
-        if name.endswith("worker_child"):
+        if name.endswith("worker.child"):
             module.Server._perform = answer_wrongly
             module.tensors_in = lambda value: iter(())
     return WRONG

@@ -1,0 +1,1 @@
+"""What both sides of the sandbox's border know: messages and limits."""

@@ -1,0 +1,1 @@
+"""The zip for Gradescope, and what it runs there."""

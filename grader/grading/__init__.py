@@ -1,0 +1,1 @@
+"""A grading run: limits measured, submissions graded, results and pages written."""

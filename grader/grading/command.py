@@ -1,0 +1,126 @@
+"""The options of `python -m grader grade`, and what is said around a run."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_scripts.command import EXIT_PARTLY_FAILED, CommandParser, positive
+
+ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def add_grade_parser(
+    commands: "argparse._SubParsersAction[CommandParser]", root: Path
+) -> None:
+    """Add the sub-command.
+
+    Args:
+        commands: of `python -m grader`.
+        root: the checkout of the course.
+    """
+    parser = commands.add_parser(
+        "grade",
+        help="grade submissions, each in a sandbox, and write the class's pages",
+        description="Grade submissions: results.json and feedback.html for each, "
+        "grades.csv and index.html for the class. Called again, it goes on where it "
+        "stopped.",
+    )
+    parser.add_argument(
+        "submissions",
+        type=Path,
+        nargs="+",
+        metavar="SUBMISSION",
+        help="folder or zip with assignment/*.py, or a folder of such",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of results, new or of a run"
+    )
+    parser.add_argument(
+        "--jobs", type=positive, default=1, help="submissions at once (default: 1)"
+    )
+    parser.add_argument(
+        "--exercises", nargs="+", default=[], metavar="N.N", help="only these count"
+    )
+    parser.add_argument(
+        "--regrade",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="grade these again, even if nothing has changed",
+    )
+    parser.add_argument(
+        "--references", type=Path, help="folder with the references of a term"
+    )
+    parser.add_argument(
+        "--limits",
+        nargs="+",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="limits of a test instead of the measured ones, e.g. cpu_seconds=60",
+    )
+    parser.add_argument(
+        "--level",
+        choices=("bubblewrap", "own user", "none"),
+        help="weaker walls than this machine has",
+    )
+    parser.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="grade without walls where there are none; for code that you have read",
+    )
+    parser.set_defaults(run=lambda options: run_grade(options, root))
+
+
+def run_grade(options: argparse.Namespace, root: Path) -> int:
+    """Grade, and say where the results are."""
+    from grader.course import LIMITS_VARIABLE, REFERENCES_VARIABLE
+    from grader.grading.time_limits import chosen_limits
+
+    if options.references:
+        os.environ[REFERENCES_VARIABLE] = str(options.references.resolve())
+    if options.limits:
+        os.environ[LIMITS_VARIABLE] = " ".join(options.limits)
+    chosen_limits()  # a wrong one is said before anything runs
+    return grade_paths(
+        root,
+        options.submissions,
+        options.out,
+        options.jobs,
+        options.exercises,
+        options.regrade,
+        options.level,
+        options.unsafe,
+    )
+
+
+def grade_paths(
+    root: Path,
+    paths: Sequence[Path],
+    out: Path,
+    jobs: int,
+    exercises: Sequence[str] = (),
+    regrade: Sequence[str] = (),
+    level_name: str | None = None,
+    unsafe: bool = False,
+) -> int:
+    """Grade what the paths hold; the arguments are the command's options."""
+    for name in ONE_THREAD:  # read when torch is imported
+        os.environ[name] = "1"
+    import torch
+
+    from grader.course import read_course
+    from grader.grading.grade import grade
+    from grader.grading.level import choose_level
+    from grader.submissions.find import find_submissions
+
+    torch.set_num_threads(1)
+    level = choose_level(level_name, unsafe)
+    course = read_course(root, exercises, level.value)
+    submissions = find_submissions(paths, out.resolve())
+    code = grade(course, level, submissions, out, jobs, regrade)
+    print(f"{out / 'index.html'}: {len(submissions)} submissions")
+    if code == EXIT_PARTLY_FAILED:
+        print("not every submission has a grade; the page says why", file=sys.stderr)
+    return code

@@ -1,0 +1,89 @@
+"""What the trusted process of one submission does."""
+
+import resource
+import time
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from data_scripts.command import CourseError
+from grader.course import Course
+from grader.grading.jobs import Answer, Job
+from grader.grading.time_limits import Calibration
+from grader.outcomes import Outcome
+from grader.sandbox.sandbox import Level
+from grader.session.session import Session
+from grader.suites.suite_run import SuiteError, run_suite
+
+# Beyond its budget a job may start a sandbox again and end a test that hangs.
+SPARE_S = 120.0
+KIBIBYTE = 1024
+
+
+@dataclass(frozen=True)
+class Work:
+    """How submissions are tested.
+
+    Attributes:
+        course: the tests.
+        chosen: ids of those that are run.
+        level: of the sandbox.
+        calibration: the limits.
+    """
+
+    course: Course
+    chosen: Collection[str]
+    level: Level
+    calibration: Calibration
+
+
+def job_for(name: str, code: Path, work: Work, folder: Path, kind: str = "job") -> Job:
+    """The job that tests one submission.
+
+    Args:
+        name: id of the submission.
+        code: folder with its files.
+        work: how.
+        folder: where the job gets a folder of its own.
+        kind: begins the name of that folder.
+    """
+    limits = work.calibration.limits
+    most = work.calibration.budget_s + limits.start_seconds + limits.call_seconds
+    return Job(
+        name, partial(run_tests, code, work), folder / f"{kind}-{name}", most + SPARE_S
+    )
+
+
+def run_tests(code: Path, work: Work) -> dict[str, Any]:
+    """Run the tests; what is returned can become JSON."""
+    calibration = work.calibration
+    began = time.perf_counter()
+    try:
+        with Session(code, work.level, calibration.limits) as session:
+            start_seconds = time.perf_counter() - began
+            outcomes = run_suite(
+                work.course.root,
+                work.course.tests,
+                work.chosen,
+                session,
+                calibration.budget_s,
+            )
+    except (SuiteError, CourseError) as error:
+        return {"problem": str(error)}
+    return {
+        "outcomes": [asdict(each) for each in outcomes],
+        "start_seconds": start_seconds,
+        "seconds": time.perf_counter() - began,
+        "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBIBYTE,
+    }
+
+
+def read_outcomes(answer: Answer) -> tuple[str, list[Outcome] | None]:
+    """A sentence why there is none, or the outcomes."""
+    value = answer.value or {}
+    problem = answer.problem or value.get("problem", "")
+    if problem:
+        return problem, None
+    return "", [Outcome(**each) for each in value["outcomes"]]

@@ -1,0 +1,238 @@
+"""The instructor's pages of a class: grades.csv and index.html."""
+
+import csv
+import io
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from grader.files import write_atomically
+from grader.pages.feedback import FILE as FEEDBACK
+from grader.pages.feedback import environment, format_points
+from grader.results.results import FINISHED, read_results
+
+CSV, PAGE = "grades.csv", "index.html"
+MOST_CAUSES = 12
+BINS = 10
+CHART_WIDTH, CHART_HEIGHT, CHART_TOP, CHART_BASE = 420, 190, 18, 168
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
+TROUBLES = ("crashed", "timeout", "out of memory", "not allowed")
+
+
+@dataclass(frozen=True)
+class Student:
+    """A submission of the class; `content` is that of its results.json."""
+
+    id: str
+    content: dict[str, Any]
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """What Gradescope does not show."""
+        found: dict[str, Any] = self.content["extra_data"]
+        return found
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether there is a grade, which may be 0."""
+        return bool(self.extra["status"] == FINISHED)
+
+    @property
+    def share(self) -> float:
+        """Points of those that can be had, in [0, 1]."""
+        most = self.extra["max_score"]
+        return float(self.content["score"]) / most if most else 0.0
+
+    @property
+    def troubles(self) -> list[str]:
+        """What a wrong answer alone does not do, sorted, each once."""
+        found = {each["category"] for each in self.extra["instructor"]}
+        return [each for each in TROUBLES if each in found]
+
+    @property
+    def link(self) -> str:
+        """From the class's page to the student's."""
+        return f"{quote(self.id)}/{FEEDBACK}"
+
+
+def read_class(out: Path) -> list[Student]:
+    """All results in a folder, in the order of their names."""
+    found = []
+    for folder in sorted(out.iterdir(), key=lambda path: path.name.lower()):
+        content = read_results(folder) if folder.is_dir() else None
+        if content is not None:
+            found.append(Student(folder.name, content))
+    return found
+
+
+def safe_cell(value: object) -> str:
+    """A cell that no spreadsheet takes for a formula.
+
+    Example:
+        >>> safe_cell("=1+1"), safe_cell(3.5)
+        ("'=1+1", '3.5')
+    """
+    text = format_points(value) if isinstance(value, int | float) else str(value)
+    text = " ".join(text.split()) if not text.startswith(FORMULA_STARTS) else text
+    text = text.replace("\r", " ").replace("\n", " ").replace("\0", "")
+    return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) else text
+
+
+def render_csv(students: Sequence[Student]) -> str:
+    """One line a submission, one column an exercise."""
+    exercises = _exercises(students)
+    lines = io.StringIO()
+    table = csv.writer(lines, lineterminator="\n")
+    table.writerow(["submission", "score", "max_score", "status", *exercises, "folder"])
+    for each in students:
+        points = each.extra["exercises"]
+        own = [points.get(name, {}).get("score", "") for name in exercises]
+        head = [each.extra["name"], each.content["score"], each.extra["max_score"]]
+        row = [*head, each.extra["status"], *own, each.id]
+        table.writerow([safe_cell(cell) for cell in row])
+    return lines.getvalue()
+
+
+def _exercises(students: Sequence[Student]) -> list[str]:
+    return list(dict.fromkeys(name for s in students for name in s.extra["exercises"]))
+
+
+def histogram(shares: Sequence[float]) -> dict[str, Any]:
+    """Bars for an inline SVG: how many submissions reached which share."""
+    counts = Counter(min(int(share * BINS), BINS - 1) for share in shares)
+    highest = max(counts.values(), default=1)
+    left, right = 14.0, CHART_WIDTH - 14.0
+    width = (right - left) / BINS
+    bars = []
+    for index in range(BINS):
+        height = (CHART_BASE - CHART_TOP) * counts[index] / highest
+        percent = index * 100 // BINS
+        bars.append(
+            {
+                "x": round(left + index * width, 1),
+                "middle": round(left + (index + 0.5) * width, 1),
+                "y": round(CHART_BASE - height, 1),
+                "width": round(width - 3, 1),
+                "height": round(height, 1),
+                "count": counts[index],
+                "start": percent,
+                "label": f"{percent} to {percent + 100 // BINS} per cent",
+            }
+        )
+    return {
+        "bars": bars,
+        "width": CHART_WIDTH,
+        "height": CHART_HEIGHT,
+        "right": CHART_WIDTH,
+        "base": CHART_BASE,
+    }
+
+
+def render_class(
+    students: Sequence[Student], titles: Mapping[str, str], level: str
+) -> str:
+    """The page of the class.
+
+    Args:
+        students: all of it.
+        titles: exercise -> what it is called.
+        level: of the sandbox.
+    """
+    graded = [each for each in students if each.is_graded]
+    scores = [each.content["score"] for each in graded]
+    report = {
+        "count": len(students),
+        "graded": len(graded),
+        "level": level,
+        "median": format_points(statistics.median(scores)) if scores else "–",
+        "most": format_points(
+            max((each.extra["max_score"] for each in students), default=0)
+        ),
+        "full": sum(each.share == 1 for each in graded),
+        "troubled": sum(bool({"crashed", "timeout"} & set(s.troubles)) for s in graded),
+        "causes": _causes(graded),
+        "exercises": [_exercise(e, graded, titles) for e in _exercises(graded)],
+        "problems": _problems(students),
+        "students": [_row(each) for each in students],
+    }
+    chart = histogram([each.share for each in graded])
+    template = environment().get_template("class.html")
+    return template.render(report=report, chart=chart)
+
+
+def _causes(graded: Sequence[Student]) -> list[dict[str, Any]]:
+    """How many submissions show each known mistake, the commonest first."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for student in graded:
+        counts.update(
+            {
+                (test["number"], own["cause"])
+                for test, own in _tests(student)
+                if own["cause"]
+            }
+        )
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [
+        {"exercise": exercise, "text": text, "count": count}
+        for (exercise, text), count in ordered[:MOST_CAUSES]
+    ]
+
+
+def _tests(student: Student) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    tests, own = student.content["tests"], student.extra["instructor"]
+    return list(zip(tests, own, strict=True))
+
+
+def _exercise(
+    exercise: str, graded: Sequence[Student], titles: Mapping[str, str]
+) -> dict[str, Any]:
+    categories: Counter[str] = Counter()
+    complete, scores, most = 0, [], 0.0
+    for student in graded:
+        own = [o for test, o in _tests(student) if test["number"] == exercise]
+        failed = [each["category"] for each in own if each["category"]]
+        categories.update(failed)
+        complete += bool(own) and not failed
+        points = student.extra["exercises"].get(exercise)
+        if points:
+            scores.append(points["score"])
+            most = points["max_score"]
+    return {
+        "exercise": exercise,
+        "title": titles.get(exercise, ""),
+        "percent": round(100 * complete / max(len(scores), 1)),
+        "mean": f"{statistics.fmean(scores):.1f}" if scores else "–",
+        "most": format_points(most),
+        "category": max(categories, key=lambda c: (categories[c], c), default="–"),
+    }
+
+
+def _problems(students: Sequence[Student]) -> list[dict[str, str]]:
+    rows = []
+    for each in students:
+        text = each.extra["why"] if not each.is_graded else ", ".join(each.troubles)
+        if text:
+            rows.append({"name": each.extra["name"], "link": each.link, "text": text})
+    return rows
+
+
+def _row(student: Student) -> dict[str, Any]:
+    return {
+        "name": student.extra["name"],
+        "link": student.link,
+        "percent": round(100 * student.share, 1),
+        "score": format_points(student.content["score"]),
+        "most": format_points(student.extra["max_score"]),
+        "status": student.extra["status"],
+    }
+
+
+def write_class_report(out: Path, titles: Mapping[str, str], level: str) -> None:
+    """Write grades.csv and index.html from all results in a folder."""
+    students = read_class(out)
+    write_atomically(out / CSV, render_csv(students))
+    write_atomically(out / PAGE, render_class(students, titles, level))

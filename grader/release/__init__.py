@@ -1,0 +1,1 @@
+"""The students' version: solutions cut out, searched for leaks, and tried out."""

@@ -1,0 +1,190 @@
+"""Which files a release is made of, and how it is written to disk."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from data_scripts.command import CourseError
+
+FOLDERS = ("assignment", "helpers", "notebooks", "data_scripts")
+# It works out variants of exercises 4.5, 7.2, 7.4 and 8.2.
+NOT_FOR_STUDENTS = ("helpers/improved_fcos.py",)
+SINGLE_FILES = ("environment.yml", "requirements.txt", "LICENSE", "CHANGELOG.md")
+README = "grader/release/student_readme.md"
+SUFFIXES = (
+    *(".py", ".md", ".ipynb", ".html", ".css", ".png", ".svg"),
+    *(".json", ".txt", ".toml"),
+)
+MANIFEST = "release.json"
+ZIP_TOP = "fcos-course"
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+FILE_MODE = 0o100644
+
+
+def tracked_files(root: Path) -> set[str] | None:
+    """What git tracks in root; None where root is no checkout."""
+    try:
+        answer = subprocess.run(
+            ["git", "ls-files", "-z", "--", "."],
+            cwd=root,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return None
+    names = set(os.fsdecode(answer.stdout).split("\0")) - {""}
+    return names if answer.returncode == 0 and names else None
+
+
+def collect_files(root: Path) -> dict[str, bytes]:
+    """Path in the release -> content as it stands in the source.
+
+    In a checkout only what git tracks; elsewhere the files with a known ending.
+
+    Raises:
+        CourseError: a file is missing, unreadable or a link.
+    """
+    tracked = tracked_files(root)
+    files = {}
+    for folder in FOLDERS:
+        for directory, names, leaves in os.walk(root / folder, followlinks=False):
+            for name in sorted([*names, *leaves]):
+                path = Path(directory, name)
+                short = path.relative_to(root).as_posix()
+                if _is_wanted(short, tracked) and not path.is_dir() | path.is_symlink():
+                    files[short] = _read(root, short)
+                elif path.is_symlink() and (tracked is None or short in tracked):
+                    _read(root, short)
+            names[:] = [name for name in names if not _is_cache(name)]
+    for name in SINGLE_FILES:
+        files[name] = _read(root, name)
+    files["README.md"] = _read(root, README)
+    return files
+
+
+def _is_cache(name: str) -> bool:
+    return name.startswith(".") or name == "__pycache__"
+
+
+def _is_wanted(short: str, tracked: set[str] | None) -> bool:
+    if short in NOT_FOR_STUDENTS or any(_is_cache(p) for p in short.split("/")):
+        return False
+    return short in tracked if tracked is not None else short.endswith(SUFFIXES)
+
+
+def _read(root: Path, short: str) -> bytes:
+    path = root / short
+    if path.is_symlink():
+        raise CourseError(f"{path}: is a link; put the file itself there")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CourseError(
+            f"{path}: cannot read it ({error.strerror}); the release needs it"
+        ) from error
+
+
+def make_manifest(files: Mapping[str, bytes]) -> bytes:
+    """The list by which a later release knows this one: path -> SHA-256."""
+    sums = {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)}
+    return (json.dumps({"student_release": sums}, indent=1) + "\n").encode()
+
+
+def check_is_unchanged_release(folder: Path) -> None:
+    """An earlier release may be replaced, if nobody has worked in it.
+
+    Its `.git` does not count: that is how the folder is pushed to a public repository.
+
+    Raises:
+        CourseError: it is something else, or a file was changed, added or removed.
+    """
+    try:
+        sums = json.loads((folder / MANIFEST).read_bytes())["student_release"]
+        expected = {str(name): str(value) for name, value in sums.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise CourseError(
+            f"{folder}: exists already and is no student release; give another --out"
+        ) from None
+    present = {
+        path.relative_to(folder).as_posix(): path
+        for path in folder.rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
+    for name, path in sorted(present.items()):
+        parts = name.split("/")
+        if name == MANIFEST or parts[0] == ".git" or "__pycache__" in parts:
+            continue
+        changed = path.is_symlink() or (
+            hashlib.sha256(path.read_bytes()).hexdigest() != expected.get(name)
+        )
+        if changed:
+            raise CourseError(
+                f"{path}: is not as the release wrote it; give another --out, or "
+                "move the file away"
+            )
+
+
+def write_files(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write all files below an existing folder."""
+    for name, content in sorted(files.items()):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def replace_release(old: Path, new: Path) -> None:
+    """Put the release `new` in the place of `old`, which keeps its `.git`."""
+    aside = old.with_name(f".{old.name}.old")
+    if aside.exists():
+        raise CourseError(f"{aside}: is left of an interrupted run; look, remove it")
+    if (old / ".git").exists():
+        (old / ".git").rename(new / ".git")
+    old.rename(aside)
+    new.rename(old)
+    shutil.rmtree(aside)
+
+
+def write_zip(files: Mapping[str, bytes], path: Path) -> None:
+    """A zip with the same bytes for the same files, complete or not at all.
+
+    Raises:
+        CourseError: something else is at `path`, or it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in sorted(files):
+                entry = zipfile.ZipInfo(f"{ZIP_TOP}/{name}", ZIP_TIME)
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                entry.create_system = 3  # Unix, wherever it is made
+                entry.external_attr = FILE_MODE << 16
+                archive.writestr(entry, files[name])
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise CourseError(
+            f"{path}: cannot write ({error.strerror}); choose another --zip"
+        ) from error
+
+
+def check_zip_is_free(path: Path) -> None:
+    """Only an earlier release may be replaced.
+
+    Raises:
+        CourseError: something else is there.
+    """
+    if not path.exists() and not path.is_symlink():
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            archive.getinfo(f"{ZIP_TOP}/{MANIFEST}")
+    except (OSError, KeyError, zipfile.BadZipFile):
+        raise CourseError(
+            f"{path}: exists already and is no student release; give another --zip"
+        ) from None

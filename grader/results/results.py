@@ -1,0 +1,199 @@
+"""The file of results of a submission, in the format that Gradescope reads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from grader.files import read_json, write_json
+from grader.manifest import ManifestTest, points_by_exercise
+from grader.outcomes import Outcome
+from grader.results.policy import tell
+from grader.submissions.find import Submission
+
+FILE = "results.json"
+FORMAT = "fcos-course-1"  # by which a later run knows that it wrote the file
+FINISHED, UNFINISHED = "finished", "did not finish"
+REFUSED, FAILED = "refused", "could not be graded"
+DIGITS = 6  # of points; sums of decimal fractions are rounded to so many
+DIGITS_S = 2
+# When Gradescope shows a test to its student.
+VISIBILITY = {True: "visible", False: "after_published"}
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A submission with an outcome for each of the tests."""
+
+    submission: Submission
+    tests: Sequence[ManifestTest]
+    outcomes: Sequence[Outcome]
+    ignored: int = 0
+
+    @property
+    def score(self) -> float:
+        """The points of all tests that passed."""
+        return round(
+            sum(
+                test.points
+                for test, outcome in zip(self.tests, self.outcomes, strict=True)
+                if outcome.category is None
+            ),
+            DIGITS,
+        )
+
+
+def make_results(
+    graded: Graded, hashes: Mapping[str, str], measured: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content of results.json of a submission that was graded.
+
+    Args:
+        graded: what came out.
+        hashes: of all that the result depends on.
+        measured: date and times, which differ from run to run.
+    """
+    tests = graded.tests
+    for test, outcome in zip(tests, graded.outcomes, strict=True):
+        if test.id != outcome.id:
+            raise ValueError(f"the outcome of {outcome.id} is at {test.id}")
+    most = round(sum(test.points for test in tests), DIGITS)
+    passed = sum(outcome.category is None for outcome in graded.outcomes)
+    seconds = sum(outcome.seconds for outcome in graded.outcomes)
+    return {
+        "score": graded.score,
+        "execution_time": round(seconds, DIGITS_S),
+        "output": f"{passed} of {len(tests)} tests passed.",
+        "output_format": "text",
+        "stdout_visibility": "hidden",
+        "tests": [
+            _entry(test, outcome)
+            for test, outcome in zip(tests, graded.outcomes, strict=True)
+        ],
+        "extra_data": {
+            **_extra(graded.submission, FINISHED, "", hashes),
+            "max_score": most,
+            "exercises": _by_exercise(graded),
+            "ignored_files": graded.ignored,
+            "instructor": [_for_instructor(each) for each in graded.outcomes],
+            "measured": {
+                **measured,
+                "seconds": {e.id: round(e.seconds, DIGITS_S) for e in graded.outcomes},
+                "peak_memory_mb": round(
+                    max((e.peak_memory for e in graded.outcomes), default=0) / 2**20
+                ),
+            },
+        },
+    }
+
+
+def make_zero(
+    submission: Submission,
+    tests: Sequence[ManifestTest],
+    status: str,
+    why: str,
+    hashes: Mapping[str, str],
+) -> dict[str, Any]:
+    """The content of results.json where there is no grade (yet): no points.
+
+    Args:
+        tests: each is there, with no points.
+        status: UNFINISHED, REFUSED or FAILED.
+        why: one sentence for the author.
+    """
+    return {
+        "score": 0,
+        "output": why,
+        "output_format": "text",
+        "stdout_visibility": "hidden",
+        "tests": [
+            {**_head(test), "score": 0, "status": "failed", "output": why}
+            for test in tests
+        ],
+        "extra_data": {
+            **_extra(submission, status, why, hashes),
+            "max_score": round(sum(test.points for test in tests), DIGITS),
+            "exercises": {
+                exercise: {"score": 0, "max_score": round(most, DIGITS)}
+                for exercise, most in points_by_exercise(tests).items()
+            },
+            "instructor": [],
+        },
+    }
+
+
+def _extra(
+    submission: Submission, status: str, why: str, hashes: Mapping[str, str]
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "status": status,
+        "why": why,
+        "name": submission.name.encode("utf-8", "replace").decode(),
+        "hashes": dict(hashes),
+    }
+
+
+def _head(test: ManifestTest) -> dict[str, Any]:
+    return {
+        "name": f"{test.exercise} {test.title}",
+        "number": test.exercise,
+        "max_score": test.points,
+        "visibility": VISIBILITY[test.visible],
+        "output_format": "text",
+    }
+
+
+def _entry(test: ManifestTest, outcome: Outcome) -> dict[str, Any]:
+    passed = outcome.category is None
+    told = tell(test, outcome)
+    return {
+        **_head(test),
+        "score": test.points if passed else 0,
+        "status": "passed" if passed else "failed",
+        "output": told.as_text(),
+        "tags": [told.label],
+        "extra_data": {"id": test.id},
+    }
+
+
+def _by_exercise(graded: Graded) -> dict[str, dict[str, float]]:
+    found = {
+        exercise: {"score": 0.0, "max_score": round(most, DIGITS)}
+        for exercise, most in points_by_exercise(graded.tests).items()
+    }
+    for test, outcome in zip(graded.tests, graded.outcomes, strict=True):
+        if outcome.category is None:
+            own = found[test.exercise]
+            own["score"] = round(own["score"] + test.points, DIGITS)
+    return found
+
+
+def _for_instructor(outcome: Outcome) -> dict[str, Any]:
+    """Category and cause; the message is not there, since it may hold hidden inputs."""
+    found = asdict(outcome)
+    names = ("id", "category", "cause", "blocked_by")
+    return {name: found[name] for name in names}
+
+
+def write_results(folder: Path, results: Mapping[str, Any]) -> None:
+    """Write results.json, whole or not at all."""
+    write_json(folder / FILE, results)
+
+
+def read_results(folder: Path) -> dict[str, Any] | None:
+    """What an earlier run wrote here; None if there is nothing of ours."""
+    content = read_json(folder / FILE)
+    if not isinstance(content, dict):
+        return None
+    extra = content.get("extra_data")
+    ours = isinstance(extra, dict) and extra.get("format") == FORMAT
+    return content if ours else None
+
+
+def is_done(results: Mapping[str, Any] | None, hashes: Mapping[str, str]) -> bool:
+    """Whether a result is finished, and of just these inputs."""
+    if results is None:
+        return False
+    extra = results["extra_data"]
+    return extra.get("status") == FINISHED and extra.get("hashes") == dict(hashes)

@@ -1,0 +1,1 @@
+"""The walls around the worker: bubblewrap, or a user of its own."""

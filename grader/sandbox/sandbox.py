@@ -1,0 +1,250 @@
+"""Where a student's code runs: three levels of walls around the worker.
+
+1. BUBBLEWRAP: namespaces of its own for files, processes, network and the rest.
+2. OWN_USER: in a container that allows no namespaces; a user of its own, Landlock and a
+   filter of system calls as far as the kernel has them.
+3. NONE: a process of its own with limits; for one's own work only.
+"""
+
+import enum
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from data_scripts.command import CourseError
+from grader.border.limits import Limits
+from grader.sandbox.bubblewrap import bubblewrap_arguments, why_no_bubblewrap
+from grader.sandbox.folder import new_folder, remove_folder
+from grader.sandbox.slots import Slot, may_become_others
+from grader.worker.landlock import landlock_version
+from grader.worker.lockdown import Lockdown, has_seccomp
+
+ROOT = Path(__file__).resolve().parents[2]
+# All of this project that goes in; tests/test_imports.py sees that it needs no more.
+CODE_FOLDERS = ("grader/border", "grader/worker", "helpers", "data_scripts")
+WORKER = "grader/worker/zygote.py"
+STOP_SECONDS = 10
+LONGEST_WORDS = 300
+
+
+class Level(enum.Enum):
+    """How strong the walls are; the value is the name in reports."""
+
+    BUBBLEWRAP = "bubblewrap"
+    OWN_USER = "own user"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What this machine gives.
+
+    Attributes:
+        level: the strongest level that works here.
+        reason: why it is this one, and how to get a better one; a sentence or two.
+    """
+
+    level: Level
+    reason: str
+
+
+def probe_level() -> Probe:
+    """The strongest level that works on this machine, tried out."""
+    problem = why_no_bubblewrap()
+    if problem is None:
+        return Probe(Level.BUBBLEWRAP, "bubblewrap works here")
+    if may_become_others():
+        parts = [
+            "a filter of system calls" if has_seccomp() else "no seccomp here",
+            "Landlock" if landlock_version() else "no Landlock here",
+        ]
+        reason = f"{problem}; instead a user of its own, {', '.join(parts)}"
+        return Probe(Level.OWN_USER, reason)
+    return Probe(
+        Level.NONE, f"{problem}; and only root could start a user of its own instead"
+    )
+
+
+def require_walls(probe: Probe, unsafe: bool) -> None:
+    """Refuse to run other people's code without walls, unless that was asked for.
+
+    Raises:
+        CourseError: there are none.
+    """
+    if probe.level is Level.NONE and not unsafe:
+        raise CourseError(
+            f"this machine gives no sandbox ({probe.reason}); grade on one that does, "
+            "or say --unsafe for code that you have read yourself"
+        )
+
+
+class Sandbox:
+    """A running zygote behind the walls of one level.
+
+    Args:
+        submission: folder with the student's *.py files; they are copied.
+        level: of the walls.
+        limits: of each test.
+        device: where checks make their tensors.
+        allowed_ops: see grader/worker/vision.py.
+        hash_seed: of Python's strings, so that two runs iterate sets alike.
+
+    Attributes:
+        control: the socket to the zygote.
+        process: the outermost process.
+
+    Raises:
+        CourseError: it cannot be started.
+    """
+
+    def __init__(
+        self,
+        submission: Path,
+        level: Level,
+        limits: Limits,
+        device: str = "cpu",
+        allowed_ops: tuple[str, ...] = (),
+        hash_seed: int = 0,
+    ):
+        self.level = level
+        self.slot = Slot.take() if _changes_user(level) else None
+        self.folder, self._lock = new_folder()
+        self.control, inner = socket.socketpair()
+        try:
+            copy_code(self.folder / "code")
+            copy_submission(submission, self.folder / "submission")
+            self._open_folder()
+            settings = {
+                "name": self.folder.name,
+                "control": inner.fileno(),
+                "code": str(self._inside("code")),
+                "submission": str(self._inside("submission")),
+                "lockdown": asdict(self._lockdown()),
+                "limits": asdict(limits),
+                "device": device,
+                "allowed_ops": list(allowed_ops),
+            }
+            self.process = self._start(settings, limits, hash_seed)
+        except BaseException:
+            self.control.close()
+            self._clean()
+            raise
+        finally:
+            inner.close()
+
+    def close(self) -> None:
+        """End all processes and remove all files of this sandbox."""
+        self.control.close()
+        self.process.kill()
+        self.process.wait(STOP_SECONDS)
+        if self.process.stderr is not None:
+            self.process.stderr.close()
+        self._clean()
+
+    def last_words(self) -> str:
+        """The last line that a worker which did not start has said."""
+        self.process.kill()
+        said = self.process.stderr.read() if self.process.stderr is not None else b""
+        lines = said.decode("utf-8", "replace").strip().splitlines()
+        return lines[-1][:LONGEST_WORDS] if lines else "it said nothing"
+
+    def _clean(self) -> None:
+        if self.slot is not None:
+            self.slot.free()
+        remove_folder(self.folder, self._lock)
+
+    def _open_folder(self) -> None:
+        """Let the slot's user in, and nobody else: not the users of other slots."""
+        if self.slot is not None:
+            os.chown(self.folder, 0, self.slot.uid)
+            self.folder.chmod(0o750)
+
+    def _inside(self, name: str) -> Path:
+        has_own_root = self.level is Level.BUBBLEWRAP
+        return Path("/") / name if has_own_root else self.folder / name
+
+    def _lockdown(self) -> Lockdown:
+        has_walls = self.level is not Level.NONE
+        return Lockdown(
+            uid=self.slot.uid if self.slot else None,
+            use_landlock=self.level is Level.OWN_USER,
+            use_seccomp=has_walls,
+            is_alone=has_walls,
+        )
+
+    def _start(
+        self, settings: dict[str, object], limits: Limits, hash_seed: int
+    ) -> subprocess.Popen[bytes]:
+        worker = self._inside("code") / WORKER
+        # As -I, but the environment, which we make, may fix the order of sets.
+        python = [sys.executable, "-s", "-P", "-B", str(worker), json.dumps(settings)]
+        files = [int(str(settings["control"]))]
+        if self.level is Level.BUBBLEWRAP:
+            arguments = bubblewrap_arguments(
+                self.folder, limits.temporary_mb, as_root=self.slot is not None
+            )
+            # Through a file: the arguments of process 1 can be read by all inside.
+            reading, writing = os.pipe()
+            os.write(writing, b"".join(each.encode() + b"\0" for each in arguments))
+            os.close(writing)
+            python = ["bwrap", "--args", str(reading), *python]
+            files.append(reading)
+        try:
+            return subprocess.Popen(
+                python,
+                env=clean_environment(hash_seed),
+                pass_fds=files,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise CourseError(f"the sandbox does not start ({error})") from error
+        finally:
+            for each in files[1:]:
+                os.close(each)
+
+
+def clean_environment(hash_seed: int = 0) -> dict[str, str]:
+    """All that a student's code sees of the environment."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": "/tmp",
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "PYTHONHASHSEED": str(hash_seed),
+        "PYTHONUTF8": "1",
+    }
+
+
+def copy_code(target: Path) -> None:
+    """Copy what the worker imports, so that nothing else of the project is near."""
+    paths = [ROOT / "grader/__init__.py"]
+    for folder in CODE_FOLDERS:
+        paths += (ROOT / folder).rglob("*.py")
+    for path in paths:
+        copy = target / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+
+
+def copy_submission(submission: Path, target: Path) -> None:
+    """Copy the files *.py at the top of a folder; nothing else, and no links."""
+    target.mkdir()
+    for path in submission.glob("*.py"):
+        if path.is_file() and not path.is_symlink():
+            shutil.copyfile(path, target / path.name, follow_symlinks=False)
+
+
+def _changes_user(level: Level) -> bool:
+    if level is Level.OWN_USER and not may_become_others():
+        raise CourseError("only root can start a user of its own; use another level")
+    return level is not Level.NONE and may_become_others()

@@ -1,0 +1,1 @@
+"""The grader's side of the border: asks a sandbox, and believes little."""

@@ -1,0 +1,95 @@
+"""Requests to a student's code, and what is believed of the answers.
+
+Whatever the other side does, it can only make its own test fail: `ask` returns checked
+data or raises a CheckError.
+"""
+
+from typing import Any
+
+import torch
+
+from grader.border.wire import encode
+from grader.border.wire_types import Handle, WireError, WireLimits
+from grader.session.proxy import RemoteObject
+from grader.session.replies import is_reply, student_error
+from grader.worker.child import tensors_in
+from helpers.checks.expect import CheckError
+
+WIRE_LIMITS = WireLimits()
+
+
+class Calls:
+    """Numbers the requests of one test and checks the answers.
+
+    Args:
+        file_names: of the submission, the only ones an answer may name.
+    """
+
+    def __init__(self, file_names: frozenset[str]):
+        self._file_names = file_names
+        self._number = 0
+        self._failure: tuple[str, str] | None = None
+
+    def ask(self, what: str, request: dict[str, Any]) -> Any:
+        """Send a request and return the value of its answer.
+
+        Args:
+            what: what is asked for, in words, for messages.
+
+        Raises:
+            CheckError: no value came, whatever the reason.
+            TypeError: the request holds what cannot be sent; a mistake of the test.
+        """
+        if self._failure is not None:
+            category, message = self._failure
+            raise CheckError(category, what, f"{message} in an earlier call")
+        self._number += 1
+        request = {"id": self._number} | request
+        try:
+            body = encode(request, self._handle_of, WIRE_LIMITS)
+        except WireError as error:
+            raise TypeError(f"{what}: {error}") from error
+        reply = self._exchange(what, body)
+        if not is_reply(reply, self._number):
+            raise self._broken(what)
+        try:
+            if "value" in reply:
+                self._update(request, reply["changed"])
+                return reply["value"]
+            found = student_error(what, reply["error"], self._file_names)
+        except WireError as error:
+            raise self._broken(what) from error
+        raise found
+
+    def _exchange(self, what: str, body: bytes) -> Any:
+        """Send a request and return its answer, decoded and not yet believed."""
+        raise NotImplementedError
+
+    def _broken(self, what: str) -> CheckError:
+        """The error for an answer that no honest code sends; the test is over."""
+        return CheckError("crashed", what, "sent what was not asked for")
+
+    def _update(self, request: dict[str, Any], changed: Any) -> None:
+        """Change the test's own tensors where the call changed its arguments."""
+        sent = list(tensors_in((request.get("args", ()), request.get("kwargs", {}))))
+        if not isinstance(changed, list) or len(changed) > len(sent):
+            raise WireError("changes that cannot be")
+        for entry in changed:
+            if not isinstance(entry, list) or len(entry) != 2:
+                raise WireError("changes that cannot be")
+            place, tensor = entry
+            if type(place) is not int or not 0 <= place < len(sent):
+                raise WireError("changes that cannot be")
+            mine = sent[place]
+            if not isinstance(tensor, torch.Tensor) or tensor.shape != mine.shape:
+                raise WireError("changes that cannot be")
+            with torch.no_grad():
+                mine.copy_(tensor)
+
+    def _handle_of(self, value: Any) -> Handle | None:
+        if isinstance(value, RemoteObject) and value._asker is self:
+            return value._handle
+        return None
+
+    def _object(self, handle: Handle, what: str) -> RemoteObject:
+        return RemoteObject(self, handle, what)

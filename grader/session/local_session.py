@@ -1,0 +1,81 @@
+"""The API of Session in this process: for maintainers, and for code one trusts.
+
+There are no walls and no deadlines here. Requests and answers take the same way
+through messages as in a sandbox, so that a test that passes here passes there.
+"""
+
+import contextlib
+import io
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from grader.border.wire import decode
+from grader.session.calls import WIRE_LIMITS, Calls
+from grader.session.output import TAIL
+from grader.session.proxy import RemoteStudent
+from grader.session.replies import python_names
+from grader.session.session import TestRun
+from grader.worker.child import Server
+from grader.worker.modules import Submission
+
+
+class LocalSession:
+    """Serves tests of one submission without a sandbox.
+
+    Args:
+        submission: folder with the student's *.py files.
+        device: where checks make their tensors.
+    """
+
+    def __init__(self, submission: Path, device: str = "cpu"):
+        self.submission = submission
+        self.device = device
+        self._calls: _LocalCalls | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end_test()
+
+    def student(self) -> RemoteStudent:
+        """The student's code, its files loaded anew; an earlier test ends."""
+        self.end_test()
+        self._calls = _LocalCalls(self.submission, self.device)
+        return RemoteStudent(self._calls, self.device)
+
+    def end_test(self) -> TestRun:
+        """Forget the student's modules; memory is not measured here."""
+        calls, self._calls = self._calls, None
+        if calls is None:
+            return TestRun("", 0.0, 0)
+        calls.submission.remove()
+        seconds = time.process_time() - calls.started
+        return TestRun(calls.printed.getvalue()[-TAIL:], seconds, 0)
+
+
+class _LocalCalls(Calls):
+    """Answers in this process, with the submission importable meanwhile."""
+
+    def __init__(self, folder: Path, device: str):
+        super().__init__(python_names(folder))
+        self.submission = Submission(folder)
+        self.submission.install()
+        self.server = Server(self.submission, device)
+        self.printed = io.StringIO()
+        self.started = time.process_time()
+
+    def _exchange(self, what: str, body: bytes) -> Any:
+        with (
+            contextlib.redirect_stdout(self.printed),
+            contextlib.redirect_stderr(self.printed),
+        ):
+            answer = self.server.answer(body)
+        return decode(answer, lambda handle: self._object(handle, what), WIRE_LIMITS)

@@ -1,0 +1,246 @@
+"""A submission in its sandbox: a fresh process for each test.
+
+with Session(folder, Level.BUBBLEWRAP, Limits()) as session:
+    student = session.student()
+    student.common.nms(boxes, scores, 0.5)
+    run = session.end_test()
+"""
+
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from data_scripts.command import CourseError
+from grader.border.frames import DeadlineError, wait_for
+from grader.border.limits import MEBIBYTE, Limits
+from grader.sandbox.sandbox import Level, Sandbox
+from grader.session.connection import Connection, Ending
+from grader.session.output import OutputTail
+from grader.session.proxy import RemoteStudent
+from grader.session.replies import python_names
+from helpers.checks.expect import CheckError
+
+LONGEST_LINE = 4096
+ZYGOTE_SECONDS = 30  # to fork or to end a test, on a very busy machine
+GRACE_S = 1.0  # for a process that hung up to end by itself
+
+
+@dataclass(frozen=True)
+class TestRun:
+    """What a test used.
+
+    Attributes:
+        output: the end of what the student's code printed; to be escaped.
+        seconds: of the processor.
+        peak_memory: the most bytes of memory at once, those of torch included.
+    """
+
+    __test__ = False  # pytest shall not take it for a test
+
+    output: str
+    seconds: float
+    peak_memory: int
+
+
+class ZygoteError(Exception):
+    """The zygote does not do what it should; a new one is needed."""
+
+
+class Session:
+    """Serves tests of one submission.
+
+    Args:
+        submission: folder with the student's *.py files, already checked; copied.
+        level: of the sandbox's walls.
+        limits: of each test.
+        device: where checks make their tensors.
+        allowed_ops: names of torchvision.ops that are not closed.
+        hash_seed: of Python's strings.
+
+    Attributes:
+        start_cpu_seconds: processor time until the sandbox was ready.
+        missing: protections that this kernel does not have, in words.
+    """
+
+    def __init__(
+        self,
+        submission: Path,
+        level: Level,
+        limits: Limits | None = None,
+        device: str = "cpu",
+        allowed_ops: tuple[str, ...] = (),
+        hash_seed: int = 0,
+    ):
+        self.submission = submission
+        self.level = level
+        self.limits = limits or Limits()
+        self.device = device
+        self.allowed_ops = allowed_ops
+        self.hash_seed = hash_seed
+        self.start_cpu_seconds = 0.0
+        self.missing: list[str] = []
+        self._sandbox: Sandbox | None = None
+        self._starts = 0
+        self._test: _Test | None = None
+
+    @property
+    def name(self) -> str:
+        """A word in the arguments of the running sandbox's processes only."""
+        return self._sandbox.folder.name if self._sandbox is not None else "none"
+
+    def __enter__(self) -> Self:
+        """Start the sandbox.
+
+        Raises:
+            CourseError: it does not start.
+        """
+        self._start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def student(self) -> RemoteStudent:
+        """The student's code in a fresh process; an earlier one ends.
+
+        Raises:
+            CheckError: the sandbox died too often; "crashed".
+        """
+        if self._test is not None:
+            self.end_test()
+        while True:
+            try:
+                if self._sandbox is None:
+                    self._start()
+                self._test = self._fork()
+            except ZygoteError:
+                self._stop()
+                if self._starts > self.limits.restarts:
+                    raise CheckError(
+                        "crashed", "the submission", "its sandbox ended too often"
+                    ) from None
+            else:
+                return RemoteStudent(self._test.connection, self.device)
+
+    def end_test(self) -> TestRun:
+        """End the process of the test, with all that it left behind."""
+        test, self._test = self._test, None
+        if test is None:
+            return TestRun("", 0.0, 0)
+        ending = test.end(grace=0.0)
+        test.connection.close()
+        return TestRun(test.output.text(), ending.cpu, ending.peak_kb * 1024)
+
+    def _start(self) -> None:
+        self._starts += 1
+        if self._starts > self.limits.restarts + 1:
+            raise ZygoteError
+        self._sandbox = Sandbox(
+            *(self.submission, self.level, self.limits, self.device),
+            *(self.allowed_ops, self.hash_seed),
+        )
+        try:
+            ready = self._listen(self.limits.start_seconds)
+            self.start_cpu_seconds = float(ready["cpu"])
+            self.missing = [str(each) for each in ready["missing"]]
+        except (ZygoteError, KeyError, TypeError, ValueError) as error:
+            said = self._sandbox.last_words()
+            self._stop()
+            raise CourseError(f"the sandbox does not start ({said})") from error
+
+    def _stop(self) -> None:
+        test, self._test = self._test, None
+        if test is not None:
+            test.connection.close()
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None:
+            sandbox.close()
+
+    def _fork(self) -> "_Test":
+        ours, theirs = socket.socketpair()
+        reading, writing = os.pipe()
+        try:
+            self._tell({"do": "fork"}, [theirs.fileno(), writing])
+        except ZygoteError:
+            ours.close()
+            os.close(reading)
+            raise
+        finally:
+            theirs.close()
+            os.close(writing)
+        output = OutputTail(reading, self.limits.output_mb * MEBIBYTE)
+        test = _Test(self, output)
+        names = python_names(self.submission)
+        test.connection = Connection(ours, output, self.limits, names, test.end)
+        return test
+
+    def end_process(self, grace: float) -> Ending:
+        """Have the zygote end the test's process; without one, end the sandbox."""
+        try:
+            said = self._tell({"do": "end", "grace": grace})
+            status = said["status"]
+            status = int(status) if status is not None else None
+            return Ending(status, float(said["cpu"]), int(said["peak_kb"]))
+        except (ZygoteError, KeyError, TypeError, ValueError):
+            sandbox, self._sandbox = self._sandbox, None
+            if sandbox is not None:
+                sandbox.close()
+            return Ending(None, 0.0, 0)
+
+    def _tell(
+        self, request: dict[str, Any], files: list[int] | None = None
+    ) -> dict[str, Any]:
+        if self._sandbox is None:
+            raise ZygoteError
+        line = json.dumps(request).encode()
+        try:
+            socket.send_fds(self._sandbox.control, [line], files or [])
+        except OSError as error:
+            raise ZygoteError from error
+        return self._listen(ZYGOTE_SECONDS)
+
+    def _listen(self, seconds: float) -> dict[str, Any]:
+        """The zygote's next line."""
+        assert self._sandbox is not None
+        control = self._sandbox.control
+        deadline = time.monotonic() + seconds
+        line = b""
+        try:
+            while not line.endswith(b"\n"):
+                wait_for(control, deadline, for_reading=True)
+                part = control.recv(LONGEST_LINE)
+                line += part
+                if not part or len(line) > LONGEST_LINE:
+                    raise ZygoteError
+            said = json.loads(line)
+        except (OSError, ValueError, DeadlineError) as error:
+            raise ZygoteError from error
+        if not isinstance(said, dict):
+            raise ZygoteError
+        return said
+
+
+class _Test:
+    """The process of one test; ended once, however often one asks."""
+
+    connection: Connection
+
+    def __init__(self, session: Session, output: OutputTail):
+        self.output = output
+        self._session = session
+        self._ending: Ending | None = None
+
+    def end(self, grace: float = GRACE_S) -> Ending:
+        if self._ending is None:
+            self._ending = self._session.end_process(grace)
+        return self._ending

@@ -1,0 +1,1 @@
+"""What students hand in: found, named, and read with care."""

@@ -1,0 +1,184 @@
+"""Take what a student handed in: only the Python files of assignment/, copied."""
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from grader.submissions.intake_zip import IntakeError, read_zip
+
+FOLDER = "assignment"
+MOST_FILES = 100  # Python files; the course has seven
+MOST_BYTES = 1_000_000  # of one of them
+MOST_BYTES_TOGETHER = 5_000_000
+MOST_ENTRIES = 20_000  # names that are looked at, wanted or not
+MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,80}\.py")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What is graded of a submission.
+
+    Attributes:
+        files: "common.py" -> content.
+        ignored: number of files beside them.
+    """
+
+    files: Mapping[str, bytes]
+    ignored: int
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over names and contents."""
+        return digest_files(self.files)
+
+
+def digest_files(files: Mapping[str, bytes]) -> str:
+    """SHA-256 over names and contents."""
+    total = hashlib.sha256()
+    for name in sorted(files):
+        content = hashlib.sha256(files[name]).hexdigest()
+        total.update(f"{name}\0{content}\n".encode())
+    return total.hexdigest()
+
+
+def take(path: Path) -> Taken:
+    """The Python files of a submission, read with limits.
+
+    Raises:
+        IntakeError: a link, a trick of a zip, too much, or no Python file.
+    """
+    try:
+        if stat.S_ISLNK(path.lstat().st_mode):
+            raise IntakeError("the submission is a link; hand in the files themselves")
+        taken = _take_folder(path) if path.is_dir() else _take_zip(path)
+    except OSError as error:
+        raise IntakeError(
+            f"a file cannot be read ({error.strerror}); hand it in again"
+        ) from error
+    if not taken.files:
+        raise IntakeError(
+            "there is no assignment/*.py in the submission; hand in the folder "
+            "assignment with your files"
+        )
+    return taken
+
+
+def _take_folder(path: Path) -> Taken:
+    entries = _list(_code_folder(path))
+    names = [name for name in entries if MODULE.fullmatch(name)]
+    check_names(names)
+    files: dict[str, bytes] = {}
+    for name in sorted(names):
+        files[name] = _read(entries[name])
+        check_sizes(files)
+    return Taken(files, len(entries) - len(files))
+
+
+def _list(folder: Path) -> dict[str, Path]:
+    with os.scandir(folder) as entries:
+        found = {each.name: Path(each.path) for each in islice(entries, MOST_ENTRIES)}
+        if next(entries, None):
+            raise IntakeError(f"there are more than {MOST_ENTRIES} files; remove some")
+    return found
+
+
+def _code_folder(path: Path) -> Path:
+    """assignment/, here or in the only folder that has one; else the folder itself."""
+    entries = _list(path)
+    inner = [path, *(each for each in entries.values() if each.is_dir())]
+    if not any(MODULE.fullmatch(name) for name in entries):
+        inner = [each for each in inner if (each / FOLDER).is_dir()] or [path]
+    found = inner[0] / FOLDER
+    for each in (inner[0], found):
+        if each.is_symlink():
+            raise IntakeError(f"{each.name} is a link; hand in the files themselves")
+    return found if found.is_dir() else path
+
+
+def _read(path: Path) -> bytes:
+    """A regular file, not followed if it is a link, not waited for if it is a pipe."""
+    if path.is_symlink():
+        raise IntakeError(f"{path.name} is a link; hand in the file itself")
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    handle = os.open(path, os.O_RDONLY | flags)
+    with open(handle, "rb") as file:  # noqa: PTH123 - of a descriptor
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise IntakeError(f"{path.name} is no file; hand in a Python file")
+        return file.read(MOST_BYTES + 1)
+
+
+def _take_zip(path: Path) -> Taken:
+    members = read_zip(path, MOST_ENTRIES)
+    prefix = _prefix([each.name for each in members])
+    wanted = {}
+    for each in members:
+        name = each.name.removeprefix(prefix)
+        if each.name.startswith(prefix) and MODULE.fullmatch(name):
+            if name in wanted:
+                raise IntakeError(f"{name} is in the zip twice; pack it anew")
+            if each.is_link:
+                raise IntakeError(f"{name} is a link; hand in the file itself")
+            wanted[name] = each
+    check_names(list(wanted))
+    files: dict[str, bytes] = {}
+    for name in sorted(wanted):
+        files[name] = wanted[name].read(MOST_BYTES + 1)
+        check_sizes(files)
+    return Taken(files, len(members) - len(files))
+
+
+def _prefix(names: list[str]) -> str:
+    """Where the files are: assignment/, the top, or the same in one more folder."""
+    folders = {name.rpartition("/")[0] for name in names if name.endswith(".py")}
+    folders -= {name for name in folders if name.startswith("__MACOSX")}
+    inner = {each for each in folders if each.split("/")[-1] == FOLDER}
+    for choice in (inner, folders):
+        for depth in (0, 1, 2):
+            fits = [e for e in choice if (e.count("/") + 1 if e else 0) == depth]
+            if len(fits) > 1:
+                raise IntakeError(
+                    f"the zip has Python files in {len(fits)} folders; hand in one "
+                    "folder assignment"
+                )
+            if fits:
+                return f"{fits[0]}/" if fits[0] else ""
+    return ""
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise an IntakeError for too many files, or two that differ in case only."""
+    if len(names) > MOST_FILES:
+        raise IntakeError(
+            f"there are {len(names)} Python files, at most {MOST_FILES} are taken; "
+            "remove some"
+        )
+    lower = [name.lower() for name in names]
+    for name in names:
+        if lower.count(name.lower()) > 1:
+            raise IntakeError(
+                f"two files are called {name} but for capitals; rename one of them"
+            )
+
+
+def check_sizes(files: Mapping[str, bytes]) -> None:
+    """Raise an IntakeError for a file, or all together, that is too large."""
+    for name, content in files.items():
+        if len(content) > MOST_BYTES:
+            raise IntakeError(f"{name} is larger than {MOST_BYTES} bytes; make it less")
+    if sum(map(len, files.values())) > MOST_BYTES_TOGETHER:
+        raise IntakeError(
+            f"the Python files are larger than {MOST_BYTES_TOGETHER} bytes together; "
+            "make them less"
+        )
+
+
+def copy_files(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write the files into a new folder that only this user can enter."""
+    folder.mkdir(mode=0o700)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)

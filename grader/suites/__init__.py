@@ -1,0 +1,1 @@
+"""The suites of tests: run, given references, and tested with wrong solutions."""

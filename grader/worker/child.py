@@ -1,0 +1,143 @@
+"""One test's process: loads the student's files when they are asked for, and answers.
+
+Each request has a number, which the answer repeats; what it holds is data or handles,
+see grader/border/wire.py.
+"""
+
+import random
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from grader.border.frames import ClosedError, receive_frame, send_frame
+from grader.border.wire import decode, encode
+from grader.border.wire_types import Handle, WireError, WireLimits
+from grader.worker.errors import describe_error
+from grader.worker.modules import Submission, SubmissionNames
+from helpers.checks.student import Student
+
+STUDENT_METHODS = ("seed", "make_pyramid", "make_detector", "gradients", "train")
+START_SEED = 0  # what is random without a seed of the test is the same in each run
+
+
+def serve_test(channel: socket.socket, folder: Path, device: str) -> None:
+    """Answer requests until the grader is gone.
+
+    Args:
+        channel: to the grader.
+        folder: the student's files.
+        device: of Student.
+    """
+    random.seed(START_SEED)
+    torch.manual_seed(START_SEED)
+    submission = Submission(folder)
+    submission.install()
+    server = Server(submission, device)
+    limits = WireLimits()
+    while True:
+        try:
+            body = receive_frame(channel, limits.max_bytes + limits.max_outline)
+        except ClosedError:
+            return
+        reply = server.answer(body)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(BaseException):  # a student may have put anything there
+                stream.flush()
+        send_frame(channel, reply, deadline=None)
+
+
+class Server:
+    """Performs requests on a submission.
+
+    Args:
+        submission: installed, see Submission.
+        device: of Student.
+    """
+
+    def __init__(self, submission: Submission, device: str):
+        self.submission = submission
+        names = {
+            name: SubmissionNames(submission, name)
+            for name in ("common", "one_stage_detector")
+        }
+        self.student = Student({}, device)
+        # Names looks a module's names up when they are asked for, and so does this.
+        self.student.common = names["common"]  # type: ignore[assignment]
+        self.student.one_stage_detector = names["one_stage_detector"]  # type: ignore[assignment]
+        self.names = names
+        self.objects: list[Any] = []
+        self.number_of: dict[int, int] = {}
+
+    def answer(self, body: bytes) -> bytes:
+        """The reply to a request; an exception of the student's code is one, too."""
+        number = -1
+        try:
+            request = decode(body, lambda handle: self.objects[handle.number])
+            number = request["id"]
+            value, changed = self._perform(request)
+            reply = {"id": number, "value": value, "changed": changed}
+            return encode(reply, self._handle)
+        except BaseException as error:  # noqa: BLE001 - SystemExit of a student, too
+            # What filled the memory is still held there; no answer would fit beside it.
+            traceback.clear_frames(error.__traceback__)
+            described = describe_error(error, self.submission.folder)
+            return encode({"id": number, "error": described})
+
+    def _perform(self, request: dict[str, Any]) -> tuple[Any, list[Any]]:
+        arguments, named = request.get("args", ()), request.get("kwargs", {})
+        before = [(each, each._version) for each in tensors_in((arguments, named))]
+        value = self._operation(request)(*arguments, **named)
+        changed = [
+            [place, tensor]
+            for place, (tensor, version) in enumerate(before)
+            if tensor._version != version
+        ]
+        return value, changed
+
+    def _operation(self, request: dict[str, Any]) -> Callable[..., Any]:
+        target = request.get("target")
+        match request["op"]:
+            case "name":
+                return lambda: getattr(self.names[request["module"]], request["name"])
+            case "call":
+                return _callable(target)
+            case "attribute":
+                return lambda: getattr(target, request["name"])
+            case "item":
+                return lambda: target[request["key"]]  # type: ignore[index]
+            case "length":
+                return lambda: len(target)  # type: ignore[arg-type]
+            case "student" if request["name"] in STUDENT_METHODS:
+                return _callable(getattr(self.student, request["name"]))
+        raise WireError("an unknown operation")
+
+    def _handle(self, value: Any) -> Handle:
+        number = self.number_of.get(id(value))
+        if number is None:
+            number = len(self.objects)
+            self.objects.append(value)  # kept, so that its id stays its own
+            self.number_of[id(value)] = number
+        return Handle(number, type(value).__name__)
+
+
+def _callable(target: Any) -> Callable[..., Any]:
+    call: Callable[..., Any] = target  # else Python says that it cannot be called
+    return call
+
+
+def tensors_in(value: Any) -> Iterator[torch.Tensor]:
+    """All tensors of a message's value, in the order in which they are sent."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from tensors_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from tensors_in(each)

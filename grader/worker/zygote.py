@@ -1,0 +1,178 @@
+"""What runs in the sandbox: the zygote, which forks one process for each test.
+
+The grader starts `python -s -P -B zygote.py SETTINGS` with an environment made from
+nothing. Torch is imported once, here, and no tensor is computed: a forked process whose
+parent has computed may hang. The student's files are read only in the forked processes.
+
+The grader speaks over a socket, in lines of JSON: {"do": "fork"} comes with two open
+files, the test's own socket and what its prints go to; {"do": "end"} ends the test.
+"""
+
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+gc.disable()  # until torch is imported: a tenth of the start-up
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch  # noqa: E402
+
+from grader.border.limits import Limits, address_space  # noqa: E402
+from grader.worker.child import serve_test  # noqa: E402
+from grader.worker.lockdown import Lockdown, close_child, lock_zygote  # noqa: E402
+from grader.worker.vision import prepare_torchvision  # noqa: E402
+
+LONGEST_LINE = 4096
+CHILDREN = Path("/proc/thread-self/children")
+FILES_OF_FORK = 2
+PAUSE_S = 0.002
+
+
+def main() -> None:
+    """Prepare, say so, and fork until the grader closes the socket."""
+    settings = json.loads(sys.argv[1])
+    control = socket.socket(fileno=settings["control"])
+    control.set_inheritable(False)
+    torch.set_num_threads(1)
+    _import_for_children()
+    prepare_torchvision(settings["allowed_ops"])
+    folders = [Path(settings["code"]), Path(settings["submission"])]
+    in_use = address_space()  # asked now: the lock may hide /proc
+    missing = lock_zygote(Lockdown(**settings["lockdown"]), folders)
+    os.chdir(settings["submission"])
+    gc.enable()
+    gc.freeze()  # pages of objects that live for ever stay shared after a fork
+    _say(control, {"ready": True, "missing": missing, "cpu": _cpu_seconds()})
+    Zygote(control, settings, in_use).run()
+
+
+class Zygote:
+    """Forks a process for each test, one at a time, and ends it.
+
+    Args:
+        control: to the grader.
+        settings: as the grader gave them.
+        in_use: bytes of addresses that torch has mapped.
+    """
+
+    def __init__(self, control: socket.socket, settings: dict[str, Any], in_use: int):
+        self.control = control
+        self.settings = settings
+        self.lockdown = Lockdown(**settings["lockdown"])
+        self.in_use = in_use
+        self.child = 0
+
+    def run(self) -> None:
+        """Do what the grader asks until it is gone."""
+        while True:
+            line, files, _, _ = socket.recv_fds(
+                self.control, LONGEST_LINE, FILES_OF_FORK
+            )
+            if not line:
+                self.end_child()
+                return
+            request = json.loads(line)
+            if request["do"] == "fork":
+                self.fork(files)
+                _say(self.control, {"pid": self.child})
+            elif request["do"] == "end":
+                _say(self.control, self.end_child(request["grace"]))
+
+    def fork(self, files: list[int]) -> None:
+        """Start the process of a test, which gets these two files."""
+        self.end_child()
+        self.child = os.fork()
+        if self.child == 0:
+            code = 1
+            try:
+                self._be_child(*files)
+                code = 0
+            finally:
+                os._exit(code)
+        for each in files:
+            os.close(each)
+
+    def end_child(self, grace: float = 0.0) -> dict[str, Any]:
+        """Kill the test and all that it left, and say what it used.
+
+        Args:
+            grace: seconds that a test which is about to end is given, so that its exit
+                status says why.
+        """
+        if not self.child:
+            return {"status": None, "cpu": 0.0, "peak_kb": 0}
+        until = time.monotonic() + grace
+        pid, status, used = os.wait4(self.child, os.WNOHANG)
+        while not pid and time.monotonic() < until:
+            time.sleep(PAUSE_S)
+            pid, status, used = os.wait4(self.child, os.WNOHANG)
+        if not pid:
+            os.kill(self.child, signal.SIGKILL)
+        self._kill_leftovers()
+        if not pid:
+            _, _, used = os.wait4(self.child, 0)
+        self.child = 0
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        return {
+            "status": status if pid else None,
+            "cpu": used.ru_utime + used.ru_stime,
+            "peak_kb": used.ru_maxrss,
+        }
+
+    def _kill_leftovers(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.child, signal.SIGKILL)
+        with suppress(OSError, ValueError):
+            # Whom a dead parent left is given to this process, which asked for that.
+            for each in CHILDREN.read_text().split():
+                os.kill(int(each), signal.SIGKILL)
+        if self.lockdown.is_alone:
+            # All processes that this one may kill: those of its user, in its sandbox.
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(-1, signal.SIGKILL)
+
+    def _be_child(self, channel_file: int, output_file: int) -> None:
+        os.setsid()
+        self.control.close()
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.dup2(output_file, 1)
+        os.dup2(output_file, 2)
+        os.close(output_file)
+        sys.stdout = os.fdopen(1, "w", 1, errors="replace", closefd=False)
+        sys.stderr = os.fdopen(2, "w", 1, errors="replace", closefd=False)
+        channel = socket.socket(fileno=channel_file)
+        limits = Limits(**self.settings["limits"])
+        close_child(self.lockdown, limits, self.in_use)
+        serve_test(channel, Path(self.settings["submission"]), self.settings["device"])
+
+
+def _import_for_children() -> None:
+    """What each test would import anyway, once; helpers that hold answers are not."""
+    import torch._dynamo  # which torch.optim asks for  # noqa: F401
+    import torchvision.models.detection  # noqa: F401
+
+    import helpers.backbones  # noqa: F401
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _say(control: socket.socket, message: dict[str, Any]) -> None:
+    control.sendall(json.dumps(message).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()
