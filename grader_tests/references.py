@@ -41,6 +41,12 @@ def load_cases(step: str, function: str) -> dict[str, dict[str, torch.Tensor]]:
     return cases
 
 
+def load_strides(step: str, function: str) -> dict[int, dict[str, torch.Tensor]]:
+    """The same by stride in pixels, for cases that are called "stride8" and so on."""
+    cases = load_cases(step, function)
+    return {int(name.removeprefix("stride")): case for name, case in cases.items()}
+
+
 @cache
 def _read(path: str) -> dict[str, torch.Tensor]:
     return load_file(path)

@@ -1,69 +1,22 @@
-"""Step 3: the shared head."""
+"""Step 3: what the shared head answers."""
 
-import math
 from functools import partial
 
 import torch
 from torch.nn import functional as F
 
+from grader_tests.head_parts import NO_PADDING, make_head, parameters_of
 from grader_tests.oracles.step3 import IN_CHANNELS, NUM_CLASSES, STEM_CHANNELS
 from grader_tests.references import load_cases
 from grader_tests.tools import expect_inputs_kept, expect_keys, give, spread
 from helpers.checks.expect import (
     CheckError,
     expect_close,
-    expect_equal,
     expect_runs,
     expect_tensor,
     expect_true,
     not_implemented,
 )
-
-PARTS = ("stem_cls", "stem_box", "pred_cls", "pred_box", "pred_ctr")
-ONE_WIDTH = "the stem works only when all its widths are equal"
-SHARED_STEM = "both branches use one stem"
-NO_BIAS = "the bias of pred_cls is not set"
-NO_PADDING = "a convolution makes maps smaller; 3x3 needs padding 1"
-DEVIATION = 0.01
-PRIOR_BIAS = -math.log(99)
-
-
-def make_head(student, *args):
-    """A head where the student's code runs."""
-    with expect_runs("FCOSPredictionNetwork", ONE_WIDTH):
-        head = student.one_stage_detector.FCOSPredictionNetwork(*args)
-    if student.device.type != "cpu":
-        head.to(str(student.device))
-    return head
-
-
-def parameters_of(head) -> dict[str, list[str]]:
-    """Part -> the names of its weights in order, as state_dict has them."""
-    state = head.state_dict()
-    return {
-        part: [
-            name
-            for name, value in state.items()
-            if name.startswith(f"{part}.") and value.dim() == 4
-        ]
-        for part in PARTS
-    }
-
-
-def expect_weights(head, part: str, shapes: list[tuple[int, ...]]) -> None:
-    """The convolutions of a part of the head, in order."""
-    state = head.state_dict()
-    got = [tuple(state[name].shape) for name in parameters_of(head)[part]]
-    cause = None
-    if not got:
-        cause = "layers in a plain list; only nn.Sequential and its like are trained"
-    elif len(got) == len(shapes) and [g[2:] for g in got] != [s[2:] for s in shapes]:
-        cause = "the convolutions are not 3x3"
-    elif [g[0] for g in got] == [s[0] for s in shapes]:
-        cause = ONE_WIDTH
-    elif got == shapes[: len(got)]:
-        cause = "convolutions of the stem are missing"
-    expect_equal(got, shapes, f"FCOSPredictionNetwork: weights of {part}", cause)
 
 
 def filled_head(student):
@@ -163,102 +116,6 @@ def expect_output(student, number: int, output: str, other_stem: str) -> None:
             },
             atol=1e-4,
         )
-
-
-def test_head_stems_have_a_convolution_for_each_width(student):
-    """3x3 convolutions from width to width, for one, two and three entries."""
-    for widths in ([5], [4, 6], [6, 4, 5]):
-        head = make_head(student, 7, 3, widths)
-        before = [3, *widths]
-        shapes = [(w, b, 3, 3) for b, w in zip(before, widths, strict=False)]
-        for part in ("stem_cls", "stem_box"):
-            expect_weights(head, part, shapes)
-
-
-def test_head_predictors_have_their_channels(student):
-    """K classes, 4 distances and 1 centerness, on the last width of the stem."""
-    for num_classes, widths in ((7, [4, 6]), (1, [5])):
-        head = make_head(student, num_classes, 3, widths)
-        for part, channels in (("cls", num_classes), ("box", 4), ("ctr", 1)):
-            expect_weights(head, f"pred_{part}", [(channels, widths[-1], 3, 3)])
-
-
-def test_head_stems_have_weights_of_their_own(student):
-    """What is written into one stem is not found in the other."""
-    head = make_head(student, 4, 3, [5, 5])
-    state = head.state_dict()
-    for number, name in enumerate(state):
-        state[name] = torch.full_like(state[name], float(number))
-    head.load_state_dict(state)
-    after = head.state_dict()
-    own = sum(bool(torch.equal(after[name], state[name])) for name in state)
-    message = f"{len(state) - own} of {len(state)} parameters are used twice"
-    expect_true(own == len(state), "FCOSPredictionNetwork", message, SHARED_STEM)
-
-
-def test_head_weights_start_with_deviation_one_hundredth(student):
-    """All weights are drawn from N(0, 0.01)."""
-    student.seed(11)
-    state_of = make_head(student, 90, 64, [96, 80])
-    state, names = state_of.state_dict(), parameters_of(state_of)
-    for name in [each for part in PARTS for each in names[part]]:
-        weight = state[name].double()
-        fan_in = weight[0].numel()
-        causes = {
-            "0.01 is the standard deviation, not the variance": 0.1,
-            "PyTorch's own first values are left": 1 / math.sqrt(3 * fan_in),
-            "drawn evenly between -0.01 and 0.01": DEVIATION / math.sqrt(3),
-        }
-        # The error of a deviation from n draws is 1 / sqrt(2 n) of it; six of these.
-        tolerance = 6 / math.sqrt(2 * weight.numel())
-        expect_close(
-            weight.std(),
-            torch.tensor(DEVIATION, dtype=torch.float64),
-            f"standard deviation of {name}",
-            causes={
-                cause: torch.tensor(value, dtype=torch.float64)
-                for cause, value in causes.items()
-            },
-            atol=0,
-            rtol=tolerance,
-        )
-        limit = 6 * DEVIATION / math.sqrt(weight.numel())
-        mean = float(weight.mean())
-        message = f"the mean is {mean:.5f}, expected 0"
-        expect_true(abs(mean) < limit, f"mean of {name}", message)
-
-
-def test_head_biases_start_at_zero(student):
-    """All but that of the class predictor."""
-    head = make_head(student, 7, 16, [24, 12])
-    state, names = head.state_dict(), parameters_of(head)
-    for name in [each for part in PARTS for each in names[part] if part != "pred_cls"]:
-        bias = name.removesuffix("weight") + "bias"
-        got = state.get(bias)
-        expect_true(got is not None, "FCOSPredictionNetwork", f"{bias} is missing")
-        expected = torch.zeros_like(state[bias])
-        cause = "the prior is for the class predictor alone"
-        wrong = {cause: torch.full_like(expected, PRIOR_BIAS)}
-        expect_close(state[bias], expected, f"first values of {bias}", causes=wrong)
-
-
-def test_head_class_bias_says_one_percent(student):
-    """The bias of pred_cls is -ln((1 - 0.01) / 0.01), whose sigmoid is 0.01."""
-    head = make_head(student, 7, 16, [24, 12])
-    values = {
-        NO_BIAS: 0.0,
-        "the sign of the bias is wrong: the sigmoid of +ln 99 is 0.99": -PRIOR_BIAS,
-        "the bias is the probability itself": 0.01,
-        "ln 100 instead of ln 99": -math.log(100),
-    }
-    got = head.state_dict().get("pred_cls.bias")
-    expect_true(got is not None, "FCOSPredictionNetwork", "no pred_cls.bias", NO_BIAS)
-    is_default = bool((got.abs() <= 1 / math.sqrt(9 * 12)).all())
-    causes = {cause: torch.full((7,), value) for cause, value in values.items()}
-    if is_default:
-        causes[NO_BIAS] = got
-    expected = torch.full((7,), PRIOR_BIAS)
-    expect_close(got, expected, "first values of pred_cls.bias", causes=causes)
 
 
 def test_head_class_logits(student):

@@ -1,8 +1,8 @@
-"""Step 5: deltas, boxes from deltas, and centerness."""
+"""Step 5: deltas of locations in boxes."""
 
 import torch
 
-from grader_tests.references import load_cases
+from grader_tests.references import load_strides
 from grader_tests.tools import (
     expect_dtype,
     expect_faster,
@@ -18,21 +18,13 @@ from helpers.checks.expect import (
     expect_tensor,
 )
 
-GET, APPLY = "fcos_get_deltas_from_locations", "fcos_apply_deltas_to_locations"
+GET = "fcos_get_deltas_from_locations"
 LTRB = "l,t,r,b"
 NOT_DIVIDED = "not divided by the stride"
-NOT_MULTIPLIED = "not multiplied by the stride"
 NEGATED = "left and top are negated: x - x1, not x1 - x"
 SOME_COLUMNS = "background is told by some of the numbers; only a whole row of -1 is"
 FIFTH_COLUMN = "rows of 4 and of 5 numbers must both work"
-NO_CLIP = "negative deltas are not set to 0"
 EMPTY = "a level without locations is not foreseen"
-
-
-def per_stride(function: str) -> dict[int, dict[str, torch.Tensor]]:
-    """Stride -> the stored tensors of 5.1 or 5.2."""
-    cases = load_cases("step5", function)
-    return {int(name.removeprefix("stride")): case for name, case in cases.items()}
 
 
 def get_deltas(student, points, boxes, stride, dtype=torch.float32):
@@ -41,19 +33,10 @@ def get_deltas(student, points, boxes, stride, dtype=torch.float32):
     return call(give(student, points, dtype), give(student, boxes, dtype), stride)
 
 
-def apply_deltas(student, deltas, points, stride, dtype=torch.float32):
-    """Call 5.2."""
-    call = student.one_stage_detector.fcos_apply_deltas_to_locations
-    return call(give(student, deltas, dtype), give(student, points, dtype), stride)
-
-
-# 5.1
-
-
 def test_get_deltas_of_locations_in_boxes(student):
     """Left, top, right, bottom in strides, for several strides."""
     signs = torch.tensor([-1.0, -1, 1, 1])
-    for stride, case in per_stride("deltas").items():
+    for stride, case in load_strides("step5", "deltas").items():
         expected, points, boxes = case["expected"], case["points"], case["boxes"]
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2
         causes = {
@@ -79,7 +62,7 @@ def test_get_deltas_of_locations_in_boxes(student):
 
 def test_get_deltas_reads_rows_of_five(student):
     """With a class behind the box the deltas are the same."""
-    for stride, case in per_stride("deltas").items():
+    for stride, case in load_strides("step5", "deltas").items():
         classes = torch.arange(len(case["boxes"]))[:, None] % 3
         rows = torch.cat((case["boxes"], classes.double()), dim=1)
         with expect_runs(GET, FIFTH_COLUMN):
@@ -200,112 +183,3 @@ def test_get_deltas_leaves_its_inputs_alone(student):
     expect_inputs_kept(
         student, GET, call, give(student, points), give(student, rows), 8
     )
-
-
-# 5.2
-
-
-def test_apply_deltas_gives_boxes(student):
-    """XYXY in pixels from positive and negative deltas, for several strides."""
-    signs = torch.tensor([-1.0, -1, 1, 1])
-    for stride, case in per_stride("apply").items():
-        deltas, points = case["deltas"], case["points"]
-        here = points.repeat(1, 2)
-        clipped = deltas.clamp(min=0)
-        sides = clipped[:, :2] + clipped[:, 2:]
-        corner = points - clipped[:, :2] * stride
-        causes = {
-            NO_CLIP: here + deltas * signs * stride,
-            NOT_MULTIPLIED: here + clipped * signs,
-            NEGATED: here + clipped * stride,
-            "left and right have each other's sign": here - clipped * signs * stride,
-            "divided by the stride, not multiplied": here + clipped * signs / stride,
-            "width and height are returned, not x2 and y2": torch.cat(
-                (corner, sides * stride), dim=1
-            ),
-            "absolute values are taken; a negative delta counts as 0": (
-                here + deltas.abs() * signs * stride
-            ),
-            "boxes are clipped to the image; that comes later": (
-                here + clipped * signs * stride
-            ).clamp(min=0),
-        }
-        got = apply_deltas(student, deltas, points, stride)
-        inputs = {"deltas": deltas, "location": points}
-        expected = case["expected"].float()
-        expect_close(
-            got, expected, APPLY, inputs=inputs, names="x1,y1,x2,y2", causes=causes
-        )
-
-
-def test_apply_deltas_counts_negative_deltas_as_zero(student):
-    """Each edge on its own: a negative distance leaves the edge at the location."""
-    deltas = torch.tensor([[-0.5, 1, 2, -3], [1.0, -9, -0.25, 2]])
-    points = torch.tensor([[40.0, 20]] * 2)
-    got = apply_deltas(student, deltas, points, 8)
-    expected = torch.tensor([[40.0, 12, 56, 20], [32, 20, 40, 36]])
-    signs = torch.tensor([-8.0, -8, 8, 8])
-    causes = {
-        NO_CLIP: points.repeat(1, 2) + deltas * signs,
-        "one negative delta empties the whole box": points.repeat(1, 2),
-        "absolute values are taken; a negative delta counts as 0": (
-            points.repeat(1, 2) + deltas.abs() * signs
-        ),
-    }
-    inputs = {"deltas": deltas, "location": points}
-    expect_close(got, expected, APPLY, inputs=inputs, causes=causes)
-
-
-def test_apply_deltas_of_background_is_a_point(student):
-    """Deltas of -1 give (x, y, x, y), a box without area."""
-    points = torch.tensor([[12.0, 20], [44, 4]])
-    got = apply_deltas(student, torch.full((2, 4), -1.0), points, 16)
-    expected = points.repeat(1, 2)
-    causes = {
-        NO_CLIP: expected + torch.tensor([16.0, 16, -16, -16]),
-        "background becomes a row of -1": torch.full((2, 4), -1.0),
-    }
-    expect_close(got, expected, APPLY, inputs={"location": points}, causes=causes)
-
-
-def test_apply_deltas_does_not_clip_to_the_image(student):
-    """Boxes may start at negative numbers; inference clips them later."""
-    deltas, points = torch.tensor([[3.0, 2, 1, 900]]), torch.tensor([[4.0, 4]])
-    expected = torch.tensor([[-20.0, -12, 12, 7204]])
-    cause = "boxes are clipped to the image; that comes later"
-    got = apply_deltas(student, deltas, points, 8)
-    wrong = {cause: expected.clamp(min=0)}
-    for size in (224, 223):
-        wrong[f"{cause} (and has no fixed size)"] = expected.clamp(min=0, max=size)
-    expect_close(got, expected, APPLY, causes=wrong)
-
-
-def test_apply_deltas_of_no_and_of_one_location(student):
-    """No row in, no row out; one row in, one row out."""
-    with expect_runs(APPLY, EMPTY):
-        got = apply_deltas(student, torch.zeros(0, 4), torch.zeros(0, 2), 8)
-    expect_tensor(got, APPLY, shape=(0, 4))
-    deltas, points = torch.tensor([[0.25, 0.5, 2.25, 1.5]]), torch.tensor([[12.0, 4]])
-    got = apply_deltas(student, deltas, points, 8)
-    expect_close(got, torch.tensor([[10.0, 0, 30, 16]]), APPLY)
-
-
-def test_apply_deltas_follows_float64(student):
-    """Thousands of predictions, far from the origin, where float32 has no digits."""
-    deltas = spread(4000, 4, low=0.1, high=7.0)
-    points = spread(4000, 2, high=50.0, start=3) + 1e6
-    got = apply_deltas(student, deltas, points, 8, torch.float64)
-    expect_tensor(got, APPLY, shape=(4000, 4))
-    expect_dtype(got, torch.float64, APPLY)
-    signs = torch.tensor([-8.0, -8, 8, 8])
-    expected = points.repeat(1, 2) + deltas * signs
-    expect_close(got, expected, f"{APPLY} in float64", atol=1e-7, rtol=0)
-
-
-def test_apply_deltas_leaves_its_inputs_alone(student):
-    """Deltas and locations are the same after the call."""
-    deltas = torch.tensor([[-0.5, 1, 2, -3], [1.0, -9, -0.25, 2]])
-    points = torch.tensor([[40.0, 20]] * 2)
-    call = student.one_stage_detector.fcos_apply_deltas_to_locations
-    given = give(student, deltas), give(student, points), 8
-    expect_inputs_kept(student, APPLY, call, *given)

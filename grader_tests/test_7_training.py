@@ -1,12 +1,9 @@
-"""Step 7: the losses that FCOS returns while it trains, and their gradients."""
+"""Step 7: the losses that FCOS returns while it trains."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.nn import functional as F
-from torchvision.ops import sigmoid_focal_loss
 
 from grader_tests.detector_parts import (
     GT_BOXES,
@@ -15,11 +12,9 @@ from grader_tests.detector_parts import (
     NUM_CLASSES,
     PADDING,
     Predictions,
-    batch_losses,
     batch_targets,
     check_losses,
     constant_head,
-    join,
     losses_of,
     make_fcos,
     make_images,
@@ -27,91 +22,12 @@ from grader_tests.detector_parts import (
     predict,
     updated_normalizer,
 )
-from grader_tests.oracles.plain_losses import smooth_l1
 from grader_tests.oracles.plain_targets import STRIDES, Targets
 from grader_tests.references import load_cases
-from grader_tests.tools import expect_inputs_kept, give
+from grader_tests.tools import give
+from grader_tests.training_mistakes import NEAR, expect_loss
 from helpers.checks.expect import expect_close, expect_runs, expect_true
 from helpers.checks.student import Student
-
-Losses = dict[str, torch.Tensor]
-CLASS_0_LOST = "class 0 is taken for background"
-DETACHED = "the predictions are detached"
-# Float32 sums of some hundred numbers, against float64
-NEAR = 1e-4
-
-
-def _mistakes(
-    predictions: Predictions, targets: Targets, swapped: Targets | None
-) -> dict[str, Callable[[], Losses]]:
-    """Known mistake -> the three losses that it gives.
-
-    Args:
-        predictions: of the head.
-        targets: the right ones.
-        swapped: the targets of locations with x and y swapped.
-    """
-    classes = targets.classes
-    batch, locations = classes.shape
-    foreground = int((classes >= 0).sum())
-    after = updated_normalizer(classes)
-
-    def other(**mistake: Any) -> Callable[[], Losses]:
-        return lambda: batch_losses(predictions, targets, **mistake)
-
-    return {
-        "the normalizer is updated after it divides": other(
-            normalizer=NORMALIZER_START
-        ),
-        "the normalizer counts foreground per batch, not per image": other(
-            normalizer=0.9 * NORMALIZER_START + 0.1 * foreground
-        ),
-        "divided by the foreground of the batch, not by the normalizer": other(
-            normalizer=max(foreground, 1) / batch
-        ),
-        "not divided by the number of images": other(normalizer=after / batch),
-        "a mean over the locations, which is divided again": other(
-            normalizer=after * batch * locations
-        ),
-        "not divided by the normalizer": other(normalizer=1.0),
-        CLASS_0_LOST: other(lowest_class=1),
-        "background locations are counted": other(
-            box={"counts_background": True}, ctr={"background_target": -1.0}
-        ),
-        "background gets the target 0": other(ctr={"background_target": 0.0}),
-        "background asks for the last class": other(cls={"background_asks": -1}),
-        "background locations are left out": other(cls={"counts_background": False}),
-        "alpha and 1 - alpha are swapped": other(cls={"alpha": 0.75}),
-        "the factor (1 - p)^gamma is forgotten": other(cls={"gamma": 0.0}),
-        "0.25 is forgotten": other(box={"factor": 1.0}),
-        "smooth L1 instead of L1": other(box={"distance": smooth_l1}),
-        "x and y of the locations are swapped": lambda: batch_losses(
-            predictions, swapped or targets
-        ),
-    }
-
-
-def _one_of(losses: Callable[[], Losses], name: str) -> Callable[[], torch.Tensor]:
-    return lambda: losses()[name]
-
-
-def _expect_loss(
-    name: str,
-    losses: Losses,
-    predictions: Predictions,
-    targets: Targets,
-    swapped: Targets | None = None,
-) -> None:
-    mistakes = _mistakes(predictions, targets, swapped)
-    expect_close(
-        losses[name],
-        batch_losses(predictions, targets)[name],
-        name,
-        causes={cause: _one_of(wrong, name) for cause, wrong in mistakes.items()},
-        atol=0,
-        rtol=NEAR,
-        check_dtype=False,
-    )
 
 
 def _check_of_a_batch(student: Student, name: str) -> None:
@@ -120,7 +36,7 @@ def _check_of_a_batch(student: Student, name: str) -> None:
     predictions = predict(fcos, images)
     losses = losses_of(fcos, images, GT_BOXES)
     swapped = batch_targets(GT_BOXES, swapped=True)
-    _expect_loss(name, losses, predictions, batch_targets(GT_BOXES), swapped)
+    expect_loss(name, losses, predictions, batch_targets(GT_BOXES), swapped)
 
 
 def test_loss_cls_of_a_batch(student: Student) -> None:
@@ -147,7 +63,7 @@ def test_losses_of_an_image_of_odd_size(student: Student) -> None:
     targets = batch_targets(GT_BOXES, height, width)
     swapped = batch_targets(GT_BOXES, height, width, swapped=True)
     for name in LOSSES:
-        _expect_loss(name, losses, predictions, targets, swapped)
+        expect_loss(name, losses, predictions, targets, swapped)
 
 
 def test_first_losses_of_constant_answers(student: Student) -> None:
@@ -226,7 +142,7 @@ def test_training_losses_equal_a_slow_loop(student: Student) -> None:
     made = targets["batch"]
     right = Targets(made["classes"], made["deltas"], made["centerness"])
     for name in LOSSES:
-        _expect_loss(name, losses, raw, right)
+        expect_loss(name, losses, raw, right)
 
 
 def test_losses_without_any_box(student: Student) -> None:
@@ -244,28 +160,7 @@ def test_losses_without_any_box(student: Student) -> None:
             f"is {float(losses[name]):.6g} for a batch without any box, not 0",
             "background locations are counted",
         )
-    _expect_loss("loss_cls", losses, predictions, targets)
-
-
-def test_gradients_without_any_box_are_finite(student: Student) -> None:
-    """Background alone still teaches the classes to say "no", and nothing is NaN."""
-    fcos, images = make_fcos(student), make_images(student)
-    none = torch.full((2, 3, 5), -1.0, device=student.device)
-    _, _, gradients = student.gradients(fcos, images, none, module=fcos.pred_net)
-    for name, gradient in gradients.items():
-        expect_true(
-            gradient is None or bool(gradient.isfinite().all()),
-            f"gradient of {name}",
-            "is not finite for a batch without any box",
-            "0 / 0 or the root of 0 in a branch that is not chosen",
-        )
-    bias = gradients["pred_cls.bias"]
-    expect_true(
-        bias is not None and bool(bias.any()),
-        "gradient of pred_cls.bias",
-        "is 0 for a batch without any box",
-        "background locations are left out",
-    )
+    expect_loss("loss_cls", losses, predictions, targets)
 
 
 def test_padding_rows_do_not_change_the_losses(student: Student) -> None:
@@ -313,96 +208,3 @@ def test_losses_of_a_batch_are_those_of_its_single_images(student: Student) -> N
             rtol=NEAR,
             check_dtype=False,
         )
-
-
-def _bias_gradients(predictions: Predictions, targets: Targets) -> Losses:
-    """Gradient of the three losses' sum in the biases of the three predictors."""
-    classes, deltas, centerness = targets
-    is_foreground = classes >= 0
-    logits, boxes, quality = (join(each).requires_grad_() for each in predictions)
-    one_hot = F.one_hot(classes.long() + 1, logits.shape[-1] + 1)[..., 1:].double()
-    total = (
-        sigmoid_focal_loss(logits, one_hot).sum()
-        + 0.25 * (boxes - deltas)[is_foreground].abs().sum()
-        + F.binary_cross_entropy_with_logits(
-            quality[..., 0][is_foreground], centerness[is_foreground], reduction="sum"
-        )
-    )
-    divisor = len(classes) * updated_normalizer(classes)
-    found = torch.autograd.grad(total / divisor, (logits, boxes, quality))
-    names = ("pred_cls.bias", "pred_box.bias", "pred_ctr.bias")
-    return {n: g.sum(dim=(0, 1)) for n, g in zip(names, found, strict=True)}
-
-
-def test_gradients_of_the_predictors_are_right(student: Student) -> None:
-    """Each loss pulls at its own predictor, as the formula says."""
-    fcos, images = make_fcos(student), make_images(student)
-    expected = _bias_gradients(predict(fcos, images), batch_targets(GT_BOXES))
-    _, _, gradients = student.gradients(
-        fcos, images, GT_BOXES.to(student.device), module=fcos.pred_net
-    )
-    for name, right in expected.items():
-        what = f"gradient of {name}"
-        expect_true(gradients[name] is not None, what, "nothing arrives", DETACHED)
-        expect_close(
-            gradients[name],
-            right,
-            what,
-            causes={DETACHED: torch.zeros_like(right)},
-            atol=1e-6,
-            rtol=1e-3,  # float32 sums of numbers of both signs
-            check_dtype=False,
-        )
-
-
-def test_gradients_reach_every_part(student: Student) -> None:
-    """Both stems, all predictors, the pyramid and the backbone learn."""
-    fcos, images = make_fcos(student), make_images(student)
-    _, _, gradients = student.gradients(
-        fcos, images, GT_BOXES.to(student.device), module=fcos
-    )
-    for part in ("pred_net.stem_cls", "pred_net.stem_box", "backbone"):
-        # Biases in front of a normalisation have none, and a solution may hold more.
-        weights = [
-            gradient
-            for name, gradient in gradients.items()
-            if name.startswith(f"{part}.") and name.endswith("weight")
-        ]
-        arrives = [g is not None and bool(g.any()) for g in weights]
-        expect_true(
-            bool(arrives) and sum(arrives) >= 0.9 * len(arrives),
-            f"gradients of FCOS.{part}",
-            f"{sum(arrives)} of {len(arrives)} weights get one",
-            DETACHED,
-        )
-        expect_true(
-            all(bool(g.isfinite().all()) for g in weights if g is not None),
-            f"gradients of FCOS.{part}",
-            "not finite",
-        )
-
-
-def test_training_leaves_its_inputs_alone(student: Student) -> None:
-    """Images and boxes are the same after a step."""
-    fcos, images = make_fcos(student), make_images(student)
-    gt_boxes = GT_BOXES.to(student.device)
-    expect_inputs_kept(student, "FCOS in training", fcos, images, gt_boxes)
-
-
-def test_some_steps_of_training_lower_the_losses(student: Student) -> None:
-    """Twelve steps on one batch: the sum that the normalizer divides falls."""
-    fcos = make_fcos(student)
-    history = student.train(
-        fcos, make_images(student), GT_BOXES.to(student.device), 12, 3e-3
-    )
-    classes = batch_targets(GT_BOXES).classes
-    normalizer, totals = NORMALIZER_START, []
-    for losses in history:
-        normalizer = updated_normalizer(classes, normalizer)
-        totals.append(sum(losses.values()) * normalizer)
-    expect_true(
-        totals[-1] < 0.8 * totals[0],
-        "FCOS in training",
-        "the losses do not fall in 12 steps on one batch",
-        DETACHED,
-    )

@@ -1,11 +1,11 @@
 """Step 8: non-maximum suppression."""
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
 
-from grader_tests.oracles.plain_detect import Box, plain_iou, plain_nms
+from grader_tests.nms_mistakes import ALL_KEPT, NMS, Mistakes, expect_kept
+from grader_tests.oracles.plain_detect import plain_nms
 from grader_tests.references import load_cases
 from grader_tests.tools import (
     expect_faster,
@@ -16,7 +16,6 @@ from grader_tests.tools import (
     spread_boxes,
 )
 from helpers.checks.expect import (
-    CheckError,
     expect_equal,
     expect_runs,
     expect_tensor,
@@ -24,103 +23,18 @@ from helpers.checks.expect import (
 )
 from helpers.checks.student import Student
 
-NMS = "nms"
 EQUAL_DROPPED = ">= where > is meant: an overlap of exactly the threshold is kept"
-UNSORTED = "the result is not in the order of decreasing scores"
-UNSORTED_INPUT = "boxes are taken in the order given, not by score"
-PLUS_ONE = "areas count pixels: +1 in width and height"
-ALL_KEPT = "every box is kept"
 NO_BOX = "no box at all crashes"
 PYTHON_LOOP = "a Python loop over pairs of boxes; compare one box with all in one go"
 SLOWER_BY = 3.0  # than a plain Python loop on the same machine
 TIMED_BOXES = 2000
 TRIED_BOXES, FAR_SLOWER_BY = 200, 12.0
 
-Mistakes = dict[str, Callable[[], list[int]]]
-
-
-def _mistakes(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> Mistakes:
-    """Known mistake -> the indices that it gives."""
-    rows, numbers = boxes.tolist(), scores.tolist()
-    by_score = sorted(range(len(rows)), key=lambda i: -numbers[i])
-    right = partial(plain_nms, rows, numbers, threshold)
-
-    def by_overlap_with_smaller(a: Box, b: Box) -> float:
-        width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-        height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-        areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
-        return width * height / min(areas) if min(areas) > 0 else 0.0
-
-    def suppressed_suppress() -> list[int]:
-        return [
-            i
-            for place, i in enumerate(by_score)
-            if all(plain_iou(rows[i], rows[j]) <= threshold for j in by_score[:place])
-        ]
-
-    return {
-        UNSORTED: lambda: sorted(right()),
-        "lowest score first": lambda: plain_nms(
-            rows, [-each for each in numbers], threshold
-        ),
-        "increasing scores, not decreasing": lambda: right()[::-1],
-        UNSORTED_INPUT: lambda: plain_nms(
-            rows, [-i for i in range(len(rows))], threshold
-        ),
-        "places in the sorted list instead of indices of boxes": lambda: [
-            by_score.index(i) for i in right()
-        ],
-        "boxes that were dropped still drop others": suppressed_suppress,
-        ALL_KEPT: lambda: by_score,
-        "only the best box is kept": lambda: by_score[:1],
-        PLUS_ONE: lambda: plain_nms(
-            rows, numbers, threshold, partial(plain_iou, plus=1.0)
-        ),
-        "the intersection is divided by the smaller area": lambda: plain_nms(
-            rows, numbers, threshold, by_overlap_with_smaller
-        ),
-        "what overlaps little is dropped instead of what overlaps much": lambda: (
-            plain_nms(rows, numbers, -threshold, lambda a, b: -plain_iou(a, b))
-        ),
-    }
-
-
-def _expect_kept(
-    student: Student,
-    boxes: torch.Tensor,
-    scores: torch.Tensor,
-    threshold: float,
-    expected: list[int],
-    causes: Mistakes | None = None,
-) -> None:
-    """The student's indices for these boxes are the expected ones, in their order."""
-    got = student.common.nms(
-        boxes.to(student.device), scores.to(student.device), threshold
-    )
-    if isinstance(got, list):
-        raise CheckError("wrong type", NMS, "expected a tensor, got list")
-    kept = expect_tensor(got, NMS).tolist()
-    if kept == expected:
-        return
-    if causes is None:
-        causes = _mistakes(boxes, scores, threshold)
-    cause = next((cause for cause, wrong in causes.items() if wrong() == kept), None)
-    raise CheckError(
-        "wrong value",
-        NMS,
-        f"of {len(boxes)} boxes expected {_short(expected)}, got {_short(kept)}",
-        cause,
-    )
-
-
-def _short(kept: list[int]) -> str:
-    return f"{kept}" if len(kept) < 9 else f"{len(kept)} starting with {kept[:5]}"
-
 
 def _check_reference(student: Student, threshold: float) -> None:
     case = load_cases("step8", NMS)["some"]
     expected = case[f"expected{round(10 * threshold)}"].tolist()
-    _expect_kept(student, case["boxes"], case["scores"], threshold, expected)
+    expect_kept(student, case["boxes"], case["scores"], threshold, expected)
 
 
 def test_nms_equals_torchvision_at_03(student: Student) -> None:
@@ -140,19 +54,19 @@ def test_nms_of_hundreds_of_boxes(student: Student) -> None:
         expected = case[f"expected{round(10 * threshold)}"].tolist()
         # the slow loops of the known mistakes take minutes here
         few = {ALL_KEPT: lambda: case["scores"].argsort(descending=True).tolist()}
-        _expect_kept(student, case["boxes"], case["scores"], threshold, expected, few)
+        expect_kept(student, case["boxes"], case["scores"], threshold, expected, few)
 
 
 def test_nms_by_hand(student: Student) -> None:
     """The best box drops the one below it; a box far away stays."""
     boxes = torch.tensor([[0.0, 0, 8, 2], [0, 0, 8, 3], [20, 9, 22, 19], [1, 0, 9, 3]])
-    _expect_kept(student, boxes, torch.tensor([0.5, 0.9, 0.6, 0.7]), 0.5, [1, 2])
+    expect_kept(student, boxes, torch.tensor([0.5, 0.9, 0.6, 0.7]), 0.5, [1, 2])
 
 
 def test_nms_of_a_dropped_box_does_not_drop_others(student: Student) -> None:
     """A chain: 0 drops 1, and 1, which is gone, does not drop 2."""
     boxes = torch.tensor([[0.0, 0, 8, 4], [3, 0, 11, 4], [6, 0, 14, 4]])
-    _expect_kept(student, boxes, torch.tensor([0.9, 0.8, 0.7]), 0.3, [0, 2])
+    expect_kept(student, boxes, torch.tensor([0.9, 0.8, 0.7]), 0.3, [0, 2])
 
 
 def test_nms_keeps_an_overlap_of_exactly_the_threshold(student: Student) -> None:
@@ -160,14 +74,14 @@ def test_nms_keeps_an_overlap_of_exactly_the_threshold(student: Student) -> None
     boxes = torch.tensor([[0.0, 0, 4, 2], [0, 0, 4, 1]])
     scores = torch.tensor([0.9, 0.8])
     causes: Mistakes = {EQUAL_DROPPED: lambda: [0]}
-    _expect_kept(student, boxes, scores, 0.5, [0, 1], causes)
-    _expect_kept(student, boxes, scores, 0.4999, [0])
+    expect_kept(student, boxes, scores, 0.5, [0, 1], causes)
+    expect_kept(student, boxes, scores, 0.4999, [0])
 
 
 def test_nms_has_no_plus_one(student: Student) -> None:
     """Small boxes, whose areas a +1 changes most; IoU 1/3 without it, 3/5 with it."""
     boxes = torch.tensor([[0.0, 0, 2, 1], [1.0, 0, 3, 1]])
-    _expect_kept(student, boxes, torch.tensor([0.4, 0.8]), 0.45, [1, 0])
+    expect_kept(student, boxes, torch.tensor([0.4, 0.8]), 0.45, [1, 0])
 
 
 def test_nms_without_boxes_gives_no_index(student: Student) -> None:
@@ -184,9 +98,7 @@ def test_nms_without_boxes_gives_no_index(student: Student) -> None:
 
 def test_nms_keeps_a_single_box(student: Student) -> None:
     """One box has no rival, even with a negative score and a threshold of 0."""
-    _expect_kept(
-        student, torch.tensor([[1.0, 2, 9, 4]]), torch.tensor([-3.0]), 0.0, [0]
-    )
+    expect_kept(student, torch.tensor([[1.0, 2, 9, 4]]), torch.tensor([-3.0]), 0.0, [0])
 
 
 def test_nms_gives_int64_of_one_dimension(student: Student) -> None:
@@ -214,7 +126,7 @@ def test_nms_has_a_threshold_of_one_half_by_default(student: Student) -> None:
 def test_nms_with_negative_scores(student: Student) -> None:
     """Scores are any real numbers; only their order counts."""
     boxes = torch.tensor([[0.0, 0, 8, 2], [20, 0, 25, 2], [0, 0, 8, 2.5]])
-    _expect_kept(student, boxes, torch.tensor([-5.0, -0.5, -9.0]), 0.5, [1, 0])
+    expect_kept(student, boxes, torch.tensor([-5.0, -0.5, -9.0]), 0.5, [1, 0])
 
 
 def test_nms_of_float64_boxes_far_from_the_origin(student: Student) -> None:
@@ -227,7 +139,7 @@ def test_nms_of_float64_boxes_far_from_the_origin(student: Student) -> None:
         "float64 is rounded to float32": lambda: [0, 1, 2],
         "float64 is rounded to float32, where boxes fall together": lambda: [0],
     }
-    _expect_kept(student, boxes + 2.0**27, scores, 0.5, [0, 1], causes)
+    expect_kept(student, boxes + 2.0**27, scores, 0.5, [0, 1], causes)
 
 
 def test_nms_of_boxes_without_area_ends(student: Student) -> None:

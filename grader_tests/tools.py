@@ -1,7 +1,7 @@
 """What the hidden suites share."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ import torch
 from helpers.checks.expect import (
     CheckError,
     expect_equal,
+    expect_tensor,
     expect_true,
     not_implemented,
 )
@@ -18,6 +19,7 @@ GOLDEN_RATIO = 0.6180339887498949  # multiples of it spread evenly over [0, 1)
 CHANGED_IN_PLACE = "the input is changed in place; work on a copy"
 DTYPE_LOST = "the result does not follow the dtype of the input"
 TRIES = 3  # a call that was slow once is tried again
+SKIPPED = "a stride leaves places out; it must be 1"
 HOPELESS = 5  # ... unless it took so many times as long as it may
 
 
@@ -74,6 +76,28 @@ def expect_dtype(got: torch.Tensor, dtype: torch.dtype, what: str) -> None:
     """The dtype follows the input."""
     message = f"{dtype} goes in, {got.dtype} comes out"
     expect_true(got.dtype == dtype, what, message, DTYPE_LOST)
+
+
+def expect_same_size(
+    got: Any, given: torch.Tensor, what: str, causes: Mapping[int, str]
+) -> None:
+    """A layer's answer is as high and as wide as the map that it was given.
+
+    Args:
+        got: the answer, (B, C, H, W).
+        given: the map, (B, C, H, W) with H and W of more than 10.
+        what: the layer, for messages.
+        causes: by how many rows and columns a known mistake changes the map -> mistake.
+    """
+    answer = expect_tensor(got, what)
+    size, right = tuple(answer.shape[2:]), tuple(given.shape[2:])
+    cause = None
+    if len(size) == 2:
+        rows, columns = size[0] - right[0], size[1] - right[1]
+        cause = causes.get(rows) if rows == columns else None
+        if cause is None and size[0] <= right[0] / 2 + 1:
+            cause = SKIPPED
+    expect_equal(size, right, f"{what} on a map of {right[0]} x {right[1]}", cause)
 
 
 def expect_keys(got: Any, keys: list[str], what: str) -> None:

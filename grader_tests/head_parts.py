@@ -1,0 +1,32 @@
+"""What the tests of the head share."""
+
+from typing import Any
+
+from helpers.checks.expect import expect_runs
+from helpers.checks.student import Student
+
+PARTS = ("stem_cls", "stem_box", "pred_cls", "pred_box", "pred_ctr")
+ONE_WIDTH = "the stem works only when all its widths are equal"
+NO_PADDING = "a convolution makes maps smaller; 3x3 needs padding 1"
+
+
+def make_head(student: Student, *args: Any) -> Any:
+    """A head where the student's code runs."""
+    with expect_runs("FCOSPredictionNetwork", ONE_WIDTH):
+        head = student.one_stage_detector.FCOSPredictionNetwork(*args)
+    if student.device.type != "cpu":
+        head.to(str(student.device))
+    return head
+
+
+def parameters_of(head: Any) -> dict[str, list[str]]:
+    """Part -> the names of its weights in order, as state_dict has them."""
+    state = head.state_dict()
+    return {
+        part: [
+            name
+            for name, value in state.items()
+            if name.startswith(f"{part}.") and value.dim() == 4
+        ]
+        for part in PARTS
+    }

@@ -1,0 +1,92 @@
+"""Step 2: the top-down path of the feature pyramid alone, on made-up maps."""
+
+import torch
+
+from grader_tests.pyramid_parts import LEVELS, images_of, make_pyramid
+from grader_tests.tools import expect_inputs_kept, expect_keys, give, spread
+from helpers.checks.expect import (
+    expect_true,
+)
+
+GROWTH = 2.01  # doubled inputs of a sum of convolutions give at most twice as much
+
+
+def features_of(student, fpn, images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Positive maps with the channels that this pyramid's backbone gives."""
+    maps = fpn.backbone(images)
+    return {
+        name: give(student, spread(*each.shape, start=1 + each.shape[1]))
+        for name, each in maps.items()
+    }
+
+
+def test_merge_levels_keeps_places(student):
+    """A spot in the upper left corner of c5 shows in the upper left part of p3."""
+    fpn = make_pyramid(student)
+    features = features_of(student, fpn, images_of(student, 1, 192, 256))
+    before = fpn.merge_levels(features)
+    expect_keys(before, LEVELS, "merge_levels")
+    features["c5"] = features["c5"].clone()
+    features["c5"][:, :, 0, 0] += 10
+    after = fpn.merge_levels(features)
+    for level in LEVELS:
+        change = (after[level] - before[level]).detach().abs()[0].sum(dim=0)
+        rows, columns = change.shape
+        near = change[: rows // 2, : columns // 2].mean()
+        far = change.mean() - near / 4
+        message = f"{level} changes in other places than c5"
+        expect_true(float(near) > float(far), "merge_levels", message, None)
+
+
+def with_positive_weights(fpn):
+    """The same pyramid; what its layers add up can only grow with their inputs."""
+    state = fpn.state_dict()
+    for name, value in state.items():
+        if name.endswith(("weight", "bias")) and not name.startswith("backbone."):
+            state[name] = value.abs()
+    fpn.load_state_dict(state)
+    return fpn
+
+
+def test_merge_levels_adds(student):
+    """With positive weights, doubled maps give at most twice as much: no products."""
+    fpn = with_positive_weights(make_pyramid(student))
+    features = features_of(student, fpn, images_of(student, 1, 64, 96))
+    answers = [
+        fpn.merge_levels({name: times * each for name, each in features.items()})
+        for times in (0, 1, 2)
+    ]
+    expect_keys(answers[0], LEVELS, "merge_levels")
+    for level in LEVELS:
+        nothing, once, twice = (float(each[level].detach().sum()) for each in answers)
+        is_sum = abs(twice - nothing) <= GROWTH * abs(once - nothing) + 1e-3
+        cause = "maps are multiplied; the map of the level above is added"
+        message = f"{level} grows by more than its inputs do"
+        expect_true(is_sum, "merge_levels", message, cause)
+
+
+def test_merge_levels_subtracts_nothing(student):
+    """With positive weights, a spot that grows in c5 grows in p4 and p3, too."""
+    fpn = with_positive_weights(make_pyramid(student))
+    features = features_of(student, fpn, images_of(student, 1, 192, 256))
+    before = fpn.merge_levels(features)
+    expect_keys(before, LEVELS, "merge_levels")
+    features["c5"] = features["c5"].clone()
+    features["c5"][:, :, :2, :2] += 10
+    after = fpn.merge_levels(features)
+    for level in LEVELS:
+        # Against the mean, since a normalisation may keep the sum as it was.
+        change = (after[level] - before[level]).detach()[0].sum(dim=0)
+        rows, columns = change.shape[0] // 6 * 2, change.shape[1] // 8 * 2
+        at_spot = change[:rows, :columns].mean()
+        message = f"{level} falls where c5 grows"
+        cause = "a map is subtracted; the map of the level above is added"
+        grows = float(at_spot) > float(change.mean())
+        expect_true(grows, "merge_levels", message, cause)
+
+
+def test_merge_levels_leaves_its_inputs_alone(student):
+    """The maps of the backbone are the same after the call."""
+    fpn = make_pyramid(student)
+    features = features_of(student, fpn, images_of(student, 1, 64, 96))
+    expect_inputs_kept(student, "merge_levels", fpn.merge_levels, features)

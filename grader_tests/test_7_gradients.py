@@ -1,0 +1,139 @@
+"""Step 7: what the losses of FCOS pull at, and that training helps."""
+
+import torch
+from torch.nn import functional as F
+from torchvision.ops import sigmoid_focal_loss
+
+from grader_tests.detector_parts import (
+    GT_BOXES,
+    NORMALIZER_START,
+    Predictions,
+    batch_targets,
+    join,
+    make_fcos,
+    make_images,
+    predict,
+    updated_normalizer,
+)
+from grader_tests.oracles.plain_targets import Targets
+from grader_tests.tools import expect_inputs_kept
+from helpers.checks.expect import expect_close, expect_true
+from helpers.checks.student import Student
+
+DETACHED = "the predictions are detached"
+
+
+def test_gradients_without_any_box_are_finite(student: Student) -> None:
+    """Background alone still teaches the classes to say "no", and nothing is NaN."""
+    fcos, images = make_fcos(student), make_images(student)
+    none = torch.full((2, 3, 5), -1.0, device=student.device)
+    _, _, gradients = student.gradients(fcos, images, none, module=fcos.pred_net)
+    for name, gradient in gradients.items():
+        expect_true(
+            gradient is None or bool(gradient.isfinite().all()),
+            f"gradient of {name}",
+            "is not finite for a batch without any box",
+            "0 / 0 or the root of 0 in a branch that is not chosen",
+        )
+    bias = gradients["pred_cls.bias"]
+    expect_true(
+        bias is not None and bool(bias.any()),
+        "gradient of pred_cls.bias",
+        "is 0 for a batch without any box",
+        "background locations are left out",
+    )
+
+
+def _bias_gradients(
+    predictions: Predictions, targets: Targets
+) -> dict[str, torch.Tensor]:
+    """Gradient of the three losses' sum in the biases of the three predictors."""
+    classes, deltas, centerness = targets
+    is_foreground = classes >= 0
+    logits, boxes, quality = (join(each).requires_grad_() for each in predictions)
+    one_hot = F.one_hot(classes.long() + 1, logits.shape[-1] + 1)[..., 1:].double()
+    total = (
+        sigmoid_focal_loss(logits, one_hot).sum()
+        + 0.25 * (boxes - deltas)[is_foreground].abs().sum()
+        + F.binary_cross_entropy_with_logits(
+            quality[..., 0][is_foreground], centerness[is_foreground], reduction="sum"
+        )
+    )
+    divisor = len(classes) * updated_normalizer(classes)
+    found = torch.autograd.grad(total / divisor, (logits, boxes, quality))
+    names = ("pred_cls.bias", "pred_box.bias", "pred_ctr.bias")
+    return {n: g.sum(dim=(0, 1)) for n, g in zip(names, found, strict=True)}
+
+
+def test_gradients_of_the_predictors_are_right(student: Student) -> None:
+    """Each loss pulls at its own predictor, as the formula says."""
+    fcos, images = make_fcos(student), make_images(student)
+    expected = _bias_gradients(predict(fcos, images), batch_targets(GT_BOXES))
+    _, _, gradients = student.gradients(
+        fcos, images, GT_BOXES.to(student.device), module=fcos.pred_net
+    )
+    for name, right in expected.items():
+        what = f"gradient of {name}"
+        expect_true(gradients[name] is not None, what, "nothing arrives", DETACHED)
+        expect_close(
+            gradients[name],
+            right,
+            what,
+            causes={DETACHED: torch.zeros_like(right)},
+            atol=1e-6,
+            rtol=1e-3,  # float32 sums of numbers of both signs
+            check_dtype=False,
+        )
+
+
+def test_gradients_reach_every_part(student: Student) -> None:
+    """Both stems, all predictors, the pyramid and the backbone learn."""
+    fcos, images = make_fcos(student), make_images(student)
+    _, _, gradients = student.gradients(
+        fcos, images, GT_BOXES.to(student.device), module=fcos
+    )
+    for part in ("pred_net.stem_cls", "pred_net.stem_box", "backbone"):
+        # Biases in front of a normalisation have none, and a solution may hold more.
+        weights = [
+            gradient
+            for name, gradient in gradients.items()
+            if name.startswith(f"{part}.") and name.endswith("weight")
+        ]
+        arrives = [g is not None and bool(g.any()) for g in weights]
+        expect_true(
+            bool(arrives) and sum(arrives) >= 0.9 * len(arrives),
+            f"gradients of FCOS.{part}",
+            f"{sum(arrives)} of {len(arrives)} weights get one",
+            DETACHED,
+        )
+        expect_true(
+            all(bool(g.isfinite().all()) for g in weights if g is not None),
+            f"gradients of FCOS.{part}",
+            "not finite",
+        )
+
+
+def test_training_leaves_its_inputs_alone(student: Student) -> None:
+    """Images and boxes are the same after a step."""
+    fcos, images = make_fcos(student), make_images(student)
+    gt_boxes = GT_BOXES.to(student.device)
+    expect_inputs_kept(student, "FCOS in training", fcos, images, gt_boxes)
+
+
+def test_some_steps_of_training_lower_the_losses(student: Student) -> None:
+    """Twelve steps on one batch: the sum that the normalizer divides falls."""
+    fcos = make_fcos(student)
+    history = student.train(
+        fcos, make_images(student), GT_BOXES.to(student.device), 12, 3e-3
+    )
+    classes = batch_targets(GT_BOXES).classes
+    normalizer, totals = NORMALIZER_START, []
+    for losses in history:
+        normalizer = updated_normalizer(classes, normalizer)
+        totals.append(sum(losses.values()) * normalizer)
+    expect_true(
+        totals[-1] < 0.8 * totals[0],
+        "FCOS in training",
+        "the losses do not fall in 12 steps on one batch",
+        DETACHED,
+    )
