@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
 
 from helpers.draw import class_color
@@ -136,7 +137,10 @@ def draw_targets(
         bottom.set_ylim(size[0], 0)
     figure.colorbar(shown, ax=panels[3:], shrink=0.85)
     found = sorted({int(c) for c in classes.tolist() if c >= 0})
-    panels[0].set_ylabel(", ".join(names[c] for c in found))
+    handles = [
+        Line2D([], [], color=class_color(c), lw=4, label=names[c]) for c in found
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 

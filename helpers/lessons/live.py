@@ -104,7 +104,7 @@ def draw_answers(
         boxes, classes, probability = surest_boxes(model, image, decode)
         surest = float(probability.max())
         objects = int((rows[:, 4] >= 0).sum())
-        title = f"{objects} objects, surest answer {surest:.2f}"
+        title = f"true boxes {objects}, surest answer {surest:.2f}"
         show_image(axes, image, title, ticks=False)
         for box, class_id, p in zip(boxes, classes, probability.tolist(), strict=True):
             color = class_color(int(class_id))

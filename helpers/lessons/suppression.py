@@ -104,12 +104,13 @@ def make_threshold_picture(
 
 def draw_apart(found: Candidates) -> Figure:
     """The trick of class_spec_nms: each class is moved to a place of its own."""
-    figure, (axes,) = make_figure(1, 1, height=2.8)
+    figure, (axes,) = make_figure(1, 1, height=4.6)
     extent = float(found.boxes.max() - found.boxes.min()) + 1
     for box, class_id in zip(found.boxes, found.classes.tolist(), strict=True):
         _thin_box(axes, box + class_id * extent, class_id)
     end = float((found.boxes + found.classes[:, None] * extent).max()) + 10
     axes.set(xlim=(-10, end), ylim=(end, -10), xlabel="x + class · extent")
+    axes.set_aspect("equal")
     axes.set_ylabel("y + class · extent")
     return figure
 
@@ -152,7 +153,7 @@ def draw_trust(scored: np.ndarray) -> Figure:
     names = [f"{a:.1f} to {b:.1f}" for a, b in pairwise(edges)]
     drawn = bars.bar(names, means, color=BLUE, edgecolor=BLACK)
     bars.bar_label(drawn, fmt="%.2f", padding=2)
-    bars.set(ylim=(0.5, 1), ylabel="mean IoU", xlabel="predicted centerness")
+    bars.set(ylim=(0, 1), ylabel="mean IoU", xlabel="predicted centerness")
     return figure
 
 
