@@ -2,6 +2,8 @@
 
 import argparse
 import contextlib
+import os
+import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,7 @@ EXIT_OK = 0
 EXIT_PARTLY_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_NO_READER = 141  # what shells say of a program whose output nobody reads any more
 
 
 class CourseError(Exception):
@@ -60,10 +63,12 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     """Run main and exit with its code; mistakes of the user end without a traceback.
 
     An exercise that is not written yet says its number and its notebook; that is enough
-    of a message too.
+    of a message too. A reader of the output that wants no more (`| head`) ends it
+    without a word.
     """
     try:
         code = main()
+        sys.stdout.flush()  # at the very end a closed pipe could not be caught
     except NotImplementedError as error:
         print(f"error: not written yet: {error}", file=sys.stderr)
         code = EXIT_USAGE
@@ -73,4 +78,20 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     except KeyboardInterrupt as error:
         print(str(error) or "interrupted", file=sys.stderr)
         code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        if not _reader_has_gone():
+            raise  # some other pipe broke
+        # Python flushes once more when it ends; that must not fail again.
+        with Path(os.devnull).open("w") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
+        code = EXIT_NO_READER
     sys.exit(code)
+
+
+def _reader_has_gone() -> bool:
+    """Whether stdout is a pipe that nobody reads any more."""
+    if not hasattr(select, "poll"):  # Windows
+        return False
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))

@@ -1,8 +1,18 @@
 """What every command says when it cannot do its work."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from data_scripts.command import EXIT_INTERRUPTED, EXIT_USAGE, CourseError, run_command
+from data_scripts.command import (
+    EXIT_INTERRUPTED,
+    EXIT_NO_READER,
+    EXIT_USAGE,
+    CourseError,
+    run_command,
+)
 
 
 def raises(error: BaseException):
@@ -41,3 +51,37 @@ def test_mistakes_of_the_course_itself_are_not_hidden():
     """Anything else is a bug and shows where it happened."""
     with pytest.raises(ZeroDivisionError):
         run_command(raises(ZeroDivisionError()))
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_output_that_nobody_reads_ends_the_command_quietly(lines):
+    """`| head` closes the pipe: no traceback, whether much or little is left to say."""
+    script = (
+        "import sys\n"
+        "from data_scripts.command import run_command\n"
+        "def main():\n"
+        "    sys.stdin.read()\n"  # until the reader has gone
+        f"    for number in range({lines}): print('line', number)\n"
+        "    return 0\n"
+        "run_command(main)\n"
+    )
+    command = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).resolve().parent.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert command.stdout and command.stdin and command.stderr
+    command.stdout.close()
+    command.stdin.close()
+    said = command.stderr.read()
+    assert command.wait() == EXIT_NO_READER
+    assert said == ""
+
+
+def test_another_pipe_that_breaks_is_not_hidden():
+    """Only stdout may lose its reader without a word."""
+    with pytest.raises(BrokenPipeError):
+        run_command(raises(BrokenPipeError("to a worker")))
