@@ -145,17 +145,48 @@ def test_wrong_shapes_are_named():
         to_picture(torch.zeros(60, 90, 3))
 
 
-def test_sheet_holds_all_pictures():
-    """Five pictures of two sizes in three columns: two rows, white in between."""
-    pictures = [Image.new("RGB", (40, 20), GREY)] * 4 + [
-        Image.new("RGB", (30, 50), RED)
+@pytest.mark.parametrize(
+    ("columns", "rows_and_columns"),
+    [
+        (3, [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]),
+        (2, [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]),
+        (9, [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4)]),
+    ],
+)
+def test_sheet_shows_each_picture_at_its_place(columns, rows_and_columns):
+    """Row by row, whole, each cell as wide as the widest and as high as the highest."""
+    sizes = [(40, 20), (30, 50), (40, 20), (12, 7), (25, 31)]
+    pictures = [
+        Image.new("RGB", size, colour)
+        for size, colour in zip(sizes, PALETTE, strict=False)
     ]
+    sheet = make_sheet(pictures, columns)
+    # 40 wide, 50 high, and 8 pixels of white around each
+    for (row, column), picture, colour in zip(
+        rows_and_columns, pictures, PALETTE, strict=False
+    ):
+        left, top = 8 + 48 * column, 8 + 58 * row
+        right, bottom = left + picture.width, top + picture.height
+        assert where(sheet, colour) == (left, top, right, bottom)
+    rows, across = (1 + max(each) for each in zip(*rows_and_columns, strict=True))
+    assert sheet.size == (8 + 48 * across, 8 + 58 * rows)
+    white = (np.array(sheet) == 255).all(axis=2).sum()
+    assert white == sheet.width * sheet.height - sum(w * h for w, h in sizes)
+
+
+def test_sheet_keeps_each_picture_with_its_labels():
+    """What is drawn on a picture is on that picture in the sheet, and on no other."""
+    names = ["cat", "dog", "owl", "bus"]
+    image = Image.new("RGB", (90, 60), GREY)
+    pictures = [draw_boxes(image, [[20, 25, 70, 50]], [name], [RED]) for name in names]
     sheet = make_sheet(pictures, columns=3)
-    assert sheet.width > 3 * 40
-    assert sheet.height > 2 * 50
-    pixels = np.array(sheet)
-    assert (pixels == GREY).all(axis=2).sum() == 4 * 40 * 20
-    left, top, right, bottom = where(sheet, RED)
-    assert (right - left, bottom - top) == (30, 50)
+    for number, place in enumerate([(8, 8), (106, 8), (204, 8), (8, 76)]):
+        cell = sheet.crop((*place, place[0] + 90, place[1] + 60))
+        same = [not changed(cell, each).any() for each in pictures]
+        assert same == [other == number for other in range(4)]
+
+
+def test_sheet_without_pictures_is_refused():
+    """One sentence, not a sheet of nothing."""
     with pytest.raises(CourseError, match="at least one"):
         make_sheet([])
