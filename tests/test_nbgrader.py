@@ -1,135 +1,51 @@
 """The whole way through nbgrader, and each of its traps."""
 
 import csv
-import logging
 import os
 import shutil
 import subprocess
 import types
-from html.parser import HTMLParser
-from pathlib import Path
 
 import nbformat
 import pytest
 from nbgrader.api import Gradebook  # type: ignore[import-untyped]
-from nbgrader.apps.nbgraderapp import NbGraderApp  # type: ignore[import-untyped]
 
 from data_scripts.command import CourseError
-from grader.manifest import points_by_exercise, read_manifest
-from grader.nbgrader_course.build import build_course, read_assignment
-from grader.nbgrader_course.cells import prepare_notebook
 from grader.nbgrader_course.config import configure
-from grader.nbgrader_course.safe_text import safe_markdown
-from grader.nbgrader_course.sandbox_grades import make_outputs
 from grader.release.leak_check import check_no_leaks
-from grader.release.notebooks import clear_notebook
 from tests.nbgrader_class import (
-    ANSWER,
-    ATTACKS,
     MODEL_ANSWER,
     NAME,
     RUNS_IF_EXECUTED,
     SMALL,
-    answer,
-    attack,
-    hand_in,
     solved,
-    write_checkout,
+)
+from tests.nbgrader_walk import (
+    CRASH,
+    HALF,
+    LOUD,
+    MANUAL,
+    NOTEBOOK,
+    SECRET,
+    Scripts,
+    autograded,
+    check_is_dead,
+    feedback,
+    nbgrader,
+    points,
+    walk,
 )
 
-ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOK = "01_small"
-SECRET = "the instructor's secret file"
-MANUAL = 2.5
-LOUD = solved(SMALL).replace(
-    "    return x + 1",
-    "    import sys; print('loud', file=sys.stderr)\n    return x + 1",
-)
-HALF = solved(SMALL).replace("return 2 * x", "return x // 2")
-CRASH = solved(SMALL).replace("return 2 * x", "import os; os._exit(0)")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 BROWSER_SECONDS = 120
 # nbgrader's own way with its database
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
 
 
-def nbgrader(*arguments: str) -> None:
-    """An nbgrader command in this process, as it would run in the working folder."""
-    NbGraderApp.clear_instance()
-    app = NbGraderApp.instance()
-    try:
-        app.initialize(list(arguments))
-        app.subapp.start()
-    except SystemExit as ending:
-        assert not ending.code, f"nbgrader {' '.join(arguments)}: {ending.code}"
-    finally:
-        if app.subapp:
-            type(app.subapp).clear_instance()
-        NbGraderApp.clear_instance()
-
-
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
     """The course folder after everything: released, handed in, graded, fed back."""
-    top = tmp_path_factory.mktemp("nbgrader")
-    folder = top / "course"
-    before, level = Path.cwd(), logging.root.level
-    build_course(write_checkout(top / "checkout"), folder)
-    os.chdir(folder)
-    try:
-        nbgrader("generate_assignment", NAME)
-        write_answer = answer(ANSWER)
-        hand_in(folder, "right", {"common.py": LOUD}, write_answer)
-        hand_in(folder, "half", {"common.py": HALF}, write_answer)
-        hand_in(folder, "crash", {"common.py": CRASH}, attack)
-        hand_in(folder, "unchanged", {}, lambda notebook: None)
-        nbgrader("zip_collect", NAME)
-        (top / "secret.txt").write_text(SECRET)
-        linked = folder / "submitted" / "crash" / NAME / "data.txt"
-        linked.symlink_to(top / "secret.txt")
-        add_linked_code(folder, top)
-        nbgrader("autograde", NAME)
-        grade_by_hand(folder, "right")
-        nbgrader("generate_feedback", NAME)
-        nbgrader("export", "--to", "grades.csv")
-    finally:
-        os.chdir(before)
-        logging.root.setLevel(level)
-    return folder
-
-
-def add_linked_code(folder: Path, top: Path) -> None:
-    """A submission whose common.py is a link to the solution."""
-    own = folder / "submitted" / "linked" / NAME
-    shutil.copytree(folder / "submitted" / "right" / NAME, own)
-    (own / "assignment" / "common.py").unlink()
-    solution = top / "checkout" / "assignment" / "common.py"
-    (own / "assignment" / "common.py").symlink_to(solution)
-
-
-def grade_by_hand(folder: Path, student: str) -> None:
-    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}") as gradebook:
-        grade = gradebook.find_grade("q1", NOTEBOOK, NAME, student)
-        assert grade.auto_score is None and grade.needs_manual_grade
-        grade.manual_score, grade.needs_manual_grade = MANUAL, False
-        comment = gradebook.find_comment("q1", NOTEBOOK, NAME, student)
-        comment.manual_comment = "Well seen."
-        gradebook.db.commit()
-
-
-def points(course: Path, student: str) -> dict[str, float | None]:
-    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
-        own = gradebook.find_submission_notebook(NOTEBOOK, NAME, student)
-        return {grade.name: grade.auto_score for grade in own.grades}
-
-
-def feedback(course: Path, student: str) -> str:
-    return (course / "feedback" / student / NAME / f"{NOTEBOOK}.html").read_text()
-
-
-def autograded(course: Path, student: str) -> nbformat.NotebookNode:
-    path = course / "autograded" / student / NAME / f"{NOTEBOOK}.ipynb"
-    return nbformat.read(path, as_version=4)
+    return walk(tmp_path_factory.mktemp("nbgrader"))
 
 
 def test_release_has_no_solution(course):
@@ -257,26 +173,6 @@ def test_hidden_tests_are_not_in_the_feedback(course):
     assert "one more than three" in text
 
 
-class Scripts(HTMLParser):
-    """Whatever could run, outside of what nbgrader's own template brings."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-
-def check_is_dead(text: str) -> None:
-    for tag, attributes in Scripts(text).tags:
-        assert tag not in ("svg", "iframe", "object", "embed", "base")
-        assert not [name for name in attributes if name.startswith("on")], attributes
-        for value in attributes.values():
-            assert not (value or "").strip().lower().startswith("javascript:")
-
-
 def test_script_tags_are_dead(course):
     """Texts of a student stay texts, and a policy forbids all scripts."""
     text = feedback(course, "crash")
@@ -292,35 +188,6 @@ def test_script_tags_are_dead(course):
     assert first["http-equiv"] == "Content-Security-Policy"
     assert "script" not in (first["content"] or "")
     assert "default-src 'none'" in (first["content"] or "")
-
-
-@pytest.mark.parametrize("text", ATTACKS)
-def test_written_answer_is_safe_in_formgrader_too(text):
-    """What formgrader shows has no script either; there is no policy to help."""
-    clean = safe_markdown(text)
-    assert "\n" not in clean
-    check_is_dead(clean)
-
-
-def test_written_answer_keeps_its_form():
-    """Emphasis, code, formulas and pasted pictures stay; a plain text is untouched."""
-    assert safe_markdown(ANSWER) == ANSWER
-    clean = safe_markdown("`a < b`, $x < y$ and **[me](https://x.org)**")
-    assert "<code>a &lt; b</code>" in clean and "$x &lt; y$" in clean
-    assert '<strong><a href="https://x.org">me</a></strong>' in clean
-    picture = {"p.png": {"image/png": "QUJD"}, "q.svg": {"image/svg+xml": "PHN2Zz4="}}
-    clean = safe_markdown("![p](attachment:p.png) ![q](attachment:q.svg)", picture)
-    assert 'src="data:image/png;base64,QUJD"' in clean and "svg+xml" not in clean
-
-
-def test_written_answer_that_cannot_be_shown_is_shown_as_it_is():
-    """A picture that is missing, or endless nesting, does not stop the grading."""
-    for text in (
-        "![](attachment:gone.png)",
-        "![](&#97;ttachment:x)",
-        "> " * 5000 + "<",
-    ):
-        assert safe_markdown(text).startswith(("<div>", "<pre>"))
 
 
 def test_feedback_runs_nothing_in_a_browser(course, tmp_path):
@@ -386,50 +253,3 @@ def test_report_of_the_grader_goes_with_the_feedback(course):
     """The grader's own page lies beside nbgrader's."""
     report = course / "feedback" / "half" / NAME / "grading_report.html"
     assert "double of two" in report.read_text()
-
-
-def test_graded_cell_without_tests_is_no_gift():
-    """A cell without output has all points in nbgrader; here that is an error."""
-    results = {"extra_data": {"exercises": {"1.1": {"score": 2, "max_score": 2}}}}
-    with pytest.raises(CourseError, match="nobody grades it"):
-        make_outputs({"grade_id": "own", "points": 5}, results)
-    with pytest.raises(CourseError, match="promises 5 points, and the tests give 2"):
-        make_outputs({"grade_id": "exercise-1-1", "points": 5}, results)
-
-
-def test_course_is_built_again_around_the_gradebook(tmp_path):
-    """A second build renews source/, and touches nothing else; nor another's folder."""
-    root = write_checkout(tmp_path / "checkout")
-    out = tmp_path / "course"
-    build_course(root, out)
-    (out / "gradebook.db").write_text("grades")
-    (out / "source" / NAME / "old.txt").write_text("")
-    build_course(root, out)
-    build_course(root, out, "week1", ["01"])
-    assert (out / "gradebook.db").read_text() == "grades"
-    assert not (out / "source" / NAME / "old.txt").exists()
-    assert read_assignment(out, "week1").exercises == ("1.1", "1.2")
-    assert read_assignment(out, NAME) == read_assignment(out, "week1")
-    with pytest.raises(CourseError, match="no course folder of ours"):
-        build_course(root, tmp_path)
-    with pytest.raises(CourseError, match="no notebook that begins with 7"):
-        build_course(root, out, "week2", ["7"])
-    with pytest.raises(CourseError, match="has no assignment week3"):
-        read_assignment(out, "week3")
-
-
-def test_notebooks_of_this_course_fit_the_manifest():
-    """Each exercise once, with its points; only roles, links and points change."""
-    points_of = points_by_exercise(read_manifest(ROOT))
-    found: list[str] = []
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        text = path.read_text("utf-8")
-        prepared = prepare_notebook(text, path.name, points_of)
-        found += prepared.exercises
-        released, _ = clear_notebook(prepared.text, path.name)
-        assert "Model answer" not in released
-        assert '"](../' not in released
-        before = nbformat.reads(text, as_version=4).cells
-        after = nbformat.reads(prepared.text, as_version=4).cells
-        assert [cell.id for cell in before] == [cell.id for cell in after]
-    assert found == list(points_of)

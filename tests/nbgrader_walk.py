@@ -1,0 +1,137 @@
+"""A small course, taken the whole way through nbgrader in this process."""
+
+import logging
+import os
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+from nbgrader.api import Gradebook  # type: ignore[import-untyped]
+from nbgrader.apps.nbgraderapp import NbGraderApp  # type: ignore[import-untyped]
+
+from grader.nbgrader_course.build import build_course
+from tests.nbgrader_class import (
+    ANSWER,
+    NAME,
+    SMALL,
+    answer,
+    attack,
+    hand_in,
+    solved,
+    write_checkout,
+)
+
+NOTEBOOK = "01_small"
+SECRET = "the instructor's secret file"
+MANUAL = 2.5
+LOUD = solved(SMALL).replace(
+    "    return x + 1",
+    "    import sys; print('loud', file=sys.stderr)\n    return x + 1",
+)
+HALF = solved(SMALL).replace("return 2 * x", "return x // 2")
+CRASH = solved(SMALL).replace("return 2 * x", "import os; os._exit(0)")
+
+
+def nbgrader(*arguments: str) -> None:
+    """An nbgrader command in this process, as it would run in the working folder."""
+    NbGraderApp.clear_instance()
+    app = NbGraderApp.instance()
+    try:
+        app.initialize(list(arguments))
+        app.subapp.start()
+    except SystemExit as ending:
+        assert not ending.code, f"nbgrader {' '.join(arguments)}: {ending.code}"
+    finally:
+        if app.subapp:
+            type(app.subapp).clear_instance()
+        NbGraderApp.clear_instance()
+
+
+def walk(top: Path) -> Path:
+    """Release, hand in, grade, and write feedback.
+
+    Args:
+        top: an empty folder.
+
+    Returns:
+        The course folder after everything.
+    """
+    folder = top / "course"
+    before, level = Path.cwd(), logging.root.level
+    build_course(write_checkout(top / "checkout"), folder)
+    os.chdir(folder)
+    try:
+        nbgrader("generate_assignment", NAME)
+        write_answer = answer(ANSWER)
+        hand_in(folder, "right", {"common.py": LOUD}, write_answer)
+        hand_in(folder, "half", {"common.py": HALF}, write_answer)
+        hand_in(folder, "crash", {"common.py": CRASH}, attack)
+        hand_in(folder, "unchanged", {}, lambda notebook: None)
+        nbgrader("zip_collect", NAME)
+        (top / "secret.txt").write_text(SECRET)
+        linked = folder / "submitted" / "crash" / NAME / "data.txt"
+        linked.symlink_to(top / "secret.txt")
+        _add_linked_code(folder, top)
+        nbgrader("autograde", NAME)
+        _grade_by_hand(folder, "right")
+        nbgrader("generate_feedback", NAME)
+        nbgrader("export", "--to", "grades.csv")
+    finally:
+        os.chdir(before)
+        logging.root.setLevel(level)
+    return folder
+
+
+def _add_linked_code(folder: Path, top: Path) -> None:
+    """A submission whose common.py is a link to the solution."""
+    own = folder / "submitted" / "linked" / NAME
+    shutil.copytree(folder / "submitted" / "right" / NAME, own)
+    (own / "assignment" / "common.py").unlink()
+    solution = top / "checkout" / "assignment" / "common.py"
+    (own / "assignment" / "common.py").symlink_to(solution)
+
+
+def _grade_by_hand(folder: Path, student: str) -> None:
+    with Gradebook(f"sqlite:///{folder / 'gradebook.db'}") as gradebook:
+        grade = gradebook.find_grade("q1", NOTEBOOK, NAME, student)
+        assert grade.auto_score is None and grade.needs_manual_grade
+        grade.manual_score, grade.needs_manual_grade = MANUAL, False
+        comment = gradebook.find_comment("q1", NOTEBOOK, NAME, student)
+        comment.manual_comment = "Well seen."
+        gradebook.db.commit()
+
+
+def points(course: Path, student: str) -> dict[str, float | None]:
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        own = gradebook.find_submission_notebook(NOTEBOOK, NAME, student)
+        return {grade.name: grade.auto_score for grade in own.grades}
+
+
+def feedback(course: Path, student: str) -> str:
+    return (course / "feedback" / student / NAME / f"{NOTEBOOK}.html").read_text()
+
+
+def autograded(course: Path, student: str) -> nbformat.NotebookNode:
+    path = course / "autograded" / student / NAME / f"{NOTEBOOK}.ipynb"
+    return nbformat.read(path, as_version=4)
+
+
+class Scripts(HTMLParser):
+    """Whatever could run, outside of what nbgrader's own template brings."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+
+def check_is_dead(text: str) -> None:
+    for tag, attributes in Scripts(text).tags:
+        assert tag not in ("svg", "iframe", "object", "embed", "base")
+        assert not [name for name in attributes if name.startswith("on")], attributes
+        for value in attributes.values():
+            assert not (value or "").strip().lower().startswith("javascript:")
