@@ -36,6 +36,19 @@ CLASS_0_LOST = "class 0 is taken for background"
 EXCHANGED = "0.9 and 0.1 are exchanged"
 
 
+def _load_normalizer(fcos: Any, value: float) -> None:
+    """Give a detector the normalizer of a run that was stored."""
+    state = fcos.state_dict()
+    expect_true(
+        "_normalizer" in state,
+        NORMALIZER,
+        "state_dict() does not have it",
+        "a plain attribute; register it as a buffer",
+    )
+    state["_normalizer"] = torch.full_like(state["_normalizer"], value)
+    fcos.load_state_dict(state)
+
+
 def test_fcos_has_the_numbers_of_channels_asked_for(student: Student) -> None:
     """fpn_channels, stem_channels and num_classes reach the parts."""
     fcos: Any = student.make_detector(NUM_CLASSES, 8, [6, 10])
@@ -85,15 +98,7 @@ def test_normalizer_starts_at_150(student: Student) -> None:
 def test_normalizer_is_saved_with_the_weights(student: Student) -> None:
     """A buffer: part of state_dict, so that a resumed run continues."""
     fcos = student.make_detector(NUM_CLASSES, 8, [8])
-    state = fcos.state_dict()
-    expect_true(
-        "_normalizer" in state,
-        NORMALIZER,
-        "state_dict() does not have it",
-        "a plain attribute; register it as a buffer",
-    )
-    state["_normalizer"] = torch.full_like(state["_normalizer"], 20.0)
-    fcos.load_state_dict(state)
+    _load_normalizer(fcos, 20.0)
     expect_equal(normalizer_of(fcos), 20.0, f"{NORMALIZER} after load_state_dict")
 
 
@@ -181,15 +186,7 @@ def test_training_without_boxes_lets_the_normalizer_fall(student: Student) -> No
 def test_training_follows_a_normalizer_that_was_loaded(student: Student) -> None:
     """A run that goes on from 20 goes on from 20, not from 150."""
     fcos = make_fcos(student)
-    state = fcos.state_dict()
-    expect_true(
-        "_normalizer" in state,
-        NORMALIZER,
-        "state_dict() does not have it",
-        "a plain attribute; register it as a buffer",
-    )
-    state["_normalizer"] = torch.full_like(state["_normalizer"], 20.0)
-    fcos.load_state_dict(state)
+    _load_normalizer(fcos, 20.0)
     losses_of(fcos, make_images(student), GT_BOXES)
     classes = batch_targets(GT_BOXES).classes
     causes = {"the loaded value is not used": updated_normalizer(classes)}

@@ -148,6 +148,21 @@ def test_no_detections_give_zero_where_there_are_objects():
     assert math.isnan(expected.summary["APl"])
 
 
+@pytest.mark.parametrize(
+    ("box", "sizes"),
+    [([5, 3, 21, 67], {"APs", "APm"}), ([5, 3, 77, 131], {"APm", "APl"})],
+)
+@pytest.mark.parametrize("is_found", [True, False])
+def test_object_on_the_border_of_two_sizes_is_of_both(box, sizes, is_found):
+    """16 x 64 is 32^2 pixels, 72 x 128 is 96^2, whether anything is found or not."""
+    detections = [found("a", [box], [0.9], [0])] if is_found else []
+    result = evaluate_coco(detections, [truth("a", [box], [0])], ["cat"])
+    figures = {name: result.summary[name] for name in ("APs", "APm", "APl")}
+    there = {name for name, value in figures.items() if not np.isnan(value)}
+    assert there == sizes
+    assert all(figures[name] == pytest.approx(float(is_found)) for name in sizes)
+
+
 def test_no_ground_truth_gives_nan():
     """Nothing to be found, no figure; with and without images and detections."""
     for truths in ([], [truth("a")], [truth("a", [[0, 0, 9, 5]], difficult=[True])]):

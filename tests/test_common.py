@@ -14,6 +14,7 @@ from assignment.common import (
     nms,
 )
 from data_scripts.command import CourseError
+from grader_tests.oracles.slow import iou as slow_iou
 from helpers.backbones import build_backbone
 from tests.plain_numbers import fill_parameters, spread, spread_boxes
 
@@ -254,16 +255,6 @@ def slow_nms(boxes, scores, threshold):
         if all(slow_iou(rows[i], rows[j]) <= threshold for j in kept):
             kept.append(i)
     return kept
-
-
-def slow_iou(a, b):
-    """Intersection over union of two boxes as Python numbers (float64)."""
-    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    area_a = (a[2] - a[0]) * (a[3] - a[1])
-    area_b = (b[2] - b[0]) * (b[3] - b[1])
-    union = area_a + area_b - width * height
-    return width * height / union if union > 0 else 0.0
 
 
 def test_nms_without_boxes_gives_no_index():

@@ -5,7 +5,6 @@ from pathlib import Path
 from textwrap import dedent, indent
 
 import pytest
-import torch
 
 from grader.manifest import read_manifest
 from grader.suites.solutions import load_solution
@@ -241,15 +240,6 @@ VARIANTS = {
     "iou_by_columns": IOU_BY_COLUMNS,
     "iou_loop_over_one_list": IOU_LOOP_OVER_ONE_LIST,
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """As grading does; the tensors are small, and the threads would only wait."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def write_variant(bodies: dict[str, str], folder: Path) -> None:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from data_scripts.command import CourseError
 from grader.manifest import read_manifest
@@ -16,15 +15,6 @@ SOURCES = {path.name: path.read_text() for path in (ROOT / "assignment").glob("*
 TESTS = collect_tests(ROOT)
 MANIFEST = {entry.id: entry for entry in read_manifest(ROOT)}
 MISTAKES = read_mistakes(ROOT)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """As grading does; the tensors are small, and the threads would only wait."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=[each.id for each in MISTAKES])
