@@ -187,6 +187,8 @@ def test_map_shows_what_is_done(tmp_path: Path):
         text = map_text([run.report(number) for number in EXERCISES])
         assert run.first_open() == "3.1"
         assert run.first_open(after="3.1") == "3.2"
+    assert text.startswith("1 Data and boxes\n")
+    assert "\n2 Backbone and FPN\n" in text and "ipynb" not in text
     assert "[x] 1.1  iou " in text
     assert "[ ] 3.1  FCOSPredictionNetwork.__init__" in text
     assert "[-] 3.2  FCOSPredictionNetwork.forward            blocked by 3.1" in text

@@ -14,10 +14,11 @@ from data_scripts.command import CourseError
 
 ROOT = Path(__file__).resolve().parents[2]
 MAP = Path("notebooks/README.md")
-# | 2 Backbone and FPN | 2.1 | `make_fpn_layers` | `common.py` |
+# | [2 Backbone and FPN](02_b.ipynb) | 2.1 | `make_fpn_layers` | `common.py` |
 ROW = re.compile(
     r"^\|([^|]*)\|\s*(\d\.\d)\s*\|\s*`([\w.]+)`\s*\|\s*`(\w+\.py)`\s*\|", re.MULTILINE
 )
+LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 TITLE = r"Exercise {} \(about \d+ lines\): (.+)"
 MARK = "exercise_of_check"
 ALIKE = 0.6  # of the letters; "nsm" is near "nms", "box" is near nothing
@@ -72,7 +73,8 @@ def read_exercises(root: Path = ROOT) -> dict[str, Exercise]:
     found = {}
     step = ""
     for first, number, name, file in ROW.findall(_read(root / MAP)):
-        step = first.strip().removeprefix(number.split(".")[0]).strip() or step
+        heading = LINK.sub(r"\1", first).strip()
+        step = heading.removeprefix(number.split(".")[0]).strip() or step
         source = _read(root / "assignment" / file)
         title = re.search(TITLE.format(re.escape(number)), source)
         text = title[1].strip().rstrip(".") if title else ""

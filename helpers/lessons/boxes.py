@@ -29,7 +29,7 @@ IouFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 MIN_SIDE_PX = 256
 CANVAS_PX = (60, 40)  # (W, H) of the plane on which two boxes are drawn
 SHIFTS_PX = 41
-LABEL_PX = (46, 9)  # room for a label in draw_judged, in pixels of the picture
+LABEL_PX = (43, 9)  # room for a label in draw_judged, in pixels of the picture
 
 
 def draw_truth(
