@@ -32,6 +32,8 @@ class Course:
         chosen: the tests that count, in its order.
         titles: exercise -> the function that is written there.
         hashes: of all that a result depends on, but the submission.
+        allowed_ops: functions of torchvision.ops that submissions may call although
+            an exercise asks to write them.
     """
 
     root: Path
@@ -39,6 +41,7 @@ class Course:
     chosen: Sequence[ManifestTest]
     titles: dict[str, str]
     hashes: dict[str, str]
+    allowed_ops: Sequence[str] = ()
 
     @property
     def chosen_ids(self) -> frozenset[str]:
@@ -46,13 +49,16 @@ class Course:
         return frozenset(test.id for test in self.chosen)
 
 
-def read_course(root: Path, exercises: Sequence[str], level: str) -> Course:
+def read_course(
+    root: Path, exercises: Sequence[str], level: str, allowed_ops: Sequence[str] = ()
+) -> Course:
     """Read the manifest and choose the exercises.
 
     Args:
         root: the checkout.
         exercises: numbers; all if empty.
         level: of the sandbox.
+        allowed_ops: as Course's.
 
     Raises:
         CourseError: the manifest is not right, or there is no such exercise.
@@ -69,7 +75,9 @@ def read_course(root: Path, exercises: Sequence[str], level: str) -> Course:
     limits = os.environ.get(LIMITS_VARIABLE)
     if limits:
         hashes["limits"] = limits
-    return Course(root, tests, chosen, read_exercises(root), hashes)
+    if allowed_ops:
+        hashes["allowed_ops"] = " ".join(sorted(set(allowed_ops)))
+    return Course(root, tests, chosen, read_exercises(root), hashes, allowed_ops)
 
 
 def _digest_tests(root: Path) -> str:

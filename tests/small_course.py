@@ -113,7 +113,7 @@ class LocalSession:
 
     start_cpu_seconds = 0.0
 
-    def __init__(self, submission: Path, level: Any, limits: Any):
+    def __init__(self, submission: Path, level: Any, limits: Any, **others: Any):
         self.submission = submission
 
     def __enter__(self) -> "LocalSession":

@@ -13,6 +13,7 @@ import pytest
 import grader.grading.job
 from data_scripts.command import CourseError
 from grader.course import read_course
+from grader.grading.command import check_allowed
 from grader.grading.grade import grade
 from grader.grading.jobs import CONTEXT, Job, run_jobs
 from grader.results.results import is_done, read_results
@@ -353,6 +354,35 @@ def test_timeouts_are_repeated_alone_at_the_end(tmp_path, root):
     mark.unlink()  # where the machine is its own, once is enough
     assert run(root, tmp_path / "class", regrade=["late"], alone=True) == 0
     assert results(tmp_path, "late")["score"] == 2
+
+
+def test_allowed_ops_reach_the_sandbox_and_make_old_results_stale(
+    root, tmp_path, monkeypatch
+):
+    """What may be called is part of how a submission was graded."""
+    seen = tmp_path / "seen.txt"  # each job is a process of its own
+
+    class Noting(LocalSession):
+        def __init__(self, *args, allowed_ops):
+            super().__init__(*args)
+            with seen.open("a") as file:
+                file.write(f"{allowed_ops}\n")
+
+    monkeypatch.setattr(grader.grading.job, "Session", Noting)
+    write_submission(tmp_path / "class" / "anna", SOLUTION)
+    submissions = find_submissions([tmp_path / "class"])
+    for allowed in ((), ("nms",), ("nms",)):
+        course = read_course(root, (), "bubblewrap", allowed)
+        grade(course, Level.BUBBLEWRAP, submissions, tmp_path / "out")
+    # Two each, for the solution and for anna; the third call finds all done.
+    assert seen.read_text().split() == ["()", "()", "('nms',)", "('nms',)"]
+
+
+def test_allowed_op_that_no_exercise_asks_for_is_refused():
+    """The sentence lists the functions that can be allowed."""
+    check_allowed(["nms", "sigmoid_focal_loss"])
+    with pytest.raises(CourseError, match=r"--allow-ops roi_align: .*batched_nms, "):
+        check_allowed(["nms", "roi_align"])
 
 
 def test_grade_command_that_is_called_wrongly_exits_with_2(tmp_path):

@@ -37,8 +37,8 @@ GRADER_PARTS = {
     "results": ("files", "manifest", "outcomes", "submissions"),
     "pages": ("files", "manifest", "results"),
     "grading": (
-        *("files", "outcomes", "course", "suites", "border", "sandbox", "session"),
-        *("submissions", "results", "pages"),
+        *("files", "outcomes", "course", "suites", "border", "worker", "sandbox"),
+        *("session", "submissions", "results", "pages"),
     ),
     "gradescope": ("files", "course", "release", "submissions", "results", "grading"),
     "nbgrader_course": (

@@ -6,7 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_scripts.command import EXIT_PARTLY_FAILED, CommandParser, positive
+from data_scripts.command import (
+    EXIT_PARTLY_FAILED,
+    CommandParser,
+    CourseError,
+    positive,
+)
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -61,6 +66,14 @@ def add_grade_parser(
         help="limits of a test instead of the measured ones, e.g. cpu_seconds=60",
     )
     parser.add_argument(
+        "--allow-ops",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="functions of torchvision.ops that may be called although an exercise "
+        "asks to write them, e.g. sigmoid_focal_loss",
+    )
+    parser.add_argument(
         "--level",
         choices=("bubblewrap", "own user", "none"),
         help="weaker walls than this machine has",
@@ -92,6 +105,7 @@ def run_grade(options: argparse.Namespace, root: Path) -> int:
         options.regrade,
         options.level,
         options.unsafe,
+        options.allow_ops,
     )
 
 
@@ -104,6 +118,7 @@ def grade_paths(
     regrade: Sequence[str] = (),
     level_name: str | None = None,
     unsafe: bool = False,
+    allowed_ops: Sequence[str] = (),
 ) -> int:
     """Grade what the paths hold; the arguments are the command's options."""
     for name in ONE_THREAD:  # read when torch is imported
@@ -116,11 +131,26 @@ def grade_paths(
     from grader.submissions.find import find_submissions
 
     torch.set_num_threads(1)
+    check_allowed(allowed_ops)
     level = choose_level(level_name, unsafe)
-    course = read_course(root, exercises, level.value)
+    course = read_course(root, exercises, level.value, allowed_ops)
     submissions = find_submissions(paths, out.resolve())
     code = grade(course, level, submissions, out, jobs, regrade)
     print(f"{out / 'index.html'}: {len(submissions)} submissions")
     if code == EXIT_PARTLY_FAILED:
         print("not every submission has a grade; the page says why", file=sys.stderr)
     return code
+
+
+def check_allowed(names: Sequence[str]) -> None:
+    """Raise a CourseError for a name that needs no permission, or does not exist."""
+    from grader.worker.vision import closed_functions
+
+    closed = [name for name in closed_functions() if not name.startswith("_")]
+    for name in names:
+        if name not in closed:
+            raise CourseError(
+                f"--allow-ops {name}: no exercise asks for such a function of "
+                f"torchvision.ops; those that can be allowed are "
+                f"{', '.join(sorted(closed))}"
+            )

@@ -61,7 +61,12 @@ def run_tests(code: Path, work: Work) -> dict[str, Any]:
     calibration = work.calibration
     began = time.perf_counter()
     try:
-        with Session(code, work.level, calibration.limits) as session:
+        with Session(
+            code,
+            work.level,
+            calibration.limits,
+            allowed_ops=tuple(work.course.allowed_ops),
+        ) as session:
             start_seconds = time.perf_counter() - began
             outcomes = run_suite(
                 work.course.root,

@@ -63,15 +63,11 @@ def prepare_torchvision(allowed_ops: Collection[str] = ()) -> None:
 
 def close_ops(allowed: Collection[str] = ()) -> None:
     """Replace the functions that exercises ask for by ones that raise."""
-    closed: dict[int, Callable[..., Any]] = {}
-    for file in CLOSED_FILES:
-        module = sys.modules.get(f"torchvision.ops.{file}")
-        for name, value in list(vars(module or torchvision.ops).items()):
-            is_own = getattr(value, "__module__", "") == f"torchvision.ops.{file}"
-            if not (inspect.isfunction(value) and is_own):
-                continue
-            if name not in OPEN_NAMES and name not in allowed:
-                closed[id(value)] = _refusing(name, value)
+    closed = {
+        id(function): _refusing(name, function)
+        for name, function in closed_functions().items()
+        if name not in allowed
+    }
     for module_name, module in list(sys.modules.items()):
         if not module_name.startswith("torchvision"):
             continue
@@ -82,6 +78,18 @@ def close_ops(allowed: Collection[str] = ()) -> None:
         _close_operators()
     loaded = {name for name in sys.modules if name.startswith("torchvision.ops")}
     sys.meta_path.insert(0, _LoadedOnce(loaded))
+
+
+def closed_functions() -> dict[str, Callable[..., Any]]:
+    """The functions of torchvision.ops, by name, that exercises ask to write."""
+    functions: dict[str, Callable[..., Any]] = {}
+    for file in CLOSED_FILES:
+        module = sys.modules.get(f"torchvision.ops.{file}")
+        for name, value in vars(module or torchvision.ops).items():
+            is_own = getattr(value, "__module__", "") == f"torchvision.ops.{file}"
+            if inspect.isfunction(value) and is_own and name not in OPEN_NAMES:
+                functions[name] = value
+    return functions
 
 
 class _LoadedOnce(MetaPathFinder):
