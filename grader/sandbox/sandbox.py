@@ -218,6 +218,7 @@ def clean_environment(hash_seed: int = 0) -> dict[str, str]:
         "PATH": "/usr/bin:/bin",
         "HOME": "/tmp",
         "LANG": "C.UTF-8",
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # fewer, larger pages to fork
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "PYTHONHASHSEED": str(hash_seed),

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from grader.worker.bytecode import code_of
+
 PACKAGE = "assignment"
 MODULES = ("common", "one_stage_detector")
 NO_TEXT = "the file is no plain text; save it as UTF-8"
@@ -31,10 +33,15 @@ class Submission(MetaPathFinder):
 
     Args:
         folder: holds the student's *.py files.
+
+    Attributes:
+        files: name of the module -> its file.
+        compiled: what grader/worker/bytecode.py makes of them; may be empty.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.compiled = b""
         self.files = {path.stem: path for path in sorted(folder.glob("*.py"))}
 
     def find_spec(
@@ -54,7 +61,7 @@ class Submission(MetaPathFinder):
         if package == PACKAGE:
             path_of = str(self.files[name])
             return spec_from_file_location(
-                fullname, path_of, loader=_FileLoader(fullname, path_of)
+                fullname, path_of, loader=_FileLoader(fullname, path_of, self.compiled)
             )
         if not package and name not in GIVEN and name not in sys.stdlib_module_names:
             return ModuleSpec(name, _ShortNameLoader())
@@ -155,8 +162,15 @@ class _PackageLoader(Loader):
 class _FileLoader(SourceFileLoader):
     """Runs a file; nothing compiled is read or written beside it."""
 
+    def __init__(self, fullname: str, path: str, compiled: bytes):
+        super().__init__(fullname, path)
+        self.compiled = compiled
+
     def get_code(self, fullname: str) -> Any:
         path = self.get_filename(fullname)
+        code = code_of(fullname.rpartition(".")[2], self.compiled)
+        if code is not None:
+            return code
         data = self.get_data(path)
         try:
             return self.source_to_code(data, path)

@@ -2,7 +2,8 @@
 
 The grader starts `python -s -P -B zygote.py SETTINGS` with an environment made from
 nothing. Torch is imported once, here, and no tensor is computed: a forked process whose
-parent has computed may hang. The student's files are read only in the forked processes.
+parent has computed may hang. The student's files are read, and compiled, only in forked
+processes.
 
 The grader speaks over a socket, in lines of JSON: {"do": "fork"} comes with two open
 files, the test's own socket and what its prints go to; {"do": "end"} ends the test.
@@ -25,9 +26,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch  # noqa: E402
 
+from grader.worker.compiler import put_to_sleep  # noqa: E402
+
+put_to_sleep()  # before anything else imports torchvision
+
 from grader.border.limits import Limits, address_space  # noqa: E402
-from grader.worker.child import serve_test  # noqa: E402
+from grader.worker.bytecode import compile_files  # noqa: E402
+from grader.worker.child import seed_torch, serve_test  # noqa: E402
 from grader.worker.lockdown import Lockdown, close_child, lock_zygote  # noqa: E402
+from grader.worker.modules import Submission  # noqa: E402
+from grader.worker.pages import use_large_pages  # noqa: E402
 from grader.worker.vision import prepare_torchvision  # noqa: E402
 
 LONGEST_LINE = 4096
@@ -45,13 +53,17 @@ def main() -> None:
     _import_for_children()
     prepare_torchvision(settings["allowed_ops"])
     folders = [Path(settings["code"]), Path(settings["submission"])]
-    in_use = address_space()  # asked now: the lock may hide /proc
+    use_large_pages()
+    in_use = address_space()  # asked now, as the pages were: the lock may hide /proc
     missing = lock_zygote(Lockdown(**settings["lockdown"]), folders)
     os.chdir(settings["submission"])
+    seed_torch()
+    zygote = Zygote(control, settings, in_use)
+    zygote.compile_submission()
     gc.enable()
     gc.freeze()  # pages of objects that live for ever stay shared after a fork
     _say(control, {"ready": True, "missing": missing, "cpu": _cpu_seconds()})
-    Zygote(control, settings, in_use).run()
+    zygote.run()
 
 
 class Zygote:
@@ -67,8 +79,14 @@ class Zygote:
         self.control = control
         self.settings = settings
         self.lockdown = Lockdown(**settings["lockdown"])
+        self.limits = Limits(**settings["limits"])
         self.in_use = in_use
+        self.submission = Submission(Path(settings["submission"]))
         self.child = 0
+
+    def compile_submission(self) -> None:
+        """Once for all tests, and as if it were one of them."""
+        self.submission.compiled = compile_files(self.submission.files, self._close)
 
     def run(self) -> None:
         """Do what the grader asks until it is gone."""
@@ -152,14 +170,15 @@ class Zygote:
         sys.stdout = os.fdopen(1, "w", 1, errors="replace", closefd=False)
         sys.stderr = os.fdopen(2, "w", 1, errors="replace", closefd=False)
         channel = socket.socket(fileno=channel_file)
-        limits = Limits(**self.settings["limits"])
-        close_child(self.lockdown, limits, self.in_use)
-        serve_test(channel, Path(self.settings["submission"]), self.settings["device"])
+        self._close()
+        serve_test(channel, self.submission, self.settings["device"])
+
+    def _close(self) -> None:
+        close_child(self.lockdown, self.limits, self.in_use)
 
 
 def _import_for_children() -> None:
     """What each test would import anyway, once; helpers that hold answers are not."""
-    import torch._dynamo  # which torch.optim asks for  # noqa: F401
     import torchvision.models.detection  # noqa: F401
 
     import helpers.backbones  # noqa: F401
