@@ -7,8 +7,6 @@ from PIL import Image
 
 from data_scripts.command import CourseError
 from helpers.images import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     denormalize,
     load_image,
     normalize,
@@ -45,6 +43,13 @@ def test_sixteen_bits_are_scaled_not_cut_off(tmp_path):
     image = load_image(path)
     assert image.mode == "RGB"
     np.testing.assert_array_equal(np.array(image)[:, :, 1], steps())
+
+
+def test_sixteen_bits_that_hold_eight_stay_as_they_are(tmp_path):
+    """Values up to 255 are not scaled to black."""
+    path = tmp_path / "deep.png"
+    Image.fromarray(steps().astype(np.uint16)).save(path)
+    np.testing.assert_array_equal(np.array(load_image(path))[:, :, 2], steps())
 
 
 def test_palette_image_keeps_its_colours(tmp_path):
@@ -154,14 +159,14 @@ def test_huge_image_is_refused(tmp_path, monkeypatch):
 
 
 def test_normalize_by_hand():
-    """(value / 255 - mean) / deviation, channel by channel."""
+    """(value / 255 - mean) / deviation of ImageNet, red first."""
     image = Image.new("RGB", (3, 2), (0, 51, 255))
     tensor = normalize(image)
     assert tensor.shape == (3, 2, 3)
     assert tensor.dtype == torch.float32
-    for channel, value in enumerate((0.0, 0.2, 1.0)):
-        expected = (value - IMAGENET_MEAN[channel]) / IMAGENET_STD[channel]
-        assert tensor[channel, 1, 2].item() == pytest.approx(expected, rel=1e-6)
+    # 0, 0.2 and 1, less the means 0.485, 0.456, 0.406; over 0.229, 0.224, 0.225
+    expected = [-2.1179040, -1.1428571, 2.64]
+    assert tensor[:, 1, 2].tolist() == pytest.approx(expected, rel=1e-6)
 
 
 def test_denormalize_is_the_inverse():
@@ -194,3 +199,10 @@ def test_model_input_of_a_very_long_image_stays_small():
     tensor, scale = to_model_input(Image.new("RGB", (300, 2)), 32)
     assert tensor.shape == (3, 2, 256)
     assert scale == pytest.approx(256 / 300)
+
+
+def test_model_input_of_a_line_keeps_a_pixel():
+    """A strip whose shorter side would be rounded to nothing."""
+    tensor, scale = to_model_input(Image.new("RGB", (1, 1200)), 32)
+    assert tensor.shape == (3, 256, 1)
+    assert scale == pytest.approx(256 / 1200)

@@ -168,6 +168,19 @@ def test_voc_ap_of_four_detections_by_hand():
     assert own.ap_11 == pytest.approx((4 + 3 * 2 / 3) / 11, **EXACT)
 
 
+def test_curve_goes_through_all_images_by_score():
+    """Scores .9 and .6 are of the first image, .8 and .7 of the second."""
+    truths = [truth("a", [[0, 0, 20, 10]]), truth("b", [[5, 5, 45, 25]])]
+    detections = [
+        found("a", [[70, 0, 80, 9], [0, 0, 20, 10]], [0.6, 0.9]),
+        found("b", [[70, 0, 80, 9], [5, 5, 45, 25]], [0.8, 0.7]),
+    ]
+    own = evaluate_voc(detections, truths, ["cat"]).classes[0]
+    assert own.scores.tolist() == [0.9, 0.8, 0.7, 0.6]
+    assert own.recall.tolist() == [0.5, 0.5, 1, 1]
+    assert own.precision.tolist() == pytest.approx([1, 1 / 2, 2 / 3, 1 / 2])
+
+
 def test_eleven_points_count_a_recall_that_is_met_exactly():
     """3 of 10 objects reach the recall 0.3, whatever 3 * 0.1 is in binary."""
     for tenths in range(11):
@@ -239,6 +252,7 @@ def test_difficult_objects_count_neither_way():
         detections = [found("a", boxes, [0.9 - 0.1 * i for i in range(len(boxes))])]
         own = evaluate_voc(detections, truths, ["cat"]).classes[0]
         assert (own.num_objects, own.ap_area, own.ap_11) == (1, 1.0, 1.0)
+        assert (own.num_detections, own.num_correct) == (len(boxes), 1)
 
 
 # ---------------------------------------------------------------- nothing there
