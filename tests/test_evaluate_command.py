@@ -5,16 +5,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from data_scripts.command import EXIT_USAGE, run_command
 from helpers import evaluate
 from helpers.coco_ap import evaluate_coco
+from helpers.data import VOC2007DetectionTiny
 from helpers.eval_report import class_table, metrics_dict, percent, summary_lines
 from helpers.evaluate import batches_of_one_size
 from helpers.voc_ap import evaluate_voc
 from tests.made_detections import found, truth
-from tests.small_detector import write_checkpoint
+from tests.small_detector import CONFIG, write_checkpoint
 from tests.small_trees import Picture, Thing, write_tree
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,6 +115,75 @@ def test_evaluate_can_be_limited(place, tmp_path):
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["images"] == 2
     assert metrics["classes"]["owl"]["objects"] == 0
+
+
+class FakeDetector:
+    """Finds one object in each image: the second quarter of the lower half.
+
+    Attributes:
+        calls: the thresholds of each call.
+    """
+
+    class_names = ("cat", "dog", "owl")
+    config = CONFIG
+
+    def __init__(self, monkeypatch):
+        self.calls = []
+        monkeypatch.setattr(evaluate, "predict", self.predict)
+
+    def predict(self, detector, images, score_threshold, nms_threshold):
+        assert detector is self
+        assert len({image.shape for image in images}) == 1
+        self.calls.append((score_threshold, nms_threshold))
+        answers = []
+        for image in images:
+            height, width = image.shape[1:]
+            box = torch.tensor([[width / 4, height / 2, width / 2, height]])
+            # the score tells bright images from dark ones
+            score = image.mean().sigmoid().reshape(1)
+            answers.append((box, torch.tensor([2]), score))
+        return answers
+
+
+def test_detections_are_those_of_their_own_image_in_its_pixels(tmp_path, monkeypatch):
+    """Images of several sizes and scales, not in the order of their sizes."""
+    sizes = {"a": (128, 256), "b": (90, 64), "c": (128, 256), "d": (64, 90)}
+    sizes |= {"e": (256, 128), "f": (90, 64)}
+    root = write_tree(tmp_path, val=[Picture(*each) for each in sizes.items()])
+    for number, (name, size) in enumerate(sizes.items()):
+        grey = Image.new("RGB", size, (40 * number,) * 3)
+        grey.save(root / "JPEGImages" / f"{name}.jpg")
+    dataset = VOC2007DetectionTiny(tmp_path, "val", image_size=64, whole_image=True)
+    detector = FakeDetector(monkeypatch)
+    result = evaluate.evaluate_detector(detector, dataset, batch_size=2)
+    entries = {entry.image_id: entry for entry in result.detections}
+    assert list(entries) == list(sizes)
+    for name, (width, height) in sizes.items():
+        expected = [[width / 4, height / 2, width / 2, height]]
+        np.testing.assert_allclose(entries[name].boxes, expected)
+        assert entries[name].classes.tolist() == [2]
+    scores = [float(entry.scores[0]) for entry in result.detections]
+    assert scores == sorted(scores)  # later images are brighter
+
+
+def test_thresholds_that_are_given_replace_those_of_the_recipe(place, monkeypatch):
+    """0 is a threshold, too; a limit leaves out true boxes as well."""
+    dataset = VOC2007DetectionTiny(place / "data", "val", image_size=64)
+    detector = FakeDetector(monkeypatch)
+    evaluate.evaluate_detector(detector, dataset, batch_size=3, limit=1)
+    evaluate.evaluate_detector(detector, dataset, 0.0, 0.9, batch_size=3, limit=1)
+    assert detector.calls == [(0.05, 0.5), (0.0, 0.9)]
+
+
+def test_plus_one_counts_the_last_pixel(tmp_path, monkeypatch):
+    """A box of 16 x 32 in one of 32 x 33: IoU 512 / 1056, 561 / 1122 with the +1."""
+    owl = Thing("owl", (16, 31, 48, 64))
+    write_tree(tmp_path, val=[Picture("a", (64, 64), (owl,))])
+    dataset = VOC2007DetectionTiny(tmp_path, "val", image_size=64)
+    detector = FakeDetector(monkeypatch)
+    for plus_one, expected in ((False, 0.0), (True, 1.0)):
+        result = evaluate.evaluate_detector(detector, dataset, plus_one=plus_one)
+        assert result.voc.map_area == expected
 
 
 def test_batches_hold_images_of_one_size():
