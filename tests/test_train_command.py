@@ -78,15 +78,6 @@ def wait_for_iteration(process: subprocess.Popen, out: Path, iteration: int) -> 
     pytest.fail("no checkpoint was written in time")
 
 
-@pytest.fixture(scope="module")
-def one_thread():
-    """The same number of threads as in the processes: sums in the same order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def assert_same_state(ours: dict, expected: dict) -> None:
     """All tensors and numbers of two checkpoints are equal to the bit."""
     for part in ("model", "average"):
@@ -137,8 +128,12 @@ def interrupted(shapes, tmp_path_factory) -> Iterator[dict[int, Future]]:
 
 
 @pytest.fixture(scope="module")
-def whole_run(shapes, tmp_path_factory, one_thread, interrupted) -> Path:
-    """A run of 40 iterations that nobody interrupted."""
+def whole_run(shapes, tmp_path_factory, interrupted) -> Path:
+    """A run of 40 iterations that nobody interrupted.
+
+    With one thread, as in the processes: sums in the same order.
+    """
+    assert torch.get_num_threads() == 1
     out = tmp_path_factory.mktemp("runs") / "whole"
     line = arguments(shapes, out, "--save-every", "1", iterations="40")
     assert main(line) == 0
@@ -312,7 +307,7 @@ def test_out_that_is_a_file_is_refused(shapes, tmp_path, capsys):
     assert path.read_text() == "mine"
 
 
-def test_bfloat16_run_keeps_its_weights_in_float32(shapes, tmp_path, one_thread):
+def test_bfloat16_run_keeps_its_weights_in_float32(shapes, tmp_path):
     """Only the arithmetic is reduced; the checkpoint says which it was."""
     choices = {**SMALL, "iterations": "2"}
     recipe = get_recipe("tiny", choices)
@@ -324,7 +319,7 @@ def test_bfloat16_run_keeps_its_weights_in_float32(shapes, tmp_path, one_thread)
     assert dtypes == {torch.float32}
 
 
-def test_precision_auto_is_decided_and_stored(shapes, tmp_path, one_thread):
+def test_precision_auto_is_decided_and_stored(shapes, tmp_path):
     """A resumed run goes on in the precision of its start."""
     recipe = get_recipe("tiny", {**SMALL, "iterations": "1"})
     state = read_checkpoint(train_run(recipe, shapes, tmp_path, "cpu"))

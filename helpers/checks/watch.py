@@ -36,8 +36,7 @@ def watch(number: str | None, device: str = "cpu") -> int:
                 + "Ctrl-C ends.",
                 flush=True,
             )
-            while read_stamps() == stamps:
-                time.sleep(POLL_S)
+            _wait_for_save(stamps)
             print(f"\n{time.strftime('%H:%M:%S')}  saved")
     except KeyboardInterrupt as error:
         if str(error):  # the line of an endless loop
@@ -45,6 +44,18 @@ def watch(number: str | None, device: str = "cpu") -> int:
         again = f" {number}" if number else ""
         print(f"\nStopped. Go on with: python -m helpers.check{again} --watch")
         return EXIT_OK
+
+
+def _wait_for_save(stamps: Stamps) -> None:
+    """Wait until a file differs from these stamps, and has been written to its end."""
+    now = read_stamps()
+    while now == stamps:
+        time.sleep(POLL_S)
+        now = read_stamps()
+    before = stamps
+    while now != before:  # an editor may empty the file first, and fill it then
+        time.sleep(POLL_S)
+        before, now = now, read_stamps()
 
 
 def check_and_go_on(number: str | None, device: str) -> str | None:
