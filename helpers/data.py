@@ -1,6 +1,7 @@
 """VOC-style detection data as tensors: one loader for photographs and drawn shapes."""
 
 import json
+import operator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -103,7 +104,8 @@ class VOC2007DetectionTiny(Dataset):
         Rows of the boxes are (x1, y1, x2, y2, class) in pixels of the returned image,
         valid rows first, then rows of -1.
         """
-        return self.item(index, Random(index))
+        place = operator.index(index)  # cells of the old assignment give a tensor
+        return self.item(place, Random(place))
 
     def item(
         self, index: int, random: Random

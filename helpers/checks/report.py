@@ -42,7 +42,7 @@ def report_text(report: Report) -> str:
         return "\n".join([paint(first, PASS), *rest])
     lines = [f"{name}: {problem.headline}", *problem.lines]
     if problem.status == OPEN:
-        lines.append(f"It stands in assignment/{exercise.file}.")
+        lines.append(f"Write it in assignment/{exercise.file}.")
     lines += _fill(_footer(exercise, problem.status, problem.likely))
     if problem.status == WRONG and total > 1:
         lines.append(f"{report.passed} of {total} checks pass; not: {problem.title}")
