@@ -39,6 +39,8 @@ def put_to_sleep() -> None:
 class _Sleeper(ModuleType):
     """Answers what optimizers ask."""
 
+    __path__: list[str] = []  # a package: Python asks the finders for what is in it
+
     @staticmethod
     def graph_break(*_: Any, **__: Any) -> None:
         """Nothing is compiled, so there is no graph."""
