@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import torch
 
+from grader.sandbox.sandbox import probe_level
+from grader.session.session import Session
 from grader.worker.bytecode import code_of, compile_files
 from grader.worker.pages import use_large_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN = """
 import sys
+from pathlib import Path
 import torch
 from grader.worker.compiler import put_to_sleep
-put_to_sleep()
+put_to_sleep(Path('grader/worker/no_such_folder'))
 import torchvision
 weight = torch.ones(2, requires_grad=True)
 for kind in (torch.optim.Adam, torch.optim.SGD):
@@ -58,6 +62,25 @@ def test_compiler_sleeps_until_it_is_asked(asking: str):
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
+
+
+ASKING_CODE = {
+    "named": "from torch.utils.checkpoint import checkpoint\n"
+    "def twice(x):\n"
+    "    return checkpoint(lambda y: 2 * y, x, use_reentrant=False)\n",
+    "not named": "from torch import func\n"
+    "def twice(x):\n"
+    "    return func.grad(lambda y: (2 * y).sum())(x) * x\n",
+}
+
+
+@pytest.mark.parametrize("code", ASKING_CODE.values(), ids=ASKING_CODE)
+def test_code_that_needs_the_compiler_is_served(tmp_path, code):
+    """Behind the walls, too, it is there for code that asks for it."""
+    (tmp_path / "common.py").write_text(code)
+    with Session(tmp_path, probe_level().level) as session:
+        call = session.student().common.twice
+        assert call(torch.ones(2)).tolist() == [2.0, 2.0]
 
 
 def test_bytecode_is_of_files_that_compile_without_a_word(files):

@@ -223,6 +223,7 @@ def clean_environment(hash_seed: int = 0) -> dict[str, str]:
         "MKL_NUM_THREADS": "1",
         "PYTHONHASHSEED": str(hash_seed),
         "PYTHONUTF8": "1",
+        "TORCHINDUCTOR_CACHE_DIR": "/tmp",  # else torch's compiler makes a folder
     }
 
 

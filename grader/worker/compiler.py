@@ -3,7 +3,8 @@
 Loading it takes as long as loading the rest of torch, and its pages are copied in each
 fork. But torchvision asks it one question when it is imported, and optimizers tell it
 at each step what it shall not compile: to these the stand-in answers. Whatever else is
-asked for loads the compiler itself.
+asked for loads the compiler itself, in each test that asks; so where a submission names
+something that needs it, it is loaded from the start.
 """
 
 import importlib
@@ -11,17 +12,28 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
 
 NAME = "torch._dynamo"
+# What wakes it, as it is written: torch.use_deterministic_algorithms, for example.
+WAKING = (
+    *(b"dynamo", b"inductor", b"compile", b"export", b"utils.checkpoint"),
+    *(b"deterministic", b"torch.func", b"profiler"),
+)
 
 
-def put_to_sleep() -> None:
-    """Before torchvision is imported; does nothing where the compiler is loaded."""
-    if NAME in sys.modules:
+def put_to_sleep(submission: Path) -> None:
+    """Before torchvision is imported; does nothing where the compiler is needed.
+
+    Args:
+        submission: folder with the files that are going to run.
+    """
+    texts = (path.read_bytes() for path in submission.glob("*.py"))
+    if NAME in sys.modules or any(word in text for text in texts for word in WAKING):
         return
     sleeper = _Sleeper(NAME)
     # While it sleeps torchvision alone asks for this one, whose name it then binds.

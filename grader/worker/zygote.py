@@ -16,6 +16,7 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +29,8 @@ import torch  # noqa: E402
 
 from grader.worker.compiler import put_to_sleep  # noqa: E402
 
-put_to_sleep()  # before anything else imports torchvision
+SETTINGS = json.loads(sys.argv[1])
+put_to_sleep(Path(SETTINGS["submission"]))  # before anything imports torchvision
 
 from grader.border.limits import Limits, address_space  # noqa: E402
 from grader.worker.bytecode import compile_files  # noqa: E402
@@ -42,14 +44,16 @@ LONGEST_LINE = 4096
 CHILDREN = Path("/proc/thread-self/children")
 FILES_OF_FORK = 2
 PAUSE_S = 0.002
+TEMPORARY = "/tmp"
 
 
 def main() -> None:
     """Prepare, say so, and fork until the grader closes the socket."""
-    settings = json.loads(sys.argv[1])
+    settings: dict[str, Any] = SETTINGS
     control = socket.socket(fileno=settings["control"])
     control.set_inheritable(False)
     torch.set_num_threads(1)
+    tempfile.tempdir = TEMPORARY  # to look for one, Python writes, which no test may
     _import_for_children()
     prepare_torchvision(settings["allowed_ops"])
     folders = [Path(settings["code"]), Path(settings["submission"])]
