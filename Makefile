@@ -8,6 +8,8 @@ UV := $(VENV)/bin/uv
 UV_RANGE := uv>=0.7,<1
 DEMO_OUT := runs/demo
 JOBS ?= 1
+# where students get the course: make release REPOSITORY=https://github.com/YOU/COURSE
+REPOSITORY ?=
 # written last, so an interrupted installation is repeated
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
@@ -55,7 +57,8 @@ nbgrader: $(STAMP) ## make a course for nbgrader and grade three submissions (10
 	$(RUN) -m tests.run_nbgrader --out build/nbgrader
 
 release: $(STAMP) ## make the students' version: build/student and build/student.zip
-	$(RUN) -m grader release --out build/student --zip build/student.zip
+	$(RUN) -m grader release --out build/student --zip build/student.zip \
+	  --repository '$(REPOSITORY)'
 
 mutation: $(STAMP) ## change the solution in 1,100 ways: does a hidden test notice? (10 minutes)
 	OMP_NUM_THREADS=1 $(RUN) -m benchmarks.mutation --jobs $(JOBS)

@@ -35,6 +35,12 @@ def make_parser() -> CommandParser:
         "--out", type=Path, required=True, help="new folder, or an earlier release"
     )
     release.add_argument("--zip", type=Path, help="also write this zip")
+    release.add_argument(
+        "--repository",
+        default="",
+        metavar="ADDRESS",
+        help="where you will publish it, for Colab: https://github.com/YOU/COURSE",
+    )
     release.set_defaults(run=run_release)
     references = commands.add_parser(
         "references",
@@ -70,7 +76,7 @@ def make_parser() -> CommandParser:
 
 def run_release(options: argparse.Namespace) -> int:
     """Write the release and say what is in it."""
-    release = write_release(ROOT, options.out, options.zip)
+    release = write_release(ROOT, options.out, options.zip, options.repository)
     count = sum(len(each) for each in release.exercises.values())
     print(
         f"{options.out}: {len(release.files)} files, {count} exercises, each raises "
@@ -78,6 +84,8 @@ def run_release(options: argparse.Namespace) -> int:
     )
     if options.zip:
         print(f"{options.zip}: the same as a zip")
+    if not options.repository:
+        print("Its Colab badges lead nowhere yet; --repository says where it will be")
     return EXIT_OK
 
 

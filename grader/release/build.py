@@ -7,6 +7,7 @@ from pathlib import Path
 from data_scripts.command import CourseError
 from data_scripts.safe_folder import is_free, new_folder
 from grader.release import release_files
+from grader.release.address import name_repository
 from grader.release.leak_check import check_no_leaks, searched_secrets
 from grader.release.notebooks import clear_notebook
 from grader.release.prove import prove_release
@@ -30,17 +31,20 @@ class Release:
     num_secrets: int
 
 
-def make_release(root: Path) -> Release:
+def make_release(root: Path, repository: str = "") -> Release:
     """Cut and check, without writing anything.
 
     Args:
         root: the source, with assignment/, helpers/, ...
+        repository: address on GitHub where the release will be; empty if unknown.
 
     Raises:
         CourseError: a marker is wrong, something else than a solution would be lost,
-            or a solution or a hidden test would be shown.
+            a solution or a hidden test would be shown, or the address is none.
     """
     files = release_files.collect_files(root)
+    if repository:
+        files = name_repository(files, repository)
     exercises: dict[str, tuple[Exercise, ...]] = {}
     secrets: list[SecretLine] = []
     given = []
@@ -89,13 +93,16 @@ def _decode(content: bytes, name: str) -> str:
         raise CourseError(f"{name}:{line}: is not UTF-8; save it as UTF-8") from error
 
 
-def write_release(root: Path, out: Path, zip_path: Path | None = None) -> Release:
+def write_release(
+    root: Path, out: Path, zip_path: Path | None = None, repository: str = ""
+) -> Release:
     """Make, prove and write a release; nothing appears before it is proven.
 
     Args:
         root: the source.
         out: new folder, or an earlier release that nobody has changed.
         zip_path: also write this zip.
+        repository: see make_release.
 
     Raises:
         CourseError: see make_release; or `out` or `zip_path` is taken.
@@ -109,7 +116,7 @@ def write_release(root: Path, out: Path, zip_path: Path | None = None) -> Releas
         if out in zip_path.resolve().parents:
             raise CourseError(f"{zip_path}: lies inside of {out}; put it elsewhere")
         release_files.check_zip_is_free(zip_path)
-    release = make_release(root)
+    release = make_release(root, repository)
     target = out.with_name(f".{out.name}.new") if replaces else out
     with new_folder(target) as folder:
         release_files.write_files(release.files, folder)

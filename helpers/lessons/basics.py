@@ -114,8 +114,8 @@ def _plain(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     if isinstance(value, float):
-        whole = value.is_integer()
-        return f"{value:,.0f}" if whole else f"{value:.{DIGITS}g}"
+        is_whole = value.is_integer() or abs(value) >= 10**DIGITS
+        return f"{value:,.0f}" if is_whole else f"{value:.{DIGITS}g}"
     if isinstance(value, list | tuple):
         return "(" + ", ".join(_plain(each) for each in value) + ")"
     return str(value)
