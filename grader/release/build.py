@@ -10,9 +10,14 @@ from grader.release import release_files
 from grader.release.address import name_repository
 from grader.release.leak_check import check_no_leaks, searched_secrets
 from grader.release.notebooks import clear_notebook
+from grader.release.packages import student_environment, student_requirements
 from grader.release.prove import prove_release
 from grader.release.stubs import Exercise, SecretLine, cut_solutions, stub_functions
 
+PACKAGE_LISTS = {
+    "requirements.txt": student_requirements,
+    "environment.yml": student_environment,
+}
 STUBS = "helpers/checks/stubs.json"  # what `python -m helpers.check reset` puts back
 
 
@@ -63,6 +68,8 @@ def make_release(root: Path, repository: str = "") -> Release:
             files[name] = text.encode()
     if not any(exercises.values()):
         raise CourseError(f"{root}: assignment/ has no exercise; is this the course?")
+    for name, cut in PACKAGE_LISTS.items():
+        files[name] = cut(_decode(files[name], name)).encode()
     files[STUBS] = (json.dumps(functions, indent=1) + "\n").encode()
     secrets += _hidden_tests(root)
     searched = searched_secrets(secrets, given)
