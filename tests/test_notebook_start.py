@@ -25,14 +25,20 @@ def bootstrap() -> str:
     return next(cell.source for cell in cells if cell.id == "bootstrap")
 
 
-def run_cell(folder: Path, cell: str) -> str:
-    """Run a cell in a fresh kernel whose working folder is `folder`; what it prints."""
-    book = new_notebook(cells=[new_code_cell(cell), new_code_cell("%pwd")])
+def run_cells(folder: Path, *cells: str) -> list[str]:
+    """Run cells in a fresh kernel whose working folder is `folder`; what they print."""
+    book = new_notebook(cells=[new_code_cell(cell) for cell in cells])
     resources = {"metadata": {"path": str(folder)}}
     NotebookClient(book, timeout=120, resources=resources).execute()
-    printed = [each.get("text", "") for each in book.cells[0].outputs]
-    where = book.cells[1].outputs[-1]["data"]["text/plain"]
-    return "".join(printed) + where
+    return [
+        "".join(each.get("text", "") for each in cell.outputs) for cell in book.cells
+    ]
+
+
+def run_cell(folder: Path, cell: str) -> str:
+    """The same for one cell, and the working folder after it."""
+    printed, where = run_cells(folder, cell, "import os; print(repr(os.getcwd()))")
+    return printed + where.strip()
 
 
 @pytest.fixture
@@ -71,6 +77,61 @@ def test_bootstrap_fetches_the_course_and_finds_it_again(
     second = run_cell(empty / "fcos-course" / "notebooks", bootstrap())
     assert second.count("[OK]") == 5
     assert second.endswith(f"{empty / 'fcos-course'}'")
+
+
+# What Colab has and we have not: a package for Drive and files, and perhaps a GPU.
+COLAB = {
+    "__init__.py": "",
+    "drive.py": "import os\n"
+    "def mount(path):\n"
+    "    os.makedirs(f'{path}/MyDrive', exist_ok=True)\n"
+    "    print('Mounted at', path)\n",
+    "files.py": "def view(path): print('opened', path)\n",
+}
+GPU = """
+import torch
+torch.cuda.is_available = lambda: {}
+torch.cuda.get_device_name = lambda: "Tesla T4"
+"""
+ON_DRIVE = """
+from pathlib import Path
+from helpers import notebook
+notebook.DRIVE = Path({!r})
+start(drive=True)
+"""
+AN_EXERCISE = """
+from helpers.lessons import open_exercise
+print(open_exercise("1.1").data)
+"""
+
+
+def test_colab_session_keeps_work_for_the_next(
+    course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Two sessions on a stand-in for Colab: a new machine each, Drive is the same."""
+    package = tmp_path / "colab" / "google" / "colab"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").touch()
+    for name, text in COLAB.items():
+        (package / name).write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "colab"))
+    monkeypatch.setenv("FCOS_COURSE_REPO", str(course))
+    on_drive = ON_DRIVE.format(str(tmp_path / "drive"))
+    for session, has_gpu in (("first", True), ("second", False)):
+        machine = tmp_path / session
+        machine.mkdir()
+        cells = (GPU.format(has_gpu), bootstrap(), on_drive, bootstrap(), AN_EXERCISE)
+        _, fresh, kept, again, exercise = run_cells(machine, *cells)
+        assert "[FAIL]" not in fresh + kept + again
+        assert ("on Tesla T4" in fresh) == has_gpu
+        assert ("on the processor" in fresh) != has_gpu
+        assert "Mounted at" in kept or session == "second"
+        assert "assignment/ and runs/ are kept in MyDrive/fcos-course" in kept
+        work = machine / "fcos-course" / "assignment" / "common.py"
+        assert exercise.startswith(f"opened {work}\nWrite it in [assignment/common.py]")
+        if session == "first":
+            work.write_text(work.read_text() + "# my work\n")
+    assert work.read_text().endswith("# my work\n")
 
 
 def test_bootstrap_says_what_is_wrong_without_a_network(
