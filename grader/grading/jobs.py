@@ -67,6 +67,8 @@ def prepare_forks() -> None:
 
     Nothing of torch may be used before: its threads would be missing in the forks.
     """
+    import torchvision  # of the tests, and 1.5 s in each fork otherwise  # noqa: F401
+
     gc.collect()
     gc.freeze()  # a search for garbage would copy the pages of every object
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from grader.border.limits import Limits, limit_process
 from grader.worker.landlock import LandlockError, allow_only
-from grader.worker.seccomp import SeccompError, forbid_calls
+from grader.worker.seccomp import SeccompError, forbid_calls, prepare_filter
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -73,8 +73,10 @@ def lock_zygote(lockdown: Lockdown, own_folders: list[Path]) -> list[str]:
     if prctl is not None:
         # Nobody of the same user may read or write this process's memory.
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    if lockdown.use_seccomp and not has_seccomp():
-        missing.append("seccomp: this kernel takes no filter")
+    if lockdown.use_seccomp:
+        prepare_filter()
+        if not has_seccomp():
+            missing.append("seccomp: this kernel takes no filter")
     return missing
 
 

@@ -10,6 +10,7 @@ import os
 import platform
 import struct
 from collections.abc import Mapping
+from functools import cache
 
 PR_SET_NO_NEW_PRIVS = 38
 PR_SET_SECCOMP = 22
@@ -23,6 +24,7 @@ X32_NUMBERS = 0x40000000  # a second table of the same calls on x86_64
 CLONE_THREAD = 0x00010000
 O_TMPFILE = 0x00400000
 MAKES_FILE = os.O_CREAT | O_TMPFILE
+NOBODY = 0xFFFFFFFF  # no process has this number
 
 # name -> numbers of the call on x86_64 and aarch64; None: there is no such call.
 Numbers = tuple[int | None, int | None]
@@ -123,6 +125,18 @@ def forbid_calls() -> None:
 
 def filter_program(machine: str, own_pid: int) -> bytes:
     """The filter as the kernel reads it."""
+    return _program(machine).replace(_is_process(NOBODY), _is_process(own_pid))
+
+
+def prepare_filter() -> None:
+    """Called before the forks, so that each of them finds the filter nearly made."""
+    if platform.machine() in ARCHITECTURES:
+        _program(platform.machine())
+
+
+@cache
+def _program(machine: str) -> bytes:
+    """For a process without a number."""
     column = list(ARCHITECTURES).index(machine)
     lines = [
         _line(LOAD, ARCH),
@@ -140,7 +154,7 @@ def filter_program(machine: str, own_pid: int) -> bytes:
             own[column],
             [
                 _line(LOAD, ARGUMENTS),
-                _line(EQUAL, own_pid, 2, 0),
+                _is_process(NOBODY),
                 _line(EQUAL, 0, 1, 0),
                 _line(RETURN, ERROR | errno.EPERM),
                 _line(RETURN, ALLOW),
@@ -173,6 +187,10 @@ def _if_call(number: int | None, then: list[bytes]) -> list[bytes]:
     if number is None:
         return []
     return [_line(EQUAL, number, 0, len(then)), *then]
+
+
+def _is_process(pid: int) -> bytes:
+    return _line(EQUAL, pid, 2, 0)
 
 
 def _line(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
