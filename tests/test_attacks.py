@@ -1,11 +1,7 @@
 """Hostile and broken submissions, graded by the real command beside honest ones."""
 
 import json
-import secrets
-import shutil
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,107 +10,38 @@ import torch
 from safetensors.torch import load_file
 
 from grader.border.wire_types import Handle
-from grader.sandbox.sandbox import Level, probe_level
-from grader.sandbox.slots import may_become_others
 from grader.session.proxy import MOST_ITEMS, RemoteObject
 from grader.submissions.intake import copy_files, take
-from tests.attack_archives import id_of_wrong, write_archives
+from tests.attack_archives import id_of_wrong
 from tests.attack_class import (
     BROKEN,
     CONTROL,
     FUNCTIONS,
     HONEST_RIGHT,
     ROOT,
-    Attack,
-    read_attacks,
-    write_attack,
-    write_honest,
-    write_term,
 )
-from tests.attack_run import Listener, Ran, run_grade
-
-ALL = read_attacks()
-# It costs each test its whole time, so it is graded on few: behind the weaker walls.
-ENDLESS_IMPORT = "endless_import"
-ATTACKS = [each for each in ALL if each.folder != ENDLESS_IMPORT]
-FOLDERS = tuple(dict.fromkeys(each.folder for each in ATTACKS))
-AS_OWN_USER = [each for each in ALL if each.own_user]
-EXERCISES = (CONTROL, *FUNCTIONS)
-# Small, so that what has no end reaches them soon.
-LIMITS = ("cpu_seconds=3", "call_seconds=12", "memory_mb=256", "output_mb=1")
-SHORT = ("cpu_seconds=1", "call_seconds=12", "memory_mb=256", "output_mb=1")
-LEVEL = probe_level().level
-needs_walls = pytest.mark.skipif(
-    LEVEL is Level.NONE, reason="no sandbox on this machine: nothing hostile is run"
+from tests.attack_grading import (
+    ALL,
+    ATTACKS,
+    EXERCISES,
+    FOLDERS,
+    LEVEL,
+    LIMITS,
+    Graded,
+    expect_no_gain,
+    expect_nothing_outside,
+    expect_told,
+    grade_class,
+    needs_walls,
+    open_folder,
 )
-
-
-@dataclass
-class Graded:
-    """A run on a class, and what it wrote."""
-
-    ran: Ran
-    out: Path
-    mark: str
-    calls: int
-    said: dict[str, str]
-
-    def results(self, name: str) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads(
-            (self.out / name / "results.json").read_text()
-        )
-        return content
-
-    def tests(self, name: str, exercise: str) -> list[dict[str, Any]]:
-        chosen = (exercise,) if exercise != "all" else EXERCISES
-        return [e for e in self.results(name)["tests"] if e["number"] in chosen]
-
-
-def grade_class(
-    folder: Path,
-    names: tuple[str, ...],
-    level: Level,
-    limits: tuple[str, ...],
-    exercises: tuple[str, ...],
-) -> Graded:
-    """Write a class of honest students and these attackers, and grade it."""
-    mark = f"mark{secrets.token_hex(6)}"
-    students, out, term = folder / "class", folder / "out", folder / "term"
-    students.mkdir(parents=True)
-    write_term(term, mark)
-    write_honest(students)
-    if names and CONTROL not in exercises:  # a few attackers only
-        shutil.rmtree(students / HONEST_RIGHT)
-    with Listener() as listener:
-        places = {
-            **{"@ROOT@": str(ROOT), "@CLASS@": str(students), "@OUT@": str(out)},
-            **{"@TERM@": str(term), "@PORT@": str(listener.port), "@MARK@": mark},
-            "@PID@": str(2**22 - 1),
-        }
-        for name in names:
-            write_attack(students, name, places)
-        said = write_archives(students, mark) if names == FOLDERS else {}
-        options = [
-            "--references",
-            str(term),
-            "--level",
-            level.value,
-            "--limits",
-            *limits,
-            "--exercises",
-            *exercises,
-        ]
-        ran = run_grade(str(students), "--out", str(out), "--jobs", "2", *options)
-    return Graded(ran, out, mark, listener.calls, said)
 
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    """A folder that a sandbox's user could enter, if the walls let it."""
-    folder = Path(tempfile.mkdtemp(prefix="hostile-class-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    """A folder for the classes of this file."""
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -127,57 +54,6 @@ def attacked(place: Path) -> Graded:
 def quiet(place: Path) -> Graded:
     """The same class without any."""
     return grade_class(place / "quiet", (), LEVEL, LIMITS, EXERCISES)
-
-
-@pytest.fixture(scope="module")
-def weaker(place: Path) -> Graded:
-    """Some attackers behind the walls that a container allows."""
-    level = Level.OWN_USER if may_become_others() else LEVEL
-    names = tuple(dict.fromkeys(each.folder for each in AS_OWN_USER))
-    return grade_class(place / "weaker", names, level, SHORT, ("6.2",))
-
-
-def expect_no_gain(graded: Graded, attack: Attack, exercises: tuple[str, ...]) -> None:
-    """No more points than the honest wrong answer, in no more than the bound."""
-    results = graded.results(attack.folder)
-    assert results["execution_time"] < attack.seconds
-    assert results["extra_data"]["status"] == "finished"
-    for exercise in set(exercises) - {CONTROL}:
-        if attack.exercise in (exercise, "all"):
-            honest = graded.results(id_of_wrong())["extra_data"]["exercises"][exercise]
-            got = results["extra_data"]["exercises"][exercise]
-            assert got["score"] <= honest["score"]
-            assert attack.exercise == "all" or honest["score"] == attack.score
-
-
-def expect_told(graded: Graded, attack: Attack) -> None:
-    """Its tests end as attacks.toml says, and the student reads a clear line."""
-    tests = graded.tests(attack.folder, attack.exercise)
-    tests = [each for each in tests if each["status"] == "failed"]
-    labels = {tag for each in tests for tag in each["tags"]}
-    if attack.categories:
-        assert labels <= set(attack.categories), labels
-        assert attack.categories[0] in labels
-    assert any(attack.says in each["output"] for each in tests)
-
-
-def expect_nothing_outside(graded: Graded) -> None:
-    """No process, no file, no connection, nothing that was found."""
-    assert graded.ran.left == []
-    assert graded.ran.forgotten == []
-    assert graded.calls == 0
-    for folder in (
-        "/tmp",
-        "/dev/shm",
-        "/var/tmp",
-        ROOT,
-        Path.home(),
-        graded.out.parent,
-    ):
-        assert list(Path(folder).glob(f"*{graded.mark}*")) == []
-    for path in graded.out.rglob("*"):
-        if path.is_file():
-            assert "GOT-THROUGH" not in path.read_text(), path
 
 
 @needs_walls
@@ -307,21 +183,6 @@ def test_a_list_that_claims_to_be_endless_ends():
             return 10**12 if request["op"] == "length" else 0
 
     assert sum(1 for _ in RemoteObject(Endless(), Handle(0), "list")) == MOST_ITEMS
-
-
-@needs_walls
-@pytest.mark.parametrize("attack", AS_OWN_USER, ids=lambda attack: attack.name)
-def test_an_attack_gains_nothing_at_the_level_own_user(weaker, attack):
-    """The walls of a container hold, too."""
-    expect_no_gain(weaker, attack, ("6.2",))
-    expect_told(weaker, attack)
-
-
-@needs_walls
-def test_nothing_happens_outside_the_level_own_user(weaker):
-    """No process, file or connection is left; the class has its pages."""
-    expect_nothing_outside(weaker)
-    assert (weaker.out / "index.html").is_file()
 
 
 def test_each_folder_of_attacks_is_graded():
