@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
+import torch
+from PIL import Image, ImageColor
 
 from data_scripts.command import EXIT_OK, EXIT_PARTLY_FAILED
 from helpers import detect
 from helpers.detect import find_images, output_names
-from tests.small_detector import write_checkpoint
+from helpers.draw import PALETTE
+from tests.small_detector import CONFIG, write_checkpoint
 from tests.small_trees import Picture, Thing, paint
 from tests.test_evaluate_command import error_of
 
@@ -73,6 +75,37 @@ def test_detect_writes_pictures_and_json(run, photos, tmp_path):
             assert 0 <= x1 <= x2 <= width + 0.01  # rounded to two decimals
             assert 0 <= y1 <= y2 <= height + 0.01
             assert found["class"] in ("cat", "dog", "owl")
+
+
+def test_boxes_are_named_drawn_and_written_in_pixels_of_the_photograph(
+    run, tmp_path, monkeypatch
+):
+    """An owl and a cat, found in a photograph that was shrunk to half; best first."""
+    thresholds = []
+
+    def predict(detector, images, score_threshold, nms_threshold):
+        thresholds.append((score_threshold, nms_threshold))
+        assert [image.shape for image in images] == [(3, 64, 96)]
+        boxes = torch.tensor([[40.0, 10, 80, 50], [5, 20, 25, 60]])
+        return [(boxes, torch.tensor([2, 0]), torch.tensor([0.75, 0.5]))]
+
+    monkeypatch.setattr(detect, "predict", predict)
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (192, 128), (90, 90, 90)).save(path)
+    line = words(run, path, out=tmp_path / "out")
+    assert detect.main(line) == EXIT_OK
+    assert detect.main([*line, "--score-threshold", "0", "--nms-threshold", "1"]) == 0
+    assert thresholds == [(0.3, CONFIG.nms_threshold), (0, 1)]
+    (entry,) = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert entry["detections"] == [
+        {"class": "owl", "score": 0.75, "xyxy": [80, 20, 160, 100]},
+        {"class": "cat", "score": 0.5, "xyxy": [10, 40, 50, 120]},
+    ]
+    drawn = Image.open(tmp_path / "out" / "photo.png")
+    # A pixel of the lower edge of each box, and one inside.
+    assert drawn.getpixel((120, 99)) == ImageColor.getrgb(PALETTE[2])
+    assert drawn.getpixel((30, 119)) == ImageColor.getrgb(PALETTE[0])
+    assert drawn.getpixel((120, 60)) == (90, 90, 90)
 
 
 def test_no_detection_is_an_empty_list(run, photos, tmp_path):
