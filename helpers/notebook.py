@@ -156,7 +156,7 @@ def install(packages: list[str]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         fixed = Path(folder, "constraints.txt")
         fixed.write_text("\n".join(_versions(*NEVER_INSTALLED, "numpy")) + "\n")
-        command = [sys.executable, "-m", "pip", "install", "--quiet"]
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-color"]
         try:
             done = subprocess.run(
                 [*command, "--constraint", str(fixed), *packages],
@@ -182,9 +182,9 @@ def _versions(*packages: str) -> list[str]:
 
 
 def _shapes() -> Answer:
-    from data_scripts.make_shapes import make_shapes
-
     if not SHAPES_DIR.exists():
+        from data_scripts.make_shapes import make_shapes
+
         make_shapes(SHAPES_DIR)
     pictures = len(list(SHAPES_DIR.glob("VOCdevkit/VOC2007/JPEGImages/*.jpg")))
     if pictures == 0:
@@ -226,6 +226,6 @@ def _set_up_ipython() -> None:
         return
     shell = get_ipython()
     if shell is not None:
-        shell.run_line_magic("load_ext", "autoreload")
+        shell.extension_manager.load_extension("autoreload")  # silent if it is loaded
         shell.run_line_magic("autoreload", "2")
         shell.run_line_magic("matplotlib", "inline")

@@ -9,6 +9,7 @@ import nbformat
 import pytest
 import torch
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
 
 from helpers import notebook
@@ -76,6 +77,7 @@ def test_bootstrap_fetches_the_course_and_finds_it_again(
     (empty / "fcos-course" / "notebooks").mkdir()
     second = run_cell(empty / "fcos-course" / "notebooks", bootstrap())
     assert second.count("[OK]") == 5
+    assert "already loaded" not in second
     assert second.endswith(f"{empty / 'fcos-course'}'")
 
 
@@ -137,10 +139,11 @@ def test_colab_session_keeps_work_for_the_next(
 def test_bootstrap_says_what_is_wrong_without_a_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Where nothing can be fetched, the cell ends with an error."""
+    """Where nothing can be fetched, it says so, and ends with an error."""
     monkeypatch.setenv("FCOS_COURSE_REPO", str(tmp_path / "nothing-here"))
-    with pytest.raises(Exception, match="No module named 'helpers'"):
+    with pytest.raises(CellExecutionError, match="No module named 'helpers'") as error:
         run_cell(tmp_path, bootstrap())
+    assert "\n[FAIL] cannot fetch the course" in str(error.value)
 
 
 def test_need_that_raises_is_a_fail(capsys: pytest.CaptureFixture):
