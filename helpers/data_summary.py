@@ -17,7 +17,7 @@ from tqdm import tqdm
 from data_scripts.command import EXIT_OK, CommandParser, CourseError, run_command
 from helpers.augment import AugmentConfig
 from helpers.data import VOC2007DetectionTiny
-from helpers.draw import class_color, draw_boxes, make_sheet
+from helpers.draw import class_colour, draw_boxes, make_sheet
 
 BATCH_IMAGES = 8
 MIN_IMAGE_SIZE = 32
@@ -173,7 +173,7 @@ def draw_batch(dataset: VOC2007DetectionTiny, count: int = BATCH_IMAGES) -> Imag
         boxes = rows[rows[:, 4] >= 0]
         classes = [int(class_id) for class_id in boxes[:, 4]]
         names = [dataset.class_names[class_id] for class_id in classes]
-        colours = [class_color(class_id) for class_id in classes]
+        colours = [class_colour(class_id) for class_id in classes]
         pictures.append(
             draw_boxes(image, boxes[:, :4], names, colours, min_side=MIN_SHOWN_PX)
         )

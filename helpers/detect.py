@@ -16,7 +16,7 @@ from data_scripts.command import (
     run_command,
 )
 from helpers.detector import LoadedDetector, load_detector, predict
-from helpers.draw import class_color, draw_boxes
+from helpers.draw import class_colour, draw_boxes
 from helpers.eval_report import write_json
 from helpers.images import load_image, to_model_input
 
@@ -99,7 +99,7 @@ def draw_detections(
         image,
         [entry["xyxy"] for entry in detections],
         [entry["class"] for entry in detections],
-        [class_color(numbers[entry["class"]]) for entry in detections],
+        [class_colour(numbers[entry["class"]]) for entry in detections],
         [entry["score"] for entry in detections],
     )
 

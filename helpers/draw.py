@@ -32,7 +32,7 @@ Picture = Image.Image | torch.Tensor
 Boxes = np.ndarray | torch.Tensor | Sequence[Sequence[float]]
 
 
-def class_color(class_index: int) -> str:
+def class_colour(class_index: int) -> str:
     """The colour of a class, "#RRGGBB"."""
     return PALETTE[class_index % len(PALETTE)]
 
@@ -61,7 +61,7 @@ def draw_boxes(
     image: Picture,
     boxes: Boxes,
     labels: Sequence[str],
-    colors: Sequence[str] | None = None,
+    colours: Sequence[str] | None = None,
     scores: Sequence[float] | np.ndarray | torch.Tensor | None = None,
     min_side: int = 0,
 ) -> Image.Image:
@@ -71,7 +71,7 @@ def draw_boxes(
         image: see to_picture.
         boxes: (N, 4) XYXY in pixels of `image`; they may reach over its border.
         labels: N texts; an empty one draws no label.
-        colors: N colours ("#RRGGBB"); by default one for each different label.
+        colours: N colours ("#RRGGBB"); by default one for each different label.
         scores: N numbers, written behind the labels; the best box lies on top.
         min_side: enlarge pictures (at most four times) whose shorter side is less, in
             pixels, because labels cover too much of a small one.
@@ -87,12 +87,12 @@ def draw_boxes(
     rows = rows.reshape(-1, 4) if rows.size == 0 else rows
     if rows.ndim != 2 or rows.shape[1] != 4:
         raise CourseError(f"boxes have shape {rows.shape}; pass (N, 4)")
-    if colors is None:
+    if colours is None:
         different = list(dict.fromkeys(labels))
-        colors = [class_color(different.index(label)) for label in labels]
-    if not len(rows) == len(labels) == len(colors):
+        colours = [class_colour(different.index(label)) for label in labels]
+    if not len(rows) == len(labels) == len(colours):
         raise CourseError(
-            f"{len(rows)} boxes have {len(labels)} labels and {len(colors)} colours; "
+            f"{len(rows)} boxes have {len(labels)} labels and {len(colours)} colours; "
             "pass one of each a box"
         )
     texts = list(labels)
@@ -109,11 +109,11 @@ def draw_boxes(
         picture = picture.resize(size, Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(picture)
     for index in order:
-        _draw_outline(draw, rows[index] * factor, colors[index], picture.size)
+        _draw_outline(draw, rows[index] * factor, colours[index], picture.size)
     for index in order:  # labels after all lines, so that none is crossed out
         if texts[index]:
             _draw_label(
-                draw, rows[index] * factor, texts[index], colors[index], picture.size
+                draw, rows[index] * factor, texts[index], colours[index], picture.size
             )
     return picture
 
@@ -149,7 +149,7 @@ def _font_px(size: tuple[int, int]) -> int:
 
 
 def _draw_outline(
-    draw: ImageDraw.ImageDraw, box: np.ndarray, color: str, size: tuple[int, int]
+    draw: ImageDraw.ImageDraw, box: np.ndarray, colour: str, size: tuple[int, int]
 ) -> None:
     """A coloured line between two thin dark ones, within the picture."""
     width, height = size
@@ -160,14 +160,14 @@ def _draw_outline(
     line_px = max(2, _font_px(size) // 6)
     halo = (max(left - 1, 0), max(top - 1, 0), right + 1, bottom + 1)
     draw.rectangle(halo, outline=HALO, width=line_px + 2)
-    draw.rectangle((left, top, right, bottom), outline=color, width=line_px)
+    draw.rectangle((left, top, right, bottom), outline=colour, width=line_px)
 
 
 def _draw_label(
     draw: ImageDraw.ImageDraw,
     box: np.ndarray,
     text: str,
-    color: str,
+    colour: str,
     size: tuple[int, int],
 ) -> None:
     """The text on a filled plate above the box; inside it where there is no room."""
@@ -179,16 +179,16 @@ def _draw_label(
     y = int(box[1]) - int(plate_height)
     if y < 0:
         y = max(0, min(int(box[1]), size[1] - int(plate_height)))
-    draw.rectangle((x, y, x + plate_width, y + plate_height), fill=color, outline=HALO)
+    draw.rectangle((x, y, x + plate_width, y + plate_height), fill=colour, outline=HALO)
     draw.text(
         (x + LABEL_PADDING_PX - left, y + LABEL_PADDING_PX - top),
         text,
-        fill=_text_color(color),
+        fill=_text_colour(colour),
         font=font,
     )
 
 
-def _text_color(background: str) -> str:
+def _text_colour(background: str) -> str:
     red, green, blue = ImageColor.getrgb(background)[:3]
     luminance = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601
     return "#000000" if luminance > DARK_TEXT_LUMINANCE else "#FFFFFF"

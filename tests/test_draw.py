@@ -6,7 +6,7 @@ import torch
 from PIL import Image, ImageColor
 
 from data_scripts.command import CourseError
-from helpers.draw import PALETTE, class_color, draw_boxes, make_sheet, to_picture
+from helpers.draw import PALETTE, class_colour, draw_boxes, make_sheet, to_picture
 from helpers.images import normalize
 
 RED, GREY = "#FF0000", (90, 90, 90)
@@ -131,7 +131,7 @@ def test_grey_image_gets_coloured_boxes():
 def test_classes_have_colours_that_repeat():
     """Neighbouring classes differ; the palette starts again after its last colour."""
     assert len(set(PALETTE)) == len(PALETTE)
-    assert class_color(len(PALETTE) + 1) == class_color(1) != class_color(0)
+    assert class_colour(len(PALETTE) + 1) == class_colour(1) != class_colour(0)
 
 
 def test_wrong_shapes_are_named():

@@ -52,16 +52,16 @@ def frame(axes: Axes, width: float, height: float, title: str) -> None:
     axes.set_title(title)
 
 
-def outline(axes: Axes, box: Sequence[float], color: str, **line: Any) -> None:
+def outline(axes: Axes, box: Sequence[float], colour: str, **line: Any) -> None:
     """A box on white ground."""
     x1, y1, x2, y2 = box[:4]
-    style = {"fill": False, "edgecolor": color, "linewidth": 2.0, **line}
+    style = {"fill": False, "edgecolor": colour, "linewidth": 2.0, **line}
     axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **style))
 
 
-def corner_text(axes: Axes, box: Sequence[float], text: str, color: str) -> None:
+def corner_text(axes: Axes, box: Sequence[float], text: str, colour: str) -> None:
     """A text within the lower right corner of a box."""
-    plate: dict[str, Any] = {"facecolor": "white", "edgecolor": color, "pad": 1.5}
+    plate: dict[str, Any] = {"facecolor": "white", "edgecolor": colour, "pad": 1.5}
     place: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 9}
     axes.text(box[2], box[3], text, bbox=plate, clip_on=True, **place)
 
@@ -81,10 +81,10 @@ def draw_deltas(student: Any) -> Figure:
         axes.set_xlim(box[0] - margin, box[2] + margin)
         axes.set_ylim(box[3] + margin, box[1] - margin)
         axes.set_title(f"location {index}")
-        for ltrb, color, width in ((right, EXPECTED, 7), (mine, YOURS, 2.5)):
+        for ltrb, colour, width in ((right, EXPECTED, 7), (mine, YOURS, 2.5)):
             left, top, to_right, bottom = ltrb[index]
             for dx, dy in ((-left, 0), (0, -top), (to_right, 0), (0, bottom)):
-                axes.plot([x, x + dx], [y, y + dy], color=color, linewidth=width)
+                axes.plot([x, x + dx], [y, y + dy], color=colour, linewidth=width)
         axes.scatter([x], [y], s=50, color="white", edgecolors=BLACK, zorder=4)
     figure.suptitle(
         "deltas x stride, from the location to the edges: expected wide (orange), "
@@ -119,13 +119,13 @@ def _two_panels(
 ) -> Figure:
     """Expected boxes beside yours, in an image of (W, H)."""
     figure, panels = make_figure(1, 2, height=3.8)
-    for axes, name, rows, texts, color in zip(
+    for axes, name, rows, texts, colour in zip(
         panels, TITLES, boxes, labels, (EXPECTED, YOURS), strict=True
     ):
         frame(axes, *size, name)
         for box, text in zip(rows, texts, strict=False):
-            outline(axes, box, color)
-            corner_text(axes, box, text, color)
+            outline(axes, box, colour)
+            corner_text(axes, box, text, colour)
     figure.suptitle(title)
     return figure
 
@@ -138,7 +138,7 @@ def draw_nms(student: Any) -> Figure:
     if any(not 0 <= index < len(CROWD) for index in kept):
         raise CheckError("wrong value", "nms", "an index is out of range")
     figure, panels = make_figure(1, 3, height=2.9)
-    for axes, title, shown, color in zip(
+    for axes, title, shown, colour in zip(
         panels,
         ("all boxes", *TITLES),
         (range(len(CROWD)), CROWD_KEPT, kept),
@@ -147,9 +147,9 @@ def draw_nms(student: Any) -> Figure:
     ):
         frame(axes, 66, 50, title)
         for index in shown:
-            outline(axes, CROWD[index], color)
+            outline(axes, CROWD[index], colour)
         for index in shown:
-            corner_text(axes, CROWD[index], f"{CROWD_SCORES[index]}", color)
+            corner_text(axes, CROWD[index], f"{CROWD_SCORES[index]}", colour)
     figure.suptitle("NMS with threshold 0.5; the numbers are scores")
     return figure
 

@@ -41,7 +41,7 @@ from helpers.lessons.style import (
 
 Drawing = Callable[[Any], Figure]
 LEVEL_MARKERS = {"p3": "o", "p4": "s", "p5": "^"}
-BOX_COLORS = (ORANGE, BLUE, GREEN, PURPLE)
+BOX_COLOURS = (ORANGE, BLUE, GREEN, PURPLE)
 STRIDE, ROWS, COLUMNS = 16, 3, 5  # of the picture of locations
 # Of a box (2, 4, 50, 30) at stride 8, 4 rows and 6 columns; the first row is outside.
 CENTERNESS = [
@@ -86,16 +86,16 @@ def draw_locations(student: Any) -> Figure:
     figure, panels = make_figure(1, 2, height=3.2)
     width, height = STRIDE * COLUMNS, STRIDE * ROWS
     reach = max(float(mine.max()) + middle, width)
-    for axes, title, points, color in zip(
+    for axes, title, points, colour in zip(
         panels, TITLES, (right, mine), (EXPECTED, YOURS), strict=True
     ):
         frame(axes, reach, max(float(mine[:, 1].max()) + middle, height), title)
         axes.set_xlabel("x")
         axes.set_ylabel("y")
         outline(axes, (0, 0, width, height), GREY)
-        axes.plot(points[:, 0], points[:, 1], color=color, linewidth=1.5)
+        axes.plot(points[:, 0], points[:, 1], color=colour, linewidth=1.5)
         for index, (x, y) in enumerate(points.tolist()):
-            style = {"boxstyle": "circle", "facecolor": "white", "edgecolor": color}
+            style = {"boxstyle": "circle", "facecolor": "white", "edgecolor": colour}
             axes.text(
                 x, y, str(index), ha="center", va="center", fontsize=8, bbox=style
             )
@@ -116,17 +116,17 @@ def draw_matching(student: Any) -> Figure:
     figure, panels = make_figure(1, 2, height=3.8)
     for axes, title, matched in zip(panels, TITLES, (right, mine), strict=True):
         frame(axes, 230, 160, title)
-        for box, color in zip(boxes, BOX_COLORS, strict=True):
-            outline(axes, box, color, linewidth=3)
+        for box, colour in zip(boxes, BOX_COLOURS, strict=True):
+            outline(axes, box, colour, linewidth=3)
         for level, points in LOCATIONS.items():
             for (x, y), row in zip(points, matched[level].tolist(), strict=True):
-                color = BOX_COLORS[boxes.index(row)] if row in boxes else "white"
+                colour = BOX_COLOURS[boxes.index(row)] if row in boxes else "white"
                 axes.scatter(
                     [x],
                     [y],
                     s=70,
                     marker=LEVEL_MARKERS[level],
-                    color=color,
+                    color=colour,
                     edgecolors=BLACK,
                     zorder=4,
                 )
@@ -158,9 +158,9 @@ def draw_centerness(student: Any) -> Figure:
         for row in range(rows):
             for column in range(columns):
                 value = float(values[row, column])
-                color = "white" if value < 0 else "black"
+                colour = "white" if value < 0 else "black"
                 text = f"{value:.2f}"
-                axes.text(column, row, text, color=color, ha="center", va="center")
+                axes.text(column, row, text, color=colour, ha="center", va="center")
     figure.suptitle("Centerness in a box; the first row of locations is background")
     return figure
 

@@ -17,14 +17,14 @@ WORDS = {PASS: "done", WRONG: "not right yet", OPEN: "", BLOCKED: "waits for ano
 ANSI = {PASS: "34", WRONG: "33", "bold": "1"}
 
 
-def use_color() -> bool:
+def use_colour() -> bool:
     """Only on a terminal, and never where NO_COLOR is set (no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def paint(text: str, kind: str) -> str:
     """The text in the colour of a status, or "bold"."""
-    if kind not in ANSI or not use_color():
+    if kind not in ANSI or not use_colour():
         return text
     return f"\033[{ANSI[kind]}m{text}\033[0m"
 

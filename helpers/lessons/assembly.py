@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
 
-from helpers.draw import class_color
+from helpers.draw import class_colour
 from helpers.lessons.style import (
     BLACK,
     BLUE,
@@ -31,7 +31,7 @@ Targets = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def _plate(
-    axes: Axes, x: float, y: float, text: str, color: str, width: float = 1.7
+    axes: Axes, x: float, y: float, text: str, colour: str, width: float = 1.7
 ) -> None:
     axes.add_patch(
         FancyBboxPatch(
@@ -39,7 +39,7 @@ def _plate(
             width,
             0.8,
             boxstyle="round,pad=0.05",
-            facecolor=color,
+            facecolor=colour,
             edgecolor=BLACK,
             alpha=0.85,
         )
@@ -117,13 +117,13 @@ def draw_targets(
         show_image(top, image, f"{level}: {number} foreground", ticks=False)
         show_image(bottom, image, "centerness", ticks=False)
         for row in rows[rows[:, 4] >= 0]:
-            add_box(top, row, class_color(int(row[4])), linewidth=1.5)
+            add_box(top, row, class_colour(int(row[4])), linewidth=1.5)
         height, width = by_class[level].shape
         y, x = np.mgrid[0:height, 0:width] * stride + stride / 2
         flat = by_class[level].flatten().long().tolist()
-        colors = [class_color(c) if c >= 0 else "#FFFFFF" for c in flat]
+        colours = [class_colour(c) if c >= 0 else "#FFFFFF" for c in flat]
         marks = [30 if c >= 0 else 4 for c in flat]
-        top.scatter(x, y, c=colors, s=marks, edgecolors="black", linewidths=0.5)
+        top.scatter(x, y, c=colours, s=marks, edgecolors="black", linewidths=0.5)
         field = np.ma.masked_less(by_centre[level].numpy(), 0)
         shown = bottom.imshow(
             field,
@@ -138,7 +138,7 @@ def draw_targets(
     figure.colorbar(shown, ax=panels[3:], shrink=0.85)
     found = sorted({int(c) for c in classes.tolist() if c >= 0})
     handles = [
-        Line2D([], [], color=class_color(c), lw=4, label=names[c]) for c in found
+        Line2D([], [], color=class_colour(c), lw=4, label=names[c]) for c in found
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     return figure

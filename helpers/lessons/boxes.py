@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from helpers.data import VOC2007DetectionTiny
-from helpers.draw import class_color, draw_boxes, make_sheet
+from helpers.draw import class_colour, draw_boxes, make_sheet
 from helpers.lessons.recorded import Found, recorded_class_names, recorded_picture
 from helpers.lessons.style import (
     BLACK,
@@ -42,9 +42,9 @@ def draw_truth(
         rows = rows[rows[:, 4] >= 0]
         classes = [int(number) for number in rows[:, 4]]
         names = [dataset.class_names[number] for number in classes]
-        colors = [class_color(number) for number in classes]
+        colours = [class_colour(number) for number in classes]
         pictures.append(
-            draw_boxes(image, rows[:, :4], names, colors, min_side=MIN_SIDE_PX)
+            draw_boxes(image, rows[:, :4], names, colours, min_side=MIN_SIDE_PX)
         )
     return make_sheet(pictures, columns)
 
@@ -127,8 +127,8 @@ def draw_overlap(
             va="center",
             fontsize=FONT_PT + 1,
         )
-    for box, color, name in ((first, SKY, "A"), (second, ORANGE, "B")):
-        add_box(axes, box, color, name)
+    for box, colour, name in ((first, SKY, "A"), (second, ORANGE, "B")):
+        add_box(axes, box, colour, name)
     title = f"A {_numbers(first)}    B {_numbers(second)}"
     axes.set_title(title if value is None else f"{title}    IoU {value:.3f}")
     return figure
@@ -183,10 +183,10 @@ def draw_judged(
     names = recorded_class_names()
     corners = _label_corners(boxes[:most].tolist())
     for i in reversed(range(len(corners))):
-        color = GREEN if best[i] >= 0.5 else RED
-        add_box(axes, boxes[i], color, linestyle="-")
+        colour = GREEN if best[i] >= 0.5 else RED
+        add_box(axes, boxes[i], colour, linestyle="-")
         label = f"{names[found.classes[i]]}: IoU {best[i]:.2f}"
-        add_text(axes, *corners[i], label, color)
+        add_text(axes, *corners[i], label, colour)
     return figure
 
 

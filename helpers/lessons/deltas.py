@@ -18,7 +18,7 @@ from helpers.lessons.style import (
     FONT_PT,
     GREEN,
     GREY,
-    LEVEL_COLORS,
+    LEVEL_COLOURS,
     ORANGE,
     PURPLE,
     RED,
@@ -32,7 +32,7 @@ from helpers.voc_ap import box_iou
 
 # Left, top, right, bottom; the same in every picture of the notebook.
 EDGE_NAMES = ("l", "t", "r", "b")
-EDGE_COLORS = (BLUE, GREEN, RED, PURPLE)
+EDGE_COLOURS = (BLUE, GREEN, RED, PURPLE)
 STRIDES = {"p3": 8, "p4": 16, "p5": 32}
 LABELLED_PX = 50  # in smaller boxes there is no room for numbers on the lines
 
@@ -59,14 +59,14 @@ def _arrows(
     axes: Axes, point: Sequence[float], box: Sequence[float], texts: Sequence[str]
 ) -> None:
     """Four arrows from the point to the edges, each with a text in its middle."""
-    for end, color, text in zip(
-        _edges_at(point, box), EDGE_COLORS, texts, strict=False
+    for end, colour, text in zip(
+        _edges_at(point, box), EDGE_COLOURS, texts, strict=False
     ):
         axes.annotate(
             "",
             xy=end,
             xytext=(point[0], point[1]),
-            arrowprops={"arrowstyle": "-|>", "color": color, "linewidth": 2.4},
+            arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 2.4},
         )
         axes.text(
             (point[0] + end[0]) / 2,
@@ -75,7 +75,7 @@ def _arrows(
             fontsize=FONT_PT - 1,
             ha="center",
             va="center",
-            bbox={"facecolor": "white", "edgecolor": color, "pad": 1.2},
+            bbox={"facecolor": "white", "edgecolor": colour, "pad": 1.2},
         )
 
 
@@ -123,7 +123,7 @@ def draw_units(get_deltas: GetDeltas) -> Figure:
         deltas = get_deltas(point, box, stride)[0].tolist()
         style: dict[str, Any] = {
             "width": 0.26,
-            "color": LEVEL_COLORS[level],
+            "color": LEVEL_COLOURS[level],
             "edgecolor": BLACK,
         }
         label = f"{level}, stride {stride}"
@@ -249,7 +249,7 @@ def make_location_picture(
         add_box(axes, found[0], YOURS, linestyle="--")
         add_points(axes, point, size=45)
         names = ["left", "top", "right", "bottom"]
-        bars.barh(names, predicted[0].tolist(), color=EDGE_COLORS, edgecolor=BLACK)
+        bars.barh(names, predicted[0].tolist(), color=EDGE_COLOURS, edgecolor=BLACK)
         bars.axvline(0, color=BLACK, linewidth=1)
         longest = float((box[2:4] - box[:2]).max()) / stride
         bars.set(xlim=(-5, longest + 5), xlabel="predicted deltas, strides of 8 pixels")

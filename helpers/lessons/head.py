@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.ops import FeaturePyramidNetwork
 
-from helpers.draw import class_color
+from helpers.draw import class_colour
 from helpers.images import denormalize
 from helpers.lessons.style import (
     BLACK,
@@ -77,8 +77,8 @@ def draw_one_location(
     target = np.zeros(len(class_names))
     target[int(row[4])] = 1
     places = np.arange(len(class_names))
-    colors = [class_color(index) for index in range(len(class_names))]
-    right.barh(places, target, color=colors, edgecolor=BLACK)
+    colours = [class_colour(index) for index in range(len(class_names))]
+    right.barh(places, target, color=colours, edgecolor=BLACK)
     right.set_yticks(places, class_names, fontsize=FONT_PT - (len(places) > 10) * 4)
     right.invert_yaxis()
     right.set_xlim(0, 1.1)
@@ -149,10 +149,10 @@ def draw_start(probabilities: torch.Tensor, background_share: float) -> Figure:
     cost = -background_share * np.log(1 - start)
     cost -= (1 - background_share) * np.log(start)
     right.plot(start, cost, color=BLACK, lw=2)
-    for prior, color in ((0.01, ORANGE), (0.5, GREY)):
+    for prior, colour in ((0.01, ORANGE), (0.5, GREY)):
         value = -background_share * np.log(1 - prior)
         value -= (1 - background_share) * np.log(prior)
-        right.scatter([prior], [value], s=70, color=color, edgecolors=BLACK, zorder=3)
+        right.scatter([prior], [value], s=70, color=colour, edgecolors=BLACK, zorder=3)
         right.annotate(
             *(f"start at {prior}: {value:.3f}", (prior, value)),
             xytext=(22, -5) if prior < 0.1 else (-120, 4),

@@ -19,7 +19,7 @@ from torch import nn
 from data_scripts.command import CourseError
 from helpers.checkpoint import read_checkpoint
 from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
-from helpers.draw import class_color
+from helpers.draw import class_colour
 from helpers.lessons.style import FONT_PT, add_box, make_figure, show_image
 from helpers.notebook import ROOT
 from helpers.recipes import Recipe, get_recipe
@@ -107,8 +107,8 @@ def draw_answers(
         title = f"true boxes {objects}, surest answer {surest:.2f}"
         show_image(axes, image, title, ticks=False)
         for box, class_id, p in zip(boxes, classes, probability.tolist(), strict=True):
-            color = class_color(int(class_id))
-            add_box(axes, box, color, linewidth=0.5 + 2 * p, alpha=max(p, 0.15))
+            colour = class_colour(int(class_id))
+            add_box(axes, box, colour, linewidth=0.5 + 2 * p, alpha=max(p, 0.15))
     return figure
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from helpers.lessons.style import (
     BLACK,
     FONT_PT,
-    LEVEL_COLORS,
+    LEVEL_COLOURS,
     RED,
     YELLOW,
     add_points,
@@ -83,8 +83,8 @@ def draw_locations(
 def _add_level(
     axes: Axes, level: str, points: torch.Tensor, size: float, numbers: bool
 ) -> None:
-    color = LEVEL_COLORS.get(level, YELLOW)
-    add_points(axes, points, color, size)
+    colour = LEVEL_COLOURS.get(level, YELLOW)
+    add_points(axes, points, colour, size)
     # The points of p3 lie too close for numbers.
     shown = np.asarray(points[: NUMBERED if numbers and level != "p3" else 0])
     for index, (x, y) in enumerate(shown.tolist()):

@@ -69,8 +69,8 @@ def draw_imbalance(image: torch.Tensor, rows: torch.Tensor) -> Figure:
     height, width = image.shape[1:]
     is_object = paint_classes(rows, (height, width)) >= 0
     show_image(axes, image, "a location every 8 pixels", ticks=False)
-    add_points(axes, _cell_middles(~is_object), color=BLACK, size=5)
-    add_points(axes, _cell_middles(is_object), color=ORANGE, size=22)
+    add_points(axes, _cell_middles(~is_object), colour=BLACK, size=5)
+    add_points(axes, _cell_middles(is_object), colour=ORANGE, size=22)
     numbers = [int((~is_object).sum()), int(is_object.sum())]
     shown = bars.barh(["background", "in a box"], numbers, color=[GREY, ORANGE])
     bars.bar_label(shown, padding=3)
@@ -84,10 +84,10 @@ def draw_focal() -> Figure:
     figure, (axes,) = make_figure(1, 1, height=3.2, width=7)
     p = np.linspace(0.01, 1, 300)
     curves = ((0, BLACK, "-"), (1, SKY, "--"), (2, BLUE, "-"), (5, GREEN, ":"))
-    for gamma, color, line in curves:
+    for gamma, colour, line in curves:
         name = "gamma 0: cross-entropy" if gamma == 0 else f"gamma {gamma}"
         axes.plot(
-            p, -((1 - p) ** gamma) * np.log(p), line, color=color, lw=2.3, label=name
+            p, -((1 - p) ** gamma) * np.log(p), line, color=colour, lw=2.3, label=name
         )
     axes.axvspan(0.6, 1, color=GREY, alpha=0.2)
     axes.text(0.8, 3.6, "easy: already right", ha="center", fontsize=FONT_PT - 1)
@@ -115,9 +115,9 @@ def draw_shares(image: torch.Tensor, rows: torch.Tensor, num_classes: int) -> Fi
             for who, p in truth.items()
         }
         start = 0.0
-        for who, color in (("objects", ORANGE), ("all other answers", GREY)):
+        for who, colour in (("objects", ORANGE), ("all other answers", GREY)):
             share = loss[who] / sum(loss.values())
-            axes.barh(name, share, left=start, color=color, edgecolor=BLACK)
+            axes.barh(name, share, left=start, color=colour, edgecolor=BLACK)
             if share > SMALLEST_LABELLED:
                 axes.text(start + share / 2, place, f"{share:.0%}", ha="center")
             start += share
@@ -218,11 +218,11 @@ def draw_soft_targets(loss: Loss) -> Figure:
     figure, (axes,) = make_figure(1, 1, height=3.2, width=7)
     p = torch.linspace(0.01, 0.99, 197)
     lines = ((0.25, ORANGE, "--"), (0.6, BLUE, "-"), (1.0, GREEN, ":"))
-    for target, color, line in lines:
+    for target, colour, line in lines:
         values = loss(torch.logit(p), torch.full_like(p, target))
         lowest = int(values.argmin())
-        axes.plot(p, values, line, color=color, lw=2.5, label=f"target {target}")
-        axes.plot(p[lowest], values[lowest], "o", color=color, markeredgecolor=BLACK)
+        axes.plot(p, values, line, color=colour, lw=2.5, label=f"target {target}")
+        axes.plot(p[lowest], values[lowest], "o", color=colour, markeredgecolor=BLACK)
     axes.set(xlabel="predicted centerness", ylabel="loss", ylim=(0, 2.5))
     axes.legend(frameon=False, fontsize=FONT_PT - 1, loc="upper center")
     return figure

@@ -150,9 +150,9 @@ def draw_matches(
         size = POINT_SIZES.get(level, 40) * point_share(image)
         add_points(each, points[numbers < 0], GREY, size / 5, linewidths=0)
         for index, box in enumerate(valid):
-            color = PALETTE[index % len(PALETTE)]
-            add_box(each, box, color, linewidth=1.5)
-            add_points(each, points[numbers == index], color, size)
+            colour = PALETTE[index % len(PALETTE)]
+            add_box(each, box, colour, linewidth=1.5)
+            add_points(each, points[numbers == index], colour, size)
         foreground = int((numbers >= 0).sum())
         each.set_title(f"{level}: {foreground} of {len(points)} have a box")
     handles = [

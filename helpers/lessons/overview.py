@@ -13,7 +13,7 @@ from helpers.lessons.style import (
     BLACK,
     BLUE,
     FONT_PT,
-    LEVEL_COLORS,
+    LEVEL_COLOURS,
     ORANGE,
     make_figure,
 )
@@ -50,10 +50,10 @@ def draw_pipeline(image: torch.Tensor, num_classes: int) -> Figure:
     sizes = level_sizes(height, width)
     for row, (level, (rows, columns)) in enumerate(sizes.items()):
         low = 31 - row * 14
-        color = LEVEL_COLORS[level]
+        colour = LEVEL_COLOURS[level]
         _plate(axes, 24, low, 15, f"c{level[1]}", f"stride {STRIDES[level]}", BLACK)
         _arrow(axes, 40, low + 5, 4)
-        _plate(axes, 45, low, 15, level, f"({rows}, {columns}) cells", color)
+        _plate(axes, 45, low, 15, level, f"({rows}, {columns}) cells", colour)
         _arrow(axes, 61, low + 5, 4)
     _arrow(axes, 52.5, 13.6, 0, 2.8)
     _arrow(axes, 52.5, 27.6, 0, 2.8)
@@ -77,10 +77,10 @@ def _plate(
     width: float,
     title: str,
     text: str,
-    color: str,
+    colour: str,
     height: float = 10,
 ) -> None:
-    axes.add_patch(Rectangle((x, y), width, height, fill=False, ec=color, lw=2))
+    axes.add_patch(Rectangle((x, y), width, height, fill=False, ec=colour, lw=2))
     middle = x + width / 2
     axes.text(
         *(middle, y + height - 0.8, title),

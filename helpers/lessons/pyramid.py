@@ -12,7 +12,7 @@ from data_scripts.command import CourseError
 from helpers.backbones import build_backbone
 from helpers.lessons.style import (
     FONT_PT,
-    LEVEL_COLORS,
+    LEVEL_COLOURS,
     RED,
     add_points,
     make_figure,
@@ -145,7 +145,7 @@ def draw_influence(
         each.set_xticks([])
         each.set_yticks([])
         for side in each.spines.values():
-            side.set(visible=True, color=LEVEL_COLORS.get(level, RED), linewidth=3)
+            side.set(visible=True, color=LEVEL_COLOURS.get(level, RED), linewidth=3)
     return figure
 
 
@@ -161,7 +161,7 @@ def draw_strides(image: torch.Tensor) -> Figure:
         for y in range(stride, height, stride):
             each.axhline(y, color="white", lw=0.7)
         middle = [[stride * 1.5, stride * 0.5]]
-        add_points(each, np.array(middle), LEVEL_COLORS[f"p{level}"], 30)
+        add_points(each, np.array(middle), LEVEL_COLOURS[f"p{level}"], 30)
         rows, columns = -(-height // stride), -(-width // stride)
         each.set_title(f"stride {stride}: ({rows}, {columns})")
     return figure

@@ -13,7 +13,7 @@ from PIL import Image
 
 from data_scripts.command import CourseError
 from data_scripts.voc_format import find_voc_root
-from helpers.draw import class_color, draw_boxes, make_sheet
+from helpers.draw import class_colour, draw_boxes, make_sheet
 from helpers.images import load_image
 from helpers.lessons.style import make_figure
 from helpers.notebook import ROOT, SHAPES_DIR
@@ -80,7 +80,7 @@ def draw_found(
         recorded_picture(found.image_id),
         [found.boxes[i] for i in kept],
         [names[found.classes[i]] for i in kept],
-        [class_color(found.classes[i]) for i in kept],
+        [class_colour(found.classes[i]) for i in kept],
         [found.scores[i] for i in kept],
         min_side=MIN_SIDE_PX,
     )

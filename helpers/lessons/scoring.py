@@ -125,8 +125,8 @@ def draw_judged(
     show_image(right, image, "detections", ticks=False)
     for kind, box in zip(_judge_image(found, truth), found.boxes, strict=True):
         add_box(right, box, KINDS[kind], linestyle="-" if kind == "correct" else "--")
-    for kind, color in KINDS.items():
-        right.plot([], [], color=color, lw=3, label=kind)
+    for kind, colour in KINDS.items():
+        right.plot([], [], color=colour, lw=3, label=kind)
     right.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 

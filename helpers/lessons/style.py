@@ -17,7 +17,7 @@ from helpers.draw import to_picture
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, RED, PURPLE, BLACK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
 GREY = "#999999"
-LEVEL_COLORS = {"p3": ORANGE, "p4": SKY, "p5": GREEN}
+LEVEL_COLOURS = {"p3": ORANGE, "p4": SKY, "p5": GREEN}
 # What is yours and what is expected, in every picture that compares them.
 YOURS, EXPECTED = BLUE, ORANGE
 
@@ -75,7 +75,7 @@ def show_image(
 def add_box(
     axes: Axes,
     box: Sequence[float] | torch.Tensor | np.ndarray,
-    color: str = ORANGE,
+    colour: str = ORANGE,
     label: str = "",
     **line: Any,
 ) -> None:
@@ -85,15 +85,15 @@ def add_box(
         (x1, y1),
         x2 - x1,
         y2 - y1,
-        **{"fill": False, "edgecolor": color, "linewidth": BOX_LINE, **line},
+        **{"fill": False, "edgecolor": colour, "linewidth": BOX_LINE, **line},
     )
     frame.set_path_effects([*HALO, patheffects.Normal()])
     axes.add_patch(frame)
     if label:
-        add_text(axes, x1 + 1, y1 + 1, label, color)
+        add_text(axes, x1 + 1, y1 + 1, label, colour)
 
 
-def add_text(axes: Axes, x: float, y: float, text: str, color: str = BLACK) -> None:
+def add_text(axes: Axes, x: float, y: float, text: str, colour: str = BLACK) -> None:
     """A text on a white plate whose top left corner is (x, y)."""
     axes.text(
         x,
@@ -104,14 +104,14 @@ def add_text(axes: Axes, x: float, y: float, text: str, color: str = BLACK) -> N
         ha="left",
         color="black",
         clip_on=True,
-        bbox={"facecolor": "white", "edgecolor": color, "pad": 1.5, "linewidth": 1.5},
+        bbox={"facecolor": "white", "edgecolor": colour, "pad": 1.5, "linewidth": 1.5},
     )
 
 
 def add_points(
     axes: Axes,
     points_xy: torch.Tensor | np.ndarray,
-    color: str = YELLOW,
+    colour: str = YELLOW,
     size: float = 18,
     **marks: Any,
 ) -> None:
@@ -121,7 +121,7 @@ def add_points(
         rows[:, 0],
         rows[:, 1],
         s=size,
-        color=color,
+        color=colour,
         **{"edgecolors": "black", "linewidths": 0.7, "zorder": 3, **marks},
     )
 

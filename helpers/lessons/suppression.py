@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from helpers.draw import class_color, draw_boxes, make_sheet
+from helpers.draw import class_colour, draw_boxes, make_sheet
 from helpers.lessons.predictions import Candidates
 from helpers.lessons.style import (
     BLACK,
@@ -40,8 +40,8 @@ Found = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 def _thin_box(axes: Axes, box: torch.Tensor, class_id: int) -> None:
     """A box without a dark edge, which a hundred boxes would have no room for."""
     x1, y1, x2, y2 = box.tolist()
-    color = class_color(class_id)
-    frame = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color)
+    colour = class_colour(class_id)
+    frame = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour)
     axes.add_patch(frame)
 
 
@@ -61,11 +61,11 @@ def draw_three() -> Figure:
     overlap = box_iou(boxes, boxes)
     axes.set(xlim=(0, 130), ylim=(46, 2), xticks=[], yticks=[], aspect="equal")
     axes.set_facecolor("#EEEEEE")
-    for box, score, name, color, line in zip(
+    for box, score, name, colour, line in zip(
         boxes, THREE_SCORES, "ABC", (BLUE, ORANGE, GREEN), ("-", "--", ":"), strict=True
     ):
-        add_box(axes, box, color, linestyle=line)
-        axes.text(box[2] - 5, 44.5, name, fontsize=FONT_PT, weight="bold", color=color)
+        add_box(axes, box, colour, linestyle=line)
+        axes.text(box[2] - 5, 44.5, name, fontsize=FONT_PT, weight="bold", color=colour)
         row = 12 + 5.5 * "ABC".index(name)
         axes.text(80, row, f"{name}: score {score}", fontsize=FONT_PT - 1)
     for row, (i, j) in zip((30, 35, 40), ((0, 1), (1, 2), (0, 2)), strict=True):
@@ -84,7 +84,7 @@ def _draw_kept(image: torch.Tensor, found: Candidates, kept: torch.Tensor) -> Fi
             if axes is left:
                 _thin_box(axes, found.boxes[index], class_id)
             else:
-                add_box(axes, found.boxes[index], class_color(class_id))
+                add_box(axes, found.boxes[index], class_colour(class_id))
     return figure
 
 
@@ -167,7 +167,7 @@ def draw_detections(
         image,
         boxes,
         [names[c] for c in numbers],
-        [class_color(c) for c in numbers],
+        [class_colour(c) for c in numbers],
         scores,
         min_side=MIN_SIDE_PX,
     )

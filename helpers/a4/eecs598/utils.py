@@ -6,7 +6,7 @@ import torch
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from helpers.draw import class_color
+from helpers.draw import class_colour
 from helpers.images import IMAGENET_MEAN, IMAGENET_STD
 from helpers.lessons.style import YELLOW, add_box, add_points, make_figure, show_image
 
@@ -31,13 +31,13 @@ def detection_visualizer(
     show_image(axes, (img.detach().cpu() - mean) / std)
     boxes = torch.zeros(0, 4) if bbox is None else bbox.detach().cpu()
     for row in boxes.reshape(-1, boxes.shape[-1]):
-        label, color = "", YELLOW
+        label, colour = "", YELLOW
         if len(row) > 4:
-            color = class_color(int(row[4]))
+            colour = class_colour(int(row[4]))
             label = idx_to_class[int(row[4])]
         if len(row) > 5:
             label = f"{label} {float(row[5]):.2f}"
-        add_box(axes, row, color, label)
+        add_box(axes, row, colour, label)
     if points is not None:
         add_points(axes, torch.as_tensor(points).reshape(-1, 2), YELLOW)
     display(figure)
