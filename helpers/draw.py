@@ -119,7 +119,7 @@ def draw_boxes(
 
 
 def make_sheet(pictures: Sequence[Image.Image], columns: int = 4) -> Image.Image:
-    """Several pictures side by side, each cell as large as the largest picture.
+    """Several pictures side by side, in columns of one width.
 
     Raises:
         CourseError: no pictures.
@@ -127,15 +127,16 @@ def make_sheet(pictures: Sequence[Image.Image], columns: int = 4) -> Image.Image
     if not pictures:
         raise CourseError("a sheet needs pictures; pass at least one")
     columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)  # rounded up
+    rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
     step_x = max(picture.width for picture in pictures) + SHEET_GAP_PX
-    step_y = max(picture.height for picture in pictures) + SHEET_GAP_PX
-    size = (columns * step_x + SHEET_GAP_PX, rows * step_y + SHEET_GAP_PX)
-    sheet = Image.new("RGB", size, "white")
-    for index, picture in enumerate(pictures):
-        row, column = divmod(index, columns)
-        place = (SHEET_GAP_PX + column * step_x, SHEET_GAP_PX + row * step_y)
-        sheet.paste(picture, place)
+    heights = [max(picture.height for picture in row) for row in rows]
+    height = sum(heights) + SHEET_GAP_PX * (len(rows) + 1)
+    sheet = Image.new("RGB", (columns * step_x + SHEET_GAP_PX, height), "white")
+    top = SHEET_GAP_PX
+    for row, row_height in zip(rows, heights, strict=True):
+        for column, picture in enumerate(row):
+            sheet.paste(picture, (SHEET_GAP_PX + column * step_x, top))
+        top += row_height + SHEET_GAP_PX
     return sheet
 
 

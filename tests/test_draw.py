@@ -146,30 +146,30 @@ def test_wrong_shapes_are_named():
 
 
 @pytest.mark.parametrize(
-    ("columns", "rows_and_columns"),
+    ("columns", "tops_and_columns", "height"),
     [
-        (3, [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]),
-        (2, [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)]),
-        (9, [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4)]),
+        (3, [(8, 0), (8, 1), (8, 2), (66, 0), (66, 1)], 105),
+        (2, [(8, 0), (8, 1), (66, 0), (66, 1), (94, 0)], 133),
+        (9, [(8, 0), (8, 1), (8, 2), (8, 3), (8, 4)], 66),
     ],
 )
-def test_sheet_shows_each_picture_at_its_place(columns, rows_and_columns):
-    """Row by row, whole, each cell as wide as the widest and as high as the highest."""
+def test_sheet_shows_each_picture_at_its_place(columns, tops_and_columns, height):
+    """Row by row, whole; columns as wide as the widest, rows as high as their own."""
     sizes = [(40, 20), (30, 50), (40, 20), (12, 7), (25, 31)]
     pictures = [
         Image.new("RGB", size, colour)
         for size, colour in zip(sizes, PALETTE, strict=False)
     ]
     sheet = make_sheet(pictures, columns)
-    # 40 wide, 50 high, and 8 pixels of white around each
-    for (row, column), picture, colour in zip(
-        rows_and_columns, pictures, PALETTE, strict=False
+    # 40 wide, and 8 pixels of white around each
+    for (top, column), picture, colour in zip(
+        tops_and_columns, pictures, PALETTE, strict=False
     ):
-        left, top = 8 + 48 * column, 8 + 58 * row
+        left = 8 + 48 * column
         right, bottom = left + picture.width, top + picture.height
         assert where(sheet, colour) == (left, top, right, bottom)
-    rows, across = (1 + max(each) for each in zip(*rows_and_columns, strict=True))
-    assert sheet.size == (8 + 48 * across, 8 + 58 * rows)
+    across = 1 + max(column for _, column in tops_and_columns)
+    assert sheet.size == (8 + 48 * across, height)
     white = (np.array(sheet) == 255).all(axis=2).sum()
     assert white == sheet.width * sheet.height - sum(w * h for w, h in sizes)
 
