@@ -1,10 +1,7 @@
-"""The training loop and its parts, without files: rates, average, freezing, stops."""
+"""The parts of training, without files: rates, average, freezing, optimizers."""
 
 import dataclasses
 import math
-import os
-import signal
-from typing import Any
 
 import pytest
 import torch
@@ -13,67 +10,17 @@ from torch import nn
 from data_scripts.command import CourseError
 from helpers.backbones import build_backbone
 from helpers.improved_fcos import ImprovedFCOS
-from helpers.interrupt import StoppedError
-from helpers.recipes import RECIPES, Recipe, get_recipe
+from helpers.recipes import get_recipe
 from helpers.training import (
     TrainingState,
     learning_rate_factor,
     make_optimizer,
     set_train_mode,
-    train_loop,
     train_step,
     update_average,
 )
+from tests.line_model import CPU, line_batches, line_recipe, line_state, run_loop
 from tests.plain_numbers import spread
-
-CPU = torch.device("cpu")
-
-
-class Line(nn.Module):
-    """A "detector" with one weight; its loss is the weight times the images' mean."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.tensor([[3.0]]))
-        self.register_buffer("calls", torch.tensor(0))
-        self.backbone = nn.Module()
-        self.backbone.backbone = nn.Identity()
-
-    def forward(self, images, gt_boxes):
-        self.calls += 1
-        return {"loss_cls": self.weight.sum() * images.mean()}
-
-
-def line_recipe(**changes: Any) -> Recipe:
-    """Plain steps of SGD at rate 0.1."""
-    recipe = dataclasses.replace(
-        RECIPES["a4"], iterations=10, learning_rate=0.1, weight_decay=0.0
-    )
-    return dataclasses.replace(recipe, **changes)
-
-
-def line_state(recipe: Recipe) -> TrainingState:
-    """A fresh model with its optimizer."""
-    model = Line()
-    return TrainingState(model, make_optimizer(model, recipe))
-
-
-def line_batches(count: int, value: float = 1.0) -> list[tuple]:
-    """Batches of one image that has this value everywhere."""
-    image = torch.full((1, 3, 2, 2), value)
-    return [((f"img{i}.jpg",), image, torch.zeros(1, 0, 5)) for i in range(count)]
-
-
-def run_loop(state, recipe, batches, log_period=4, on_iteration=lambda: None):
-    """Train and return what was logged."""
-    log: list[dict] = []
-    train_loop(
-        state, recipe, batches, CPU, torch.float32, log_period, log.append, on_iteration
-    )
-    return log
-
-
-# ------------------------------------------------------------ learning rate
 
 
 @pytest.mark.parametrize(
@@ -128,9 +75,6 @@ def test_clip_norm_shortens_a_long_gradient():
     assert state.model.weight.item() == pytest.approx(2.95, abs=1e-4)
 
 
-# ------------------------------------------------------------ average of weights
-
-
 def test_average_of_weights_by_hand():
     """Iteration i keeps min(decay, (1 + i) / (10 + i)) of the old average."""
     state = line_state(line_recipe())
@@ -164,9 +108,6 @@ def test_average_takes_counters_as_they_are():
     run_loop(state, recipe, line_batches(3))
     assert state.average is not None
     assert state.average["calls"].item() == 3
-
-
-# ------------------------------------------------------------ groups and freezing
 
 
 @pytest.mark.parametrize("backbone", ["tiny", "resnet18", "efficientnet_lite0"])
@@ -231,102 +172,3 @@ def test_unknown_optimizer_is_an_error():
     """Also where the recipe was not made by get_recipe."""
     with pytest.raises(CourseError, match="neither sgd nor adamw"):
         line_state(line_recipe(optimizer="adam"))
-
-
-# ------------------------------------------------------------ loop
-
-
-def test_loop_logs_the_mean_loss_since_the_last_entry():
-    """10 iterations, an entry every 4 and one for the end."""
-    recipe = line_recipe(learning_rate=0.0)
-    batches = [line_batches(1, float(i))[0] for i in range(10)]
-    log = run_loop(line_state(recipe), recipe, batches)
-    assert [entry["iteration"] for entry in log] == [4, 8, 10]
-    # weight 3 times the mean of (0, 1, 2, 3), (4, 5, 6, 7) and (8, 9)
-    assert [entry["loss_cls"] for entry in log] == [4.5, 16.5, 25.5]
-
-
-def test_loop_that_goes_on_logs_the_mean_of_what_it_saw():
-    """From iteration 3 on, the entry at 4 is the mean of one loss, not a quarter."""
-    recipe = line_recipe(learning_rate=0.0)
-    state = line_state(recipe)
-    state.iteration = 3
-    log = run_loop(state, recipe, line_batches(7))
-    assert [entry["loss_cls"] for entry in log] == [3, 3, 3]
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_loss_that_is_not_finite_stops_with_the_images_named(value):
-    """The message has the iteration, the images and what to try."""
-    recipe = line_recipe()
-    batches = [
-        *line_batches(2),
-        (("bad1.jpg", "bad2.jpg"), *line_batches(1, value)[0][1:]),
-    ]
-    state = line_state(recipe)
-    with pytest.raises(CourseError) as caught:
-        run_loop(state, recipe, batches)
-    message = str(caught.value)
-    assert "iteration 2" in message
-    assert "bad1.jpg, bad2.jpg" in message
-    assert "--set learning_rate=0.05" in message
-    assert math.isfinite(state.model.weight.item())
-
-
-def test_gradient_that_is_not_finite_stops_before_the_weights_change():
-    """The square root has a finite value at 0, and no finite slope."""
-    recipe = line_recipe()
-    state = line_state(recipe)
-
-    def slope(images, gt_boxes):
-        return {"loss_cls": (state.model.weight.sum() * images.mean()).sqrt()}
-
-    state.model.forward = slope
-    with pytest.raises(CourseError, match=r"gradient is not .*iteration 0 .*img0\.jpg"):
-        run_loop(state, recipe, line_batches(1, 0.0))
-    assert state.model.weight.item() == 3
-
-
-def test_ctrl_c_finishes_the_iteration_and_stops():
-    """The signal comes in the middle of iteration 3; 3 iterations are whole."""
-    recipe = line_recipe()
-    state = line_state(recipe)
-
-    def batches():
-        for number, batch in enumerate(line_batches(10)):
-            if number == 2:
-                os.kill(os.getpid(), signal.SIGINT)
-            yield batch
-
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(StoppedError):
-        run_loop(state, recipe, batches())
-    assert state.iteration == 3
-    assert state.model.calls.item() == 3
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_second_ctrl_c_interrupts_at_once():
-    """Somebody who presses twice does not want to wait."""
-    recipe = line_recipe()
-
-    def batches():
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
-        yield from line_batches(10)
-
-    with pytest.raises(KeyboardInterrupt):
-        run_loop(line_state(recipe), recipe, batches())
-
-
-def test_ctrl_c_in_the_last_iteration_changes_nothing():
-    """The run is complete, so there is nothing to stop."""
-    recipe = line_recipe(iterations=1)
-    state = line_state(recipe)
-
-    def batches():
-        os.kill(os.getpid(), signal.SIGINT)
-        yield from line_batches(1)
-
-    run_loop(state, recipe, batches())
-    assert state.iteration == 1

@@ -1,0 +1,107 @@
+"""The training loop: what it logs, and where it stops."""
+
+import math
+import os
+import signal
+
+import pytest
+
+from data_scripts.command import CourseError
+from helpers.interrupt import StoppedError
+from tests.line_model import line_batches, line_recipe, line_state, run_loop
+
+
+def test_loop_logs_the_mean_loss_since_the_last_entry():
+    """10 iterations, an entry every 4 and one for the end."""
+    recipe = line_recipe(learning_rate=0.0)
+    batches = [line_batches(1, float(i))[0] for i in range(10)]
+    log = run_loop(line_state(recipe), recipe, batches)
+    assert [entry["iteration"] for entry in log] == [4, 8, 10]
+    # weight 3 times the mean of (0, 1, 2, 3), (4, 5, 6, 7) and (8, 9)
+    assert [entry["loss_cls"] for entry in log] == [4.5, 16.5, 25.5]
+
+
+def test_loop_that_goes_on_logs_the_mean_of_what_it_saw():
+    """From iteration 3 on, the entry at 4 is the mean of one loss, not a quarter."""
+    recipe = line_recipe(learning_rate=0.0)
+    state = line_state(recipe)
+    state.iteration = 3
+    log = run_loop(state, recipe, line_batches(7))
+    assert [entry["loss_cls"] for entry in log] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_loss_that_is_not_finite_stops_with_the_images_named(value):
+    """The message has the iteration, the images and what to try."""
+    recipe = line_recipe()
+    batches = [
+        *line_batches(2),
+        (("bad1.jpg", "bad2.jpg"), *line_batches(1, value)[0][1:]),
+    ]
+    state = line_state(recipe)
+    with pytest.raises(CourseError) as caught:
+        run_loop(state, recipe, batches)
+    message = str(caught.value)
+    assert "iteration 2" in message
+    assert "bad1.jpg, bad2.jpg" in message
+    assert "--set learning_rate=0.05" in message
+    assert math.isfinite(state.model.weight.item())
+
+
+def test_gradient_that_is_not_finite_stops_before_the_weights_change():
+    """The square root has a finite value at 0, and no finite slope."""
+    recipe = line_recipe()
+    state = line_state(recipe)
+
+    def slope(images, gt_boxes):
+        return {"loss_cls": (state.model.weight.sum() * images.mean()).sqrt()}
+
+    state.model.forward = slope
+    with pytest.raises(CourseError, match=r"gradient is not .*iteration 0 .*img0\.jpg"):
+        run_loop(state, recipe, line_batches(1, 0.0))
+    assert state.model.weight.item() == 3
+
+
+def test_ctrl_c_finishes_the_iteration_and_stops():
+    """The signal comes in the middle of iteration 3; 3 iterations are whole."""
+    recipe = line_recipe()
+    state = line_state(recipe)
+
+    def batches():
+        for number, batch in enumerate(line_batches(10)):
+            if number == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield batch
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(StoppedError):
+        run_loop(state, recipe, batches())
+    assert state.iteration == 3
+    assert state.model.calls.item() == 3
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_second_ctrl_c_interrupts_at_once():
+    """Somebody who presses twice does not want to wait."""
+    recipe = line_recipe()
+
+    def batches():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        yield from line_batches(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_loop(line_state(recipe), recipe, batches())
+
+
+def test_ctrl_c_in_the_last_iteration_changes_nothing():
+    """The run is complete, so there is nothing to stop."""
+    recipe = line_recipe(iterations=1)
+    state = line_state(recipe)
+
+    def batches():
+        os.kill(os.getpid(), signal.SIGINT)
+        yield from line_batches(1)
+
+    run_loop(state, recipe, batches())
+    assert state.iteration == 1
