@@ -1,132 +1,127 @@
-"""Grading of a class: seconds, memory, and the same tests in a plain pytest process.
+"""Grading of a class: seconds, memory, and the same tests in two other ways.
 
-Copies of the solution are graded as the command does it, and by `python -m grader
-tests`, which starts pytest anew and has no sandbox. The two take turns, so that a
-machine whose speed drifts changes both. Compare the ratios, not the seconds.
+Copies of the solution are graded as the command does it; by `python -m grader tests`,
+which starts pytest anew and has no sandbox; and by `nbgrader autograde`, where each
+notebook is converted besides. They take turns, so that a machine whose speed drifts
+changes all. Then many copies in a row show what grading leaves behind: of a few
+exercises, since what is left does not depend on how many tests were run.
 """
 
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
+from benchmarks.grading_leaks import measure_leaks, work_of
+from benchmarks.grading_ways import (
+    Used,
+    adopt_orphans,
+    run_nbgrader,
+    run_ours,
+    run_plain,
+)
 from benchmarks.record import write_result
 from data_scripts.command import EXIT_OK, CommandParser, positive, run_command
-from grader.course import SOLUTION, Course, read_course
-from grader.grading.calibrate import calibrate
-from grader.grading.job import Work, job_for, read_outcomes
-from grader.grading.jobs import Answer, prepare_forks, run_jobs
+from grader.grading.jobs import Answer, prepare_forks
 from grader.sandbox.sandbox import Level, probe_level
-from grader.submissions.intake import copy_files, take
 
-ROOT = Path(__file__).resolve().parent.parent
 MEBIBYTE = 2**20
-MINUTE = 60.0
+MINUTE, HOUR = 60.0, 3600.0
+ONE_TEST = "test_iou_by_hand"  # what is left then is the start of pytest and torch
+WHAT_IS_NBGRADER = (
+    "nbgrader autograde of --copies submissions in a course folder that `python -m "
+    "grader nbgrader` has made: its marks come from our sandboxed grader (the same "
+    "tests, the solution once more before them), and nbgrader converts every notebook; "
+    "per submission"
+)
 
 
-def plain_seconds() -> float:
-    """The same tests in a fresh process of pytest, on the same solution."""
-    start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "grader", "tests", "--solution", str(ROOT / SOLUTION)],
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+@dataclass
+class Times:
+    """What each way took for one submission, once for each trial."""
+
+    ours: list[Used] = field(default_factory=list)
+    two_jobs: list[Used] = field(default_factory=list)
+    plain: list[Used] = field(default_factory=list)
+    plain_start: list[Used] = field(default_factory=list)
+    nbgrader: list[Used] = field(default_factory=list)
+
+
+def each(used: Used, copies: int) -> Used:
+    """Of one submission."""
+    return Used(used.seconds / copies, used.cpu_seconds / copies)
+
+
+def median(times: Sequence[Used]) -> Used:
+    """The middle, of both."""
+    return Used(
+        statistics.median(t.seconds for t in times),
+        statistics.median(t.cpu_seconds for t in times),
     )
-    return time.perf_counter() - start
 
 
-def graded(
-    work: Work, folder: Path, copies: int, jobs: int
-) -> tuple[float, list[Answer]]:
-    """Seconds for all copies together, and what came back."""
-    folder.mkdir()
-    names = [f"copy-{number}" for number in range(copies)]
-    files = take(ROOT / SOLUTION).files
-    for name in names:
-        copy_files(files, folder / name)
-    start = time.perf_counter()
-    each = (job_for(name, folder / name, work, folder) for name in names)
-    answers = list(run_jobs(each, jobs))
-    seconds = time.perf_counter() - start
-    for answer in answers:
-        problem, outcomes = read_outcomes(answer)
-        if outcomes is None or any(o.category for o in outcomes):
-            raise SystemExit(f"{answer.job.id}: the solution does not pass ({problem})")
-    return seconds, answers
-
-
-def left_behind() -> dict[str, int]:
-    """What grading could leave on this machine."""
-    status = Path("/proc/self/status").read_text()
-    resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-    temporary = [
-        path
-        for path in Path(tempfile.gettempdir()).iterdir()
-        if path.name.startswith("fcos-grader-") and not path.name.endswith("slots")
-    ]
+def measure_speed(level: Level, folder: Path, copies: int, trials: int) -> dict:
+    """Seconds and memory of a submission, our way and the others."""
+    work = work_of([], level, folder)
+    times = Times()
+    answers: list[Answer] = []
+    for trial in range(trials):
+        times.plain_start.append(run_plain(ONE_TEST))
+        times.plain.append(run_plain())
+        some, used = run_ours(work, folder / f"one-{trial}", copies, 1)
+        times.ours.append(each(used, copies))
+        answers += some
+        _, used = run_ours(work, folder / f"two-{trial}", 2 * copies, 2)
+        times.two_jobs.append(each(used, 2 * copies))
+        used = run_nbgrader(folder / f"nbgrader-{trial}", copies)
+        times.nbgrader.append(each(used, copies))
+    values = [answer.value for answer in answers]
+    student = max(o["peak_memory"] for value in values for o in value["outcomes"])
+    grader = max(value["peak_memory"] for value in values)
+    starts = [v["start_cpu_seconds"] / v["cpu_seconds"] for v in values]
     return {
-        "memory_mb": int(resident.split()[1]) // 1024,
-        "folders": len(temporary),
-        "children": sum(
-            1
-            for path in Path("/proc").glob("[0-9]*/stat")
-            if _parent(path) == os.getpid()
-        ),
+        "tests": len(work.course.chosen),
+        "copies": copies,
+        "trials": trials,
+        "start_share": round(statistics.median(starts), 3),
+        "peak_memory_student_mb": round(student / MEBIBYTE),
+        "peak_memory_grader_mb": round(grader / MEBIBYTE),
+        **figures_of(times),
     }
 
 
-def _parent(stat: Path) -> int:
-    try:
-        return int(stat.read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
-
-
-def measure(course: Course, level: Level, copies: int, trials: int) -> dict:
-    """All figures, from one run."""
-    plain, single, double = [], [], []
-    answers: list[Answer] = []
-    with tempfile.TemporaryDirectory(prefix="fcos-benchmark-") as name:
-        folder = Path(name)
-        prepare_forks()
-        before = left_behind()
-        work = Work(course, course.chosen_ids, level, calibrate(course, level, folder))
-        for trial in range(trials):
-            plain.append(plain_seconds())
-            seconds, some = graded(work, folder / f"one-{trial}", copies, 1)
-            answers += some
-            single.append(seconds / copies)
-            seconds, _ = graded(work, folder / f"two-{trial}", 2 * copies, 2)
-            double.append(seconds / (2 * copies))
-    values = [answer.value for answer in answers]
-    each = statistics.median(single)
-    student = max(o["peak_memory"] for value in values for o in value["outcomes"])
-    return {
-        "level": level.value,
-        "tests": len(course.chosen),
-        "copies": copies,
-        "trials": trials,
-        "seconds": round(each, 2),
-        "start_share": round(
-            statistics.median(v["start_seconds"] / v["seconds"] for v in values), 3
-        ),
-        "peak_memory_student_mb": round(student / MEBIBYTE),
-        "peak_memory_grader_mb": round(
-            max(value["peak_memory"] for value in values) / MEBIBYTE
-        ),
-        "per_minute_1_job": round(MINUTE / each, 2),
-        "per_minute_2_jobs": round(MINUTE / statistics.median(double), 2),
-        "plain_pytest_seconds": round(statistics.median(plain), 2),
-        "plain_pytest_over_ours": round(statistics.median(plain) / each, 2),
-        "before": before,
-        "after": left_behind(),
+def figures_of(times: Times) -> dict:
+    """Seconds of each way, and how they compare."""
+    ours, two, plain = median(times.ours), median(times.two_jobs), median(times.plain)
+    start, nbgrader = median(times.plain_start), median(times.nbgrader)
+    figures: dict = {
+        f"{name}_{unit}": round(getattr(used, unit), 2)
+        for name, used in (
+            *(("ours", ours), ("ours_2_jobs", two), ("plain_pytest", plain)),
+            ("plain_pytest_start", start),
+        )
+        for unit in ("seconds", "cpu_seconds")
+    }
+    tests = plain.cpu_seconds - start.cpu_seconds
+    ratios = {
+        "plain_pytest_over_ours": plain.seconds / ours.seconds,
+        "plain_pytest_over_ours_cpu": plain.cpu_seconds / ours.cpu_seconds,
+        "plain_pytest_over_ours_2_jobs": plain.seconds / two.seconds,
+        "nbgrader_over_ours": nbgrader.seconds / ours.seconds,
+        # No start, no sandbox, no process for each test: the tests alone.
+        "most_that_plain_over_ours_can_be": plain.cpu_seconds / tests,
+    }
+    return figures | {
+        "per_minute_1_job": round(MINUTE / ours.seconds, 2),
+        "per_minute_2_jobs": round(MINUTE / two.seconds, 2),
+        "per_core_hour": round(HOUR / ours.cpu_seconds),
+        **{name: round(value, 2) for name, value in ratios.items()},
+        "nbgrader_autograde_seconds": round(nbgrader.seconds, 2),
+        "nbgrader_autograde_is": WHAT_IS_NBGRADER,
     }
 
 
@@ -135,13 +130,29 @@ def main() -> int:
     parser = CommandParser(prog="python -m benchmarks.grading", description=__doc__)
     parser.add_argument("--copies", type=positive, default=3, help="in each trial")
     parser.add_argument("--trials", type=positive, default=3)
+    parser.add_argument(
+        "--many", type=positive, default=200, help="copies of the run for leaks"
+    )
+    parser.add_argument(
+        "--exercises", nargs="+", default=["6.3"], help="of the run for leaks"
+    )
+    parser.add_argument("--jobs", type=positive, default=2, help="of that run")
     parser.add_argument("--name", default="grading", help="of the file of results")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+    adopt_orphans()
+    prepare_forks()
     level = probe_level().level
-    course = read_course(ROOT, [], level.value)
-    figures = measure(course, level, options.copies, options.trials)
+    figures: dict = {"level": level.value}
+    with tempfile.TemporaryDirectory(prefix="fcos-benchmark-") as name:
+        speed, leaks = Path(name) / "speed", Path(name) / "leaks"
+        speed.mkdir()
+        leaks.mkdir()
+        figures |= measure_speed(level, speed, options.copies, options.trials)
+        figures["many_in_a_row"] = measure_leaks(
+            level, leaks, options.many, options.exercises, options.jobs
+        )
     for key, value in figures.items():
         print(f"{key}: {value}")
     print(write_result(options.name, figures))

@@ -77,11 +77,14 @@ def run_tests(code: Path, work: Work) -> dict[str, Any]:
             )
     except (SuiteError, CourseError) as error:
         return {"problem": str(error)}
+    used = resource.getrusage(resource.RUSAGE_SELF)  # of this process, a fork
     return {
         "outcomes": [asdict(each) for each in outcomes],
         "start_seconds": start_seconds,
         "seconds": time.perf_counter() - began,
-        "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBIBYTE,
+        "cpu_seconds": used.ru_utime + used.ru_stime + session.cpu_seconds,
+        "start_cpu_seconds": session.start_cpu_seconds,
+        "peak_memory": used.ru_maxrss * KIBIBYTE,
     }
 
 

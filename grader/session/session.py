@@ -64,6 +64,8 @@ class Session:
 
     Attributes:
         start_cpu_seconds: processor time until the sandbox was ready.
+        cpu_seconds: processor time in the sandbox until the last test ended; of the
+            last sandbox, if one died.
         missing: protections that this kernel does not have, in words.
     """
 
@@ -83,6 +85,8 @@ class Session:
         self.allowed_ops = allowed_ops
         self.hash_seed = hash_seed
         self.start_cpu_seconds = 0.0
+        self.cpu_seconds = 0.0
+        self._tests_cpu = 0.0
         self.missing: list[str] = []
         self._sandbox: Sandbox | None = None
         self._starts = 0
@@ -190,7 +194,10 @@ class Session:
             said = self._tell({"do": "end", "grace": grace})
             status = said["status"]
             status = int(status) if status is not None else None
-            return Ending(status, float(said["cpu"]), int(said["peak_kb"]))
+            ending = Ending(status, float(said["cpu"]), int(said["peak_kb"]))
+            self._tests_cpu += ending.cpu
+            self.cpu_seconds = self._tests_cpu + float(said["own"])
+            return ending
         except (ZygoteError, KeyError, TypeError, ValueError):
             sandbox, self._sandbox = self._sandbox, None
             if sandbox is not None:

@@ -130,7 +130,7 @@ class Zygote:
                 status says why.
         """
         if not self.child:
-            return {"status": None, "cpu": 0.0, "peak_kb": 0}
+            return {"status": None, "cpu": 0.0, "peak_kb": 0, "own": _cpu_seconds()}
         until = time.monotonic() + grace
         pid, status, used = os.wait4(self.child, os.WNOHANG)
         while not pid and time.monotonic() < until:
@@ -149,6 +149,7 @@ class Zygote:
             "status": status if pid else None,
             "cpu": used.ru_utime + used.ru_stime,
             "peak_kb": used.ru_maxrss,
+            "own": _cpu_seconds(),
         }
 
     def _kill_leftovers(self) -> None:
