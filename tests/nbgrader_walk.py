@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
@@ -11,6 +10,7 @@ from nbgrader.api import Gradebook  # type: ignore[import-untyped]
 from nbgrader.apps.nbgraderapp import NbGraderApp  # type: ignore[import-untyped]
 
 from grader.nbgrader_course.build import build_course
+from tests.html_pages import Tags
 from tests.nbgrader_class import (
     ANSWER,
     NAME,
@@ -117,20 +117,9 @@ def autograded(course: Path, student: str) -> nbformat.NotebookNode:
     return nbformat.read(path, as_version=4)
 
 
-class Scripts(HTMLParser):
-    """Whatever could run, outside of what nbgrader's own template brings."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-
 def check_is_dead(text: str) -> None:
-    for tag, attributes in Scripts(text).tags:
+    """Nothing in a page can run, but for what nbgrader's own template brings."""
+    for tag, attributes in Tags(text).found:
         assert tag not in ("svg", "iframe", "object", "embed", "base")
         assert not [name for name in attributes if name.startswith("on")], attributes
         for value in attributes.values():

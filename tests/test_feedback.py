@@ -4,11 +4,7 @@ import csv
 import html
 import io
 import json
-import os
-import shutil
-import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -33,28 +29,13 @@ from grader.results.results import (
 )
 from grader.submissions.find import Submission
 from helpers.checks.expect import CheckError
+from tests.html_pages import Tags, needs_browser, shown_in_browser
 
 NASTY = "<script>document.title=7777</script>"
 SECRET = "98765.4321"
 EXERCISES = ("1.1", "1.2")
 HIDDEN = ManifestTest("test_1_a.py::test_x", "1.1", 2, "title of x", False, "The hint.")
 VISIBLE = ManifestTest("checks/test_1_a.py::test_y", "1.1", 1, "title of y", True, "Y.")
-CHROMIUM = next(
-    (path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), ""
-)
-BROWSER_SECONDS = 120  # a loaded machine starts it slowly
-
-
-class Tags(HTMLParser):
-    """Every tag of a page."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
 
 
 def make_graded(name: str = "alice", *outcomes: Outcome) -> Graded:
@@ -205,24 +186,12 @@ def test_histogram_counts_everybody_once():
     assert histogram([])["bars"][0]["height"] == 0
 
 
+@needs_browser
 def test_pages_open_in_a_browser_and_run_nothing(tmp_path):
     """A real browser shows the names as text; no script of a submission runs."""
     write_class(tmp_path)
-    # In CI, which installs one, a missing browser is a failure.
-    if not CHROMIUM and not os.environ.get("CI"):
-        pytest.skip("needs Chromium; what the pages hold is tested above")
     for name in ("index.html", "bob/feedback.html"):
-        answer = subprocess.run(
-            [
-                *(CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu"),
-                f"--user-data-dir={tmp_path / 'profile'}",
-                *("--dump-dom", (tmp_path / name).as_uri()),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=BROWSER_SECONDS,
-            check=False,
-        )
-        assert "<title>7777" not in answer.stdout
-        check_page(answer.stdout)
-        assert html.escape(NASTY, quote=False) in answer.stdout
+        shown = shown_in_browser(tmp_path / name, tmp_path / "profile")
+        assert "<title>7777" not in shown
+        check_page(shown)
+        assert html.escape(NASTY, quote=False) in shown

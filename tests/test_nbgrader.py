@@ -1,9 +1,6 @@
 """The whole way through nbgrader, and each of its traps."""
 
 import csv
-import os
-import shutil
-import subprocess
 import types
 
 import nbformat
@@ -13,6 +10,7 @@ from nbgrader.api import Gradebook  # type: ignore[import-untyped]
 from data_scripts.command import CourseError
 from grader.nbgrader_course.config import configure
 from grader.release.leak_check import check_no_leaks
+from tests.html_pages import Tags, needs_browser, shown_in_browser
 from tests.nbgrader_class import (
     MODEL_ANSWER,
     NAME,
@@ -27,7 +25,6 @@ from tests.nbgrader_walk import (
     MANUAL,
     NOTEBOOK,
     SECRET,
-    Scripts,
     autograded,
     check_is_dead,
     feedback,
@@ -36,8 +33,6 @@ from tests.nbgrader_walk import (
     walk,
 )
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
-BROWSER_SECONDS = 120
 # nbgrader's own way with its database
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SAWarning")
 
@@ -180,34 +175,21 @@ def test_script_tags_are_dead(course):
     assert "<script>document" not in text and "&lt;script&gt;document" in text
     # The scripts of nbgrader's own template are the same for everybody.
     scripts = [
-        sum(tag == "script" for tag, _ in Scripts(feedback(course, name)).tags)
+        sum(tag == "script" for tag, _ in Tags(feedback(course, name)).found)
         for name in ("crash", "right")
     ]
     assert scripts[0] == scripts[1]
-    first = next(attributes for tag, attributes in Scripts(text).tags if tag == "meta")
+    first = next(attributes for tag, attributes in Tags(text).found if tag == "meta")
     assert first["http-equiv"] == "Content-Security-Policy"
     assert "script" not in (first["content"] or "")
     assert "default-src 'none'" in (first["content"] or "")
 
 
+@needs_browser
 def test_feedback_runs_nothing_in_a_browser(course, tmp_path):
     """A real browser shows the hostile feedback; its title is not taken over."""
-    # In CI, which installs one, a missing browser is a failure.
-    if not CHROMIUM and not os.environ.get("CI"):
-        pytest.skip("needs Chromium; what the page holds is tested above")
     page = course / "feedback" / "crash" / NAME / f"{NOTEBOOK}.html"
-    found = subprocess.run(
-        [
-            *(CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu"),
-            f"--user-data-dir={tmp_path / 'profile'}",
-            *("--dump-dom", page.as_uri()),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=BROWSER_SECONDS,
-        check=False,
-    )
-    assert "<title>01_small</title>" in found.stdout
+    assert "<title>01_small</title>" in shown_in_browser(page, tmp_path / "profile")
 
 
 def test_link_in_a_submission_is_not_followed(course):
