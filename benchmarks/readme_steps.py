@@ -20,7 +20,7 @@ CHOSEN = {
     **{"05": 10, "06": 4, "07": 2, "08": 6, "09": 1},
 }
 WIDTH = 360
-COLOURS = 64
+COLOURS = 256
 PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 
 
