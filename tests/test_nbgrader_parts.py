@@ -1,5 +1,6 @@
 """Parts of the way through nbgrader: cells, written answers, points, the folder."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -97,3 +98,23 @@ def test_notebooks_of_this_course_fit_the_manifest():
         after = nbformat.reads(prepared.text, as_version=4).cells
         assert [cell.id for cell in before] == [cell.id for cell in after]
     assert found == list(points_of)
+
+
+def test_links_of_the_course_folder_lead_somewhere(tmp_path):
+    """README, map and notebooks lie in other folders than in the repository."""
+    build_course(ROOT, tmp_path / "course")
+    source = tmp_path / "course" / "source" / "fcos"
+    texts = [(path, path.read_text("utf-8")) for path in source.rglob("*.md")]
+    for path in source.glob("*.ipynb"):
+        cells = nbformat.read(path, as_version=4).cells
+        marked = (cell.source for cell in cells if cell.cell_type == "markdown")
+        texts.append((path, "\n".join(marked)))
+    links = [
+        (path, target)
+        for path, text in texts
+        for target in re.findall(r"\]\(([^)\s]+)\)", text)
+        if not target.startswith(("https://", "#"))
+    ]
+    assert len(links) > len(texts)
+    dead = [(path.name, to) for path, to in links if not (path.parent / to).exists()]
+    assert not dead

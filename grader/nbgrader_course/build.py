@@ -10,7 +10,11 @@ from data_scripts.command import CourseError
 from data_scripts.safe_folder import is_free, new_folder
 from grader.files import read_json, write_atomically, write_json
 from grader.manifest import points_by_exercise, read_manifest
-from grader.nbgrader_course.cells import move_map_links, prepare_notebook
+from grader.nbgrader_course.cells import (
+    move_map_links,
+    move_readme_links,
+    prepare_notebook,
+)
 from grader.release import release_files
 from grader.release.build import Release, make_release
 
@@ -18,6 +22,7 @@ SETTINGS = "course.json"
 CONFIG = "nbgrader_config.py"
 FOLDER = "notebooks/"
 MAP = "notebooks/README.md"
+README = "README.md"
 PRIVATE = 0o700  # solutions, submissions and grades are the instructor's alone
 CONFIG_TEXT = '''"""Written by `python -m grader nbgrader`; options are explained there.
 
@@ -108,6 +113,8 @@ def _source_files(
         short = path.removeprefix(FOLDER)
         if path == MAP:
             files[path] = move_map_links(content.decode()).encode()
+        elif path == README:
+            files[path] = move_readme_links(content.decode()).encode()
         elif not path.endswith(".ipynb"):
             files[path] = content
         elif short.startswith(tuple(beginnings) or ""):

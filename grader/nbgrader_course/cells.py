@@ -14,6 +14,7 @@ SCHEMA = 3  # of nbgrader's metadata
 # nbgrader wants notebooks at the top of an assignment, not in notebooks/.
 LINKS = (("](../", "]("), ("](images/", "](notebooks/images/"))
 MAP_LINK = ("](README.md)", "](notebooks/README.md)")
+README_LINKS = re.compile(r"\]\(notebooks/(\d\d_\w+\.ipynb)\)")
 MAP_LINKS = re.compile(r"\]\((\d\d_\w+\.ipynb)\)")
 
 
@@ -93,6 +94,16 @@ def prepare_notebook(text: str, where: str, points: Mapping[str, float]) -> Prep
 def move_map_links(text: str) -> str:
     """The map of exercises stays in notebooks/, its notebooks are one folder up."""
     return MAP_LINKS.sub(r"](../\1)", text)
+
+
+def move_readme_links(text: str) -> str:
+    """The students' README is beside the notebooks.
+
+    Example:
+        >>> move_readme_links("[begin](notebooks/00_start.ipynb)")
+        '[begin](00_start.ipynb)'
+    """
+    return README_LINKS.sub(r"](\1)", text)
 
 
 def _marks(cell: nbformat.NotebookNode) -> dict:
