@@ -5,6 +5,12 @@ from functools import partial
 
 import torch
 
+from grader_tests.matching_mistakes import (
+    CLOSE_AREAS,
+    EXACT_BORDER,
+    MATCH_MISTAKES,
+    wrong_match,
+)
 from grader_tests.oracles import slow
 from grader_tests.oracles.step4 import RANGES, STRIDES, locations
 from grader_tests.references import load_cases
@@ -16,12 +22,6 @@ from grader_tests.tools import (
     give,
     seconds_of_loop,
     spread_boxes,
-)
-from grader_tests.wrong_matching import (
-    CLOSE_AREAS,
-    EXACT_BORDER,
-    MATCH_MISTAKES,
-    wrong_match,
 )
 from helpers.checks.expect import expect_close, expect_equal, expect_runs, expect_tensor
 

@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from grader_tests.matching_mistakes import wrong_candidates, wrong_picks
 from grader_tests.oracles.step4 import RANGES
 from grader_tests.references import load_cases
 from grader_tests.tools import (
@@ -13,7 +14,6 @@ from grader_tests.tools import (
     spread,
     spread_boxes,
 )
-from grader_tests.wrong_matching import wrong_candidates, wrong_picks
 from helpers.checks.expect import expect_close, expect_equal, expect_runs, expect_tensor
 
 DISTANCES, CANDIDATE = "fcos_distances_to_edges", "fcos_is_candidate"
