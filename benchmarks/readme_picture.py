@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         pictures.append(draw_detections(photograph, found, detector.class_names))
     OUT.parent.mkdir(exist_ok=True)
     sheet = make_sheet(pictures, columns=3)
-    sheet.quantize(128).save(OUT, optimize=True)
+    sheet.quantize(256).save(OUT, optimize=True)
     print(f"wrote {OUT.name} ({OUT.stat().st_size:,} bytes)")
     return EXIT_OK
 

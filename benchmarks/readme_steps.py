@@ -19,7 +19,7 @@ CHOSEN = {
     **{"00": 1, "01": 5, "02": 1, "03": 3, "04": 10},
     **{"05": 10, "06": 4, "07": 2, "08": 6, "09": 1},
 }
-WIDTH = 360
+SIZE = (360, 150)  # of a picture at most, so that the map fits on a screen or two
 COLOURS = 256
 PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
                 "tests.run_notebooks --only solved --html"
             )
         picture = read_pictures(pages[0])[index].convert("RGB")
-        picture.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
+        picture.thumbnail(SIZE, Image.Resampling.LANCZOS)
         path = OUT / f"{number}.png"
         picture.quantize(COLOURS).save(path, optimize=True)
         print(f"{path.name} ({path.stat().st_size:,} bytes)")
