@@ -3,39 +3,19 @@
 import json
 from pathlib import Path
 
+from benchmarks.grading_table import grading_section
+from benchmarks.markdown import Rows, command_lines, markdown_table
 from benchmarks.record import RESULTS
 from data_scripts.command import EXIT_OK, CourseError, run_command
 
 README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- results begin -->", "<!-- results end -->"
-Rows = list[tuple[str, ...]]
 
 
 def load(name: str) -> dict | None:
     """A stored result, or None where it was not measured."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.is_file() else None
-
-
-def markdown_table(head: tuple[str, ...], rows: Rows) -> str:
-    """Rows of texts as a Markdown table."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def machine_line(record: dict) -> str:
-    """Where and with what a result was measured, in one line."""
-    machine, versions = record["machine"], record["versions"]
-    place = machine.get("gpu") or (
-        f"{machine['processor']}, {machine['torch_threads']} threads, "
-        f"{machine['vector_instructions']}"
-    )
-    return f"{place}; torch {versions['torch']}; {record['date']}"
-
-
-def command_lines(records: list[dict]) -> str:
-    """The commands behind a table, each with its machine."""
-    return "\n".join(f"- `{r['command']}` ({machine_line(r)})" for r in records)
 
 
 def quality_section() -> str:
@@ -172,6 +152,9 @@ def render() -> str:
             "### Losses of the first iteration, all outputs zero\n\n"
             + golden_section(golden)
         )
+    grading = load("grading")
+    if grading:
+        parts.append("### Grading a submission\n\n" + grading_section(grading))
     return "\n\n".join(parts)
 
 
