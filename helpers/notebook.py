@@ -219,7 +219,7 @@ def keep_on_drive() -> Answer:
 
 
 def _set_up_ipython() -> None:
-    """Reload edited files before each cell; show figures below their cell."""
+    """Reload edited files; show figures below their cell, mistakes as a sentence."""
     try:
         from IPython import get_ipython
     except ImportError:
@@ -229,3 +229,18 @@ def _set_up_ipython() -> None:
         shell.extension_manager.load_extension("autoreload")  # silent if it is loaded
         shell.run_line_magic("autoreload", "2")
         shell.run_line_magic("matplotlib", "inline")
+        from data_scripts.command import CourseError
+
+        shell.set_custom_exc((CourseError,), _say_without_traceback)
+
+
+def _say_without_traceback(
+    shell: object,
+    kind: type,
+    error: BaseException,
+    tb: object,
+    tb_offset: object = None,
+) -> list[str]:
+    """A mistake that one sentence explains, as the commands say it; the cell stops."""
+    print(f"error: {error}", file=sys.stderr)
+    return []

@@ -136,6 +136,24 @@ def test_colab_session_keeps_work_for_the_next(
     assert work.read_text().endswith("# my work\n")
 
 
+def test_mistake_in_a_cell_is_one_sentence_and_ends_the_run():
+    """A CourseError has no traceback; other errors, a student's own, keep theirs."""
+    wrong = "from helpers.lessons import open_data\nopen_data('nothing')"
+    for source, says in ((wrong, "error: "), ("1 / 0", "ZeroDivisionError")):
+        book = new_notebook(
+            cells=[new_code_cell(cell) for cell in (bootstrap(), source, "print('on')")]
+        )
+        client = NotebookClient(
+            book, timeout=120, resources={"metadata": {"path": str(ROOT)}}
+        )
+        with pytest.raises(CellExecutionError):
+            client.execute()
+        shown = "\n".join(str(each) for each in book.cells[1].outputs)
+        assert says in shown
+        assert ("Traceback" in shown) == (source != wrong), shown
+        assert not book.cells[2].outputs
+
+
 def test_bootstrap_says_what_is_wrong_without_a_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
