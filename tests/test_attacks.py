@@ -110,6 +110,15 @@ def test_nothing_happens_outside_the_sandbox(attacked, quiet):
 
 
 @needs_walls
+def test_the_command_says_nothing_that_alarms_without_a_cause(attacked, quiet):
+    """No traceback, and no library's complaint when the command ends."""
+    for graded in (attacked, quiet):
+        assert "submissions" in graded.ran.output
+        assert "Traceback" not in graded.ran.output
+        assert "leaked" not in graded.ran.output
+
+
+@needs_walls
 def test_no_page_tells_a_hidden_number_or_a_file_of_the_grader(attacked):
     """Neither inputs nor expected values, whatever carries them out."""
     stored = load_file(ROOT / "grader_tests" / "references" / "step6.safetensors")

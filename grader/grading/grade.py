@@ -20,7 +20,7 @@ from grader.course import Course
 from grader.files import read_json, write_json
 from grader.grading.calibrate import calibrate
 from grader.grading.job import Work, job_for, read_outcomes
-from grader.grading.jobs import Answer, Job, prepare_forks, run_jobs
+from grader.grading.jobs import Answer, Job, end_forks, prepare_forks, run_jobs
 from grader.grading.time_limits import Calibration
 from grader.outcomes import Outcome
 from grader.pages.class_report import write_class_report
@@ -92,6 +92,7 @@ class Run:
                 self._note(calibration)
                 self._grade_all(waiting, calibration)
         finally:
+            end_forks()
             shutil.rmtree(work, ignore_errors=True)
             write_class_report(self.out, self.course.titles, self.level.value)
 

@@ -73,6 +73,11 @@ def prepare_forks() -> None:
     gc.freeze()  # a search for garbage would copy the pages of every object
 
 
+def end_forks() -> None:
+    """Call this behind the last fork: what is frozen would be called a leak at exit."""
+    gc.unfreeze()
+
+
 def run_jobs(jobs: Iterable[Job], slots: int) -> Iterator[Answer]:
     """Run jobs, at most `slots` at once; answers come as they are ready.
 
