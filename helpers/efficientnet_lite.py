@@ -8,6 +8,7 @@ the TensorFlow model repository.
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 BATCH_NORM_EPS = 1e-3
 
@@ -23,6 +24,25 @@ STAGES = (
 )
 # Index of the last block at stride 8, 16 and 32.
 LAST_BLOCK = {"c3": 4, "c4": 10, "c5": 15}
+
+
+class HalvingConv2d(nn.Conv2d):
+    """A convolution with stride 2, padded as where the published weights were trained.
+
+    TensorFlow pads an even size with one pixel more at the right and the bottom than at
+    the left and the top; PyTorch pads all sides alike. With the other padding every
+    halving looks one pixel beside the place that the weights were trained for.
+    """
+
+    STRIDE = 2
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> (B, out_channels, ceil(H / 2), ceil(W / 2))."""
+        padding: list[int] = []
+        for size in (x.shape[3], x.shape[2]):  # F.pad begins with the last dimension
+            total = self.kernel_size[0] - self.STRIDE + size % self.STRIDE
+            padding += [total // 2, total - total // 2]
+        return super().forward(F.pad(x, padding))
 
 
 class InvertedResidual(nn.Module):
@@ -43,14 +63,17 @@ class InvertedResidual(nn.Module):
         if self.has_expansion:
             self.expand_conv = nn.Conv2d(in_channels, hidden, 1, bias=False)
             self.bn0 = nn.BatchNorm2d(hidden, eps=BATCH_NORM_EPS)
-        self.depthwise_conv = nn.Conv2d(
-            hidden,
-            hidden,
-            kernel_size,
-            stride,
-            padding=kernel_size // 2,
-            groups=hidden,
-            bias=False,
+        self.depthwise_conv = (
+            nn.Conv2d(
+                *(hidden, hidden, kernel_size),
+                padding=kernel_size // 2,
+                groups=hidden,
+                bias=False,
+            )
+            if stride == 1
+            else HalvingConv2d(
+                hidden, hidden, kernel_size, stride, groups=hidden, bias=False
+            )
         )
         self.bn1 = nn.BatchNorm2d(hidden, eps=BATCH_NORM_EPS)
         self.project_conv = nn.Conv2d(hidden, out_channels, 1, bias=False)
@@ -74,7 +97,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv_stem = nn.Conv2d(3, 32, 3, stride=2, padding=1, bias=False)
+        self.conv_stem = HalvingConv2d(3, 32, 3, stride=2, bias=False)
         self.bn0 = nn.BatchNorm2d(32, eps=BATCH_NORM_EPS)
         self.relu = nn.ReLU6(inplace=True)
         blocks: list[nn.Module] = []

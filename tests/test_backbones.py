@@ -14,6 +14,7 @@ from helpers.backbones import backbone_channels, build_backbone
 from helpers.efficientnet_lite import (
     LAST_BLOCK,
     EfficientNetLite0,
+    HalvingConv2d,
     rename_published_key,
 )
 from tests.plain_numbers import spread
@@ -79,6 +80,25 @@ def test_efficientnet_features_have_the_size_of_a_trained_network():
         maps = backbone(image)
     for level, values in maps.items():
         assert 0.5 < float(values.std()) < 30, level
+
+
+def test_halving_convolution_pads_as_tensorflow_does():
+    """Even sizes are padded more behind, odd sizes alike on both sides."""
+    for kernel_size, first_if_even in ((3, 0), (5, 1)):
+        conv = HalvingConv2d(1, 1, kernel_size, stride=2, bias=False)
+        nn.init.ones_(conv.weight)
+        image = torch.arange(6.0 * 9).reshape(1, 1, 6, 9)  # even height, odd width
+        with torch.inference_mode():
+            output = conv(image)
+        assert output.shape == (1, 1, 3, 5)
+        top, left = first_if_even, kernel_size // 2
+        for row in range(3):
+            for column in range(5):
+                y, x = 2 * row - top, 2 * column - left
+                rows = slice(max(y, 0), y + kernel_size)
+                columns = slice(max(x, 0), x + kernel_size)
+                seen = image[0, 0, rows, columns].sum()
+                assert output[0, 0, row, column] == seen, (kernel_size, row, column)
 
 
 def test_efficientnet_maps_come_from_the_last_block_of_their_stride():
