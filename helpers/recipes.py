@@ -137,7 +137,7 @@ RECIPES = {
             stem_channels=(64, 64),
             head_norm="group",
         ),
-        iterations=700,
+        iterations=740,
         optimizer="adamw",
         learning_rate=2e-3,
         backbone_rate=0.05,
