@@ -3,9 +3,16 @@
 import importlib.util
 import sys
 import types
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import grader.grading.job
+from grader.course import read_course
+from grader.grading.grade import grade
+from grader.sandbox.sandbox import Level
+from grader.submissions.find import find_submissions
 from helpers.checks.expect import CheckError
 
 MAP = """| step | exercise | you write | in |
@@ -161,3 +168,22 @@ class _Functions:
                 ) from error
 
         return call
+
+
+def grade_small(
+    root: Path,
+    folder: Path,
+    exercises: Sequence[str] = (),
+    jobs: int = 1,
+    regrade: Sequence[str] = (),
+    alone: bool = False,
+) -> int:
+    """Grade a folder of submissions into `out` beside it, with no walls around them.
+
+    The sandbox has tests of its own; here each job's process is its sandbox.
+    """
+    course = read_course(root, exercises, "bubblewrap")
+    submissions = find_submissions([folder])
+    out = folder.parent / "out"
+    with mock.patch.object(grader.grading.job, "Session", LocalSession):
+        return grade(course, Level.BUBBLEWRAP, submissions, out, jobs, regrade, alone)

@@ -1,0 +1,124 @@
+"""Suites and jobs: whatever a test or a process does, it is told apart from a pass."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from data_scripts.command import CourseError
+from grader.course import read_course
+from grader.grading.jobs import Job, run_jobs
+from grader.suites.suite_run import SuiteError, run_suite
+from tests.small_course import (
+    HIDDEN,
+    SOLUTION,
+    LocalSession,
+    write_course,
+    write_submission,
+)
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_course(tmp_path / "course")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pytest; pytest.skip('no')",
+        "import pytest; pytest.xfail('no')",
+        "import pytest; pytest.fail('no')",
+        "raise SystemExit(0)",
+        "raise ValueError('odd')",
+        "assert False",
+    ],
+)
+def test_a_test_that_does_not_pass_gives_no_points(root, tmp_path, line):
+    """Skipped, left, failed: all of it is no pass, and has a reason."""
+    path = root / "grader_tests" / "test_1_small.py"
+    path.write_text(HIDDEN.replace("got = student.common.double(2)", line))
+    course = read_course(root, [], "bubblewrap")
+    code = write_submission(tmp_path / "a") / "assignment"
+    # In a process of its own, as always: pytest.exit is meant to end it.
+    job = Job("a", lambda: _categories(course, code), tmp_path / "job", 60)
+    (answer,) = run_jobs([job], 1)
+    assert answer.problem == ""
+    assert answer.value["test_1_small.py::test_double_of_two"] is not None
+
+
+def _categories(course, code: Path) -> dict[str, str | None]:
+    session = LocalSession(code, None, None)
+    outcomes = run_suite(course.root, course.tests, course.chosen_ids, session, 60)
+    assert [each.id for each in outcomes] == [each.id for each in course.tests]
+    return {each.id: each.category for each in outcomes}
+
+
+def test_suite_reads_its_own_files_though_another_ran_before(root, tmp_path):
+    """Two checkouts in one process: the second has other tests than its manifest."""
+    other = write_course(tmp_path / "other")
+    path = other / "grader_tests" / "test_1_small.py"
+    path.write_text(HIDDEN.replace("def test_double_of_two", "def test_of_two"))
+    session = LocalSession(root / "assignment", None, None)
+    course = read_course(root, [], "bubblewrap")
+    run_suite(root, course.tests, course.chosen_ids, session, 60)
+    with pytest.raises(SuiteError, match="not those of the manifest"):
+        run_suite(other, course.tests, course.chosen_ids, session, 60)
+
+
+def test_budget_ends_tests_that_take_for_ever(root, tmp_path):
+    """Once the time of a submission is used up, the other tests are timeouts."""
+    course = read_course(root, [], "bubblewrap")
+    code = write_submission(tmp_path / "a") / "assignment"
+    session = LocalSession(code, None, None)
+    outcomes = run_suite(root, course.tests, course.chosen_ids, session, 0.0)
+    assert [each.category for each in outcomes] == ["timeout"] * 3
+
+
+def test_visible_tests_run_before_any_hidden_one(root, tmp_path):
+    """What is printed in a visible test is shown, so nothing hidden may come first."""
+    course = read_course(root, [], "bubblewrap")
+    source = SOLUTION + "calls = []\n"
+    code = write_submission(tmp_path / "a", source) / "assignment"
+    seen = []
+
+    class Watched(LocalSession):
+        def student(self):
+            seen.append(os.environ["PYTEST_CURRENT_TEST"])
+            return super().student()
+
+    run_suite(root, course.tests, course.chosen_ids, Watched(code, None, None), 60)
+    assert "test_add_one " in seen[0] and len(seen) == 3
+
+
+def test_suite_with_a_broken_sandbox_is_an_error(root, tmp_path):
+    """What goes wrong on the grader's side costs no student points."""
+    course = read_course(root, [], "bubblewrap")
+
+    class Broken(LocalSession):
+        def student(self):
+            raise CourseError("the sandbox does not start")
+
+    with pytest.raises(SuiteError, match="does not start"):
+        run_suite(root, course.tests, course.chosen_ids, Broken(tmp_path, 0, 0), 60)
+
+
+def test_job_that_hangs_or_dies_leaves_the_others_alone(tmp_path):
+    """One sleeps for ever, one is killed, one raises: the fourth has its answer."""
+    works = {
+        "hangs": lambda: time.sleep(60),
+        "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+        "raises": lambda: 1 / 0,
+        "fine": lambda: [1, 2],
+    }
+    jobs = [
+        Job(name, work, tmp_path / name, 3 if name == "hangs" else 30)
+        for name, work in works.items()
+    ]
+    answers = {each.job.id: each for each in run_jobs(jobs, 2)}
+    assert answers["fine"].value == [1, 2] and answers["fine"].problem == ""
+    assert "did not end within 3 s" in answers["hangs"].problem
+    assert "signal 9" in answers["killed"].problem
+    assert "ZeroDivisionError" in answers["raises"].problem
