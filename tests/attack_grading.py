@@ -1,6 +1,7 @@
 """Grade a class with attackers by the real command, and what must hold for them."""
 
 import json
+import os
 import secrets
 import shutil
 import tempfile
@@ -38,8 +39,10 @@ LIMITS = ("cpu_seconds=3", "call_seconds=6", "memory_mb=256", "output_mb=1")
 SHORT = ("cpu_seconds=1", *LIMITS[1:])
 JOBS = 3  # more than processors, since some of the attackers only wait
 LEVEL = probe_level().level
+# In CI a machine without walls is a failure: the command refuses to grade there.
 needs_walls = pytest.mark.skipif(
-    LEVEL is Level.NONE, reason="no sandbox on this machine: nothing hostile is run"
+    LEVEL is Level.NONE and not os.environ.get("CI"),
+    reason="no sandbox on this machine: nothing hostile is run",
 )
 
 
