@@ -18,6 +18,7 @@ from data_scripts.safe_folder import locked_folder
 from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
 from helpers.detector import build_detector, choose_device, with_classes
 from helpers.interrupt import StoppedError
+from helpers.memory import keep_freed_memory
 from helpers.precision import PRECISIONS, faster_precision
 from helpers.recipes import RECIPES, Recipe, get_recipe, recipe_to_dict
 from helpers.resume import check_is_same_run, read_saved, restore
@@ -93,6 +94,8 @@ def _train(
     watch: Watch | None,
 ) -> Path:
     """The run itself, alone in its folder; saved is the checkpoint to go on with."""
+    if device.type == "cpu":
+        keep_freed_memory()
     dataset = load_training_images(recipe, data_dir, split)
     config = with_classes(recipe.detector, dataset.class_names)
     recipe = dataclasses.replace(recipe, detector=config)
