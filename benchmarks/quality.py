@@ -14,6 +14,7 @@ import torch
 from assignment.one_stage_detector import FCOS
 from benchmarks.record import RESULTS, write_result
 from data_scripts.command import EXIT_OK, CommandParser, run_command
+from helpers.box_shift import shift_line
 from helpers.checkpoint import read_checkpoint
 from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
 from helpers.detector import load_detector
@@ -77,6 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
         result = evaluate_detector(detector, dataset)
     print(class_table(result.voc, result.coco))
     print(summary_lines(result.voc, result.coco))
+    print(shift_line(result.shift))
     log = read_log(options.out / "log.jsonl")
     saved = read_checkpoint(checkpoint)
     figures = {
@@ -87,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         "training_cpu_seconds": log[-1]["cpu_seconds"],
         "training_seconds": log[-1]["seconds"],
         "validation_images": len(dataset),
-        **metrics_dict(result.voc, result.coco),
+        **metrics_dict(result.voc, result.coco, result.shift),
     }
     path = write_result(f"quality_{options.name}", figures)
     shutil.copy(

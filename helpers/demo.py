@@ -17,6 +17,7 @@ from data_scripts.command import (
 )
 from data_scripts.demo_folder import clear_folder
 from data_scripts.make_shapes import DEFAULT_TRAIN, DEFAULT_VAL, make_shapes
+from helpers.box_shift import shift_line
 from helpers.checkpoint import read_checkpoint, versions
 from helpers.data import VOC2007DetectionTiny
 from helpers.demo_page import ClassResult, DemoReport, Step, write_page
@@ -115,6 +116,7 @@ def run_demo(plan: DemoPlan) -> float:
     )
     print(class_table(result.voc, result.coco))
     print(summary_lines(result.voc, result.coco))
+    print(shift_line(result.shift))
     machine = {
         "system": f"{platform.system()}, {platform.machine()}",
         "device": detector.device.type,
@@ -190,7 +192,7 @@ def _class_results(result: Evaluation) -> tuple[ClassResult, ...]:
 
 def _metrics(report: DemoReport, result: Evaluation, plan: DemoPlan) -> dict:
     """What goes into metrics.json: the main figures first, then all of them."""
-    figures = metrics_dict(result.voc, result.coco)
+    figures = metrics_dict(result.voc, result.coco, result.shift)
     return {
         "command": f"python -m helpers.demo --out {plan.out} --seed {plan.seed}",
         "recipe": plan.recipe.name,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from helpers.box_shift import BoxShift
 from helpers.coco_ap import CocoResult
 from helpers.metrics_types import Detections
 from helpers.voc_ap import VocResult
@@ -47,12 +48,13 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 6)
 
 
-def metrics_dict(voc: VocResult, coco: CocoResult) -> dict:
-    """All figures in [0, 1]; None where there is nothing to be found."""
+def metrics_dict(voc: VocResult, coco: CocoResult, shift: BoxShift) -> dict:
+    """AP in [0, 1], shifts in sides of a box; None where nothing is to be found."""
     return {
         "voc_ap50": _number(voc.map_area),
         "voc_ap50_11_point": _number(voc.map_11),
         "coco": {name: _number(value) for name, value in coco.summary.items()},
+        "box_shift": {"right": _number(shift.right), "down": _number(shift.down)},
         "classes": {
             result.name: {
                 "objects": result.num_objects,

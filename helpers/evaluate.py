@@ -17,6 +17,7 @@ from data_scripts.command import (
     positive,
     run_command,
 )
+from helpers.box_shift import BoxShift, median_box_shift, shift_line
 from helpers.checkpoint import versions
 from helpers.coco_ap import CocoResult, evaluate_coco
 from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
@@ -41,6 +42,7 @@ class Evaluation:
     detections: list[Detections]
     voc: VocResult
     coco: CocoResult
+    shift: BoxShift
 
 
 def batches_of_one_size(
@@ -125,7 +127,8 @@ def evaluate_detector(
     truths = [dataset.ground_truth(index) for index in indices]
     names = dataset.class_names
     voc = evaluate_voc(detections, truths, names, plus_one=plus_one)
-    return Evaluation(detections, voc, evaluate_coco(detections, truths, names))
+    coco = evaluate_coco(detections, truths, names)
+    return Evaluation(detections, voc, coco, median_box_shift(detections, truths))
 
 
 def check_classes(of_detector: tuple[str, ...], of_data: tuple[str, ...]) -> None:
@@ -190,6 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     print(class_table(result.voc, result.coco))
     print(summary_lines(result.voc, result.coco))
+    print(shift_line(result.shift))
     record = {
         "command": shlex.join(
             ["python", "-m", "helpers.evaluate", *(arguments or sys.argv[1:])]
@@ -197,7 +201,7 @@ def main(arguments: list[str] | None = None) -> int:
         "versions": versions(),
         "images": len(result.detections),
         "plus_one": options.plus_one,
-        **metrics_dict(result.voc, result.coco),
+        **metrics_dict(result.voc, result.coco, result.shift),
     }
     write_json(out / "metrics.json", record)
     lists = detections_as_lists(result.detections, detector.class_names)

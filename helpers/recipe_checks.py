@@ -9,7 +9,7 @@ NO_LIMIT = math.inf
 WORDS = {
     "optimizer": ("sgd", "adamw"),
     "schedule": ("steps", "cosine"),
-    "freeze": ("none", "norm", "early"),
+    "freeze": ("none", "norm", "early", "c3"),
     "head_norm": ("none", "group"),
 }
 # Lowest and highest value, both allowed.

@@ -21,6 +21,8 @@ EARLY_PARTS = (
     *("conv_stem.", "bn0.", "blocks.0.", "blocks.1.", "blocks.2."),
     *("stem.", "trunk_output.block1.", "conv1.", "bn1.", "layer1."),
 )
+C3_PARTS = ("blocks.3.", "blocks.4.", "trunk_output.block2.", "layer2.", "stage3.")
+FROZEN_PARTS = {"early": EARLY_PARTS, "c3": EARLY_PARTS + C3_PARTS}
 
 
 @dataclass
@@ -64,12 +66,10 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 def freeze_early_parts(model: nn.Module, recipe: Recipe) -> None:
     """No gradient for the backbone's first layers, where the recipe says so."""
-    if recipe.freeze == "early":
-        for name, parameter in model.get_submodule(
-            "backbone.backbone"
-        ).named_parameters():
-            if name.startswith(EARLY_PARTS):
-                parameter.requires_grad_(False)
+    frozen = FROZEN_PARTS.get(recipe.freeze, ())
+    for name, parameter in model.get_submodule("backbone.backbone").named_parameters():
+        if name.startswith(frozen):
+            parameter.requires_grad_(False)
 
 
 def set_train_mode(model: nn.Module, recipe: Recipe) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from data_scripts.command import EXIT_USAGE, run_command
 from helpers import evaluate
+from helpers.box_shift import median_box_shift
 from helpers.coco_ap import evaluate_coco
 from helpers.data import VOC2007DetectionTiny
 from helpers.eval_report import class_table, metrics_dict, percent, summary_lines
@@ -280,8 +281,9 @@ def test_report_shows_missing_figures_as_dashes():
     assert lines[3].split() == ["diningtable", "1", "1", *["100.0"] * 3]
     assert len({len(line) for line in lines}) == 1
     assert "APl -" in summary_lines(voc, coco)
-    metrics = metrics_dict(voc, coco)
+    metrics = metrics_dict(voc, coco, median_box_shift([], truths))
     assert metrics["classes"]["cat"]["coco_ap"] is None
     assert metrics["coco"]["APl"] is None
+    assert metrics["box_shift"] == {"right": None, "down": None}
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
     assert percent(0.4567) == "45.7"

@@ -111,18 +111,20 @@ def test_average_takes_counters_as_they_are():
 
 
 @pytest.mark.parametrize("backbone", ["tiny", "resnet18", "efficientnet_lite0"])
-@pytest.mark.parametrize("freeze", ["none", "norm", "early"])
+@pytest.mark.parametrize("freeze", ["none", "norm", "early", "c3"])
 def test_freeze_decides_which_parts_get_no_gradient(backbone, freeze):
-    """Only "early" takes parameters out, and only those before c3."""
+    """Only "early" (before c3) and "c3" (what makes it, too) take parameters out."""
     recipe = get_recipe("tiny", {"freeze": freeze, "stem_channels": "[8]"})
     config = dataclasses.replace(recipe.detector, class_names=("a", "b"))
     model = ImprovedFCOS(config, build_backbone(backbone, pretrained=False))
     make_optimizer(model, recipe)
     frozen = [n for n, p in model.named_parameters() if not p.requires_grad]
-    if freeze == "early":
-        # c3 itself is learned: stage3, layer2 and block 4 make it.
-        late = ("stage3", "layer2", "layer3", "blocks.4", "blocks.5", "fpn", "pred_net")
+    if freeze in ("early", "c3"):
+        makes_c3 = ("stage3", "layer2", "blocks.3.", "blocks.4")
+        late = ("stage4", "layer3", "blocks.5", "fpn", "pred_net")
         assert frozen
+        is_c3_frozen = [n for n in frozen if any(part in n for part in makes_c3)]
+        assert bool(is_c3_frozen) == (freeze == "c3")
         assert all(n.startswith("backbone.backbone.") for n in frozen)
         assert not [n for n in frozen if any(part in n for part in late)]
     else:
