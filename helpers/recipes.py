@@ -139,7 +139,7 @@ RECIPES = {
             nms_threshold=0.5,
             head_norm="group",
         ),
-        iterations=810,
+        iterations=840,
         optimizer="adamw",
         learning_rate=2e-3,
         backbone_rate=0.05,
