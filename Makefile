@@ -44,7 +44,7 @@ $(STAMP): requirements.txt
 	@touch $(STAMP)
 
 test: lint ## lint, check types, and run all tests (at most 6 minutes on 2 cores)
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile
 
 demo: $(STAMP) ## draw, train, evaluate, grade a small class (at most 5 minutes)
 	$(RUN) -m helpers.demo --out $(DEMO_OUT) --class-report class/grades/index.html
