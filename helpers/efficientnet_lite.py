@@ -62,17 +62,16 @@ class InvertedResidual(nn.Module):
         if self.has_expansion:
             self.expand_conv = nn.Conv2d(in_channels, hidden, 1, bias=False)
             self.bn0 = nn.BatchNorm2d(hidden, eps=BATCH_NORM_EPS)
-        self.depthwise_conv = (
-            nn.Conv2d(
-                *(hidden, hidden, kernel_size),
-                padding=kernel_size // 2,
-                groups=hidden,
-                bias=False,
-            )
-            if stride == 1
-            else HalvingConv2d(
-                hidden, hidden, kernel_size, stride, groups=hidden, bias=False
-            )
+        halves = stride == HalvingConv2d.STRIDE
+        conv = HalvingConv2d if halves else nn.Conv2d
+        self.depthwise_conv = conv(
+            hidden,
+            hidden,
+            kernel_size,
+            stride,
+            padding=0 if halves else kernel_size // 2,
+            groups=hidden,
+            bias=False,
         )
         self.bn1 = nn.BatchNorm2d(hidden, eps=BATCH_NORM_EPS)
         self.project_conv = nn.Conv2d(hidden, out_channels, 1, bias=False)

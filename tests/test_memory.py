@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from helpers.memory import keep_freed_memory
+
 # Prints the page faults of ten times 64 MiB, after twenty times in which the process
 # grows, and what keep_freed_memory answered.
 STEPS = """
@@ -41,7 +43,5 @@ def test_a_tensor_takes_the_memory_of_the_last_one():
 
 
 def test_other_systems_are_left_alone(monkeypatch):
-    from helpers.memory import keep_freed_memory
-
     monkeypatch.setattr(platform, "system", lambda: "Darwin")
     assert keep_freed_memory() is False
