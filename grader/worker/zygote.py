@@ -186,7 +186,8 @@ def _import_for_children() -> None:
     """What each test would import anyway, once; helpers that hold answers are not."""
     import torchvision.models.detection  # noqa: F401
 
-    import helpers.backbones  # noqa: F401
+    import helpers.backbones
+    import helpers.torchvision_backbones  # noqa: F401
 
 
 def _cpu_seconds() -> float:
