@@ -22,7 +22,7 @@ def build_backbone(name: str = "regnet_x_400mf", pretrained: bool = True) -> nn.
         CourseError: unknown name, or the weights could not be had.
     """
     if name in TORCHVISION_NAMES:
-        # Only where one is asked for: importing torchvision takes longer than torch.
+        # Only where one is asked for: torchvision takes as long to import as torch.
         from helpers.torchvision_backbones import build_torchvision_backbone
 
         return build_torchvision_backbone(name, pretrained)

@@ -174,7 +174,7 @@ sys.exit(f"the start of a check or command imports {slow}" if slow else 0)
 
 
 def test_a_check_does_not_wait_for_torchvision():
-    """It brings torch's compiler with it; the two take longer than torch itself."""
+    """It brings torch's compiler with it; the two take as long as torch itself."""
     done = subprocess.run(
         [sys.executable, "-c", AT_ONCE],
         cwd=ROOT,

@@ -72,7 +72,7 @@ def test_nms_suppressed_box_suppresses_nothing(student: Any) -> None:
 @exercise("8.1")
 def test_nms_of_many_boxes(student: Any) -> None:
     """The handout's comparison with torchvision, with 400 boxes."""
-    # Here and not above: it takes longer than torch, and all checks would wait for it.
+    # Here and not above: it takes as long as torch, and all checks would wait for it.
     from torchvision.ops import nms as published_nms
 
     generator = torch.Generator().manual_seed(0)
