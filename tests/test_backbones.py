@@ -10,7 +10,7 @@ from torch import nn
 
 from data_scripts.command import CourseError
 from helpers import torchvision_backbones
-from helpers.backbones import backbone_channels, build_backbone
+from helpers.backbones import TORCHVISION_NAMES, backbone_channels, build_backbone
 from helpers.efficientnet_lite import (
     LAST_BLOCK,
     EfficientNetLite0,
@@ -163,6 +163,11 @@ def test_failed_download_says_what_to_do(monkeypatch, error):
     assert "resnet18 could not be downloaded" in message
     assert "efficientnet_lite0" in message
     assert "\n" not in message
+
+
+def test_each_name_of_torchvision_has_its_backbone():
+    """The names stand beside the table, so that torchvision need not be imported."""
+    assert tuple(torchvision_backbones.TORCHVISION_BACKBONES) == TORCHVISION_NAMES
 
 
 def test_unknown_backbone_lists_those_that_exist():
