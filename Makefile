@@ -36,7 +36,8 @@ $(STAMP): requirements.txt
 	  echo "error: pip could not install uv into $(VENV); check the network (and pip's" \
 	    "settings, if you use a mirror or a proxy), then run make again" >&2; exit 1; }
 	@# uv does not read pip's settings; where only those lead to the packages, pip does it
-	@$(UV) pip install --quiet --python $(RUN) -r requirements.txt \
+	@# compiled here, as pip does it: a sandbox writes nothing, it would compile each time
+	@$(UV) pip install --quiet --python $(RUN) --compile-bytecode -r requirements.txt \
 	  || { echo "uv did not succeed; trying pip, which is slower" >&2; \
 	       $(RUN) -m pip install --disable-pip-version-check -r requirements.txt; } || { \
 	  echo "error: the packages of requirements.txt could not be installed; read the" \

@@ -1,5 +1,6 @@
 """pyproject.toml, requirements.txt and environment.yml must ask for the same things."""
 
+import importlib.util
 import re
 import subprocess
 import tomllib
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -154,3 +156,11 @@ def test_make_help_lists_every_target():
     ).stdout
     for target in phony.group(1).split():
         assert re.search(rf"^  make {target} +\w", shown, re.MULTILINE), target
+
+
+def test_packages_were_compiled_when_they_were_installed():
+    """A sandbox writes nothing, so there torch would be compiled in every process."""
+    for module in (torch, pytest):
+        assert Path(importlib.util.cache_from_source(module.__file__)).is_file(), (
+            f"{module.__name__} is not compiled: run python -m compileall on its folder"
+        )
