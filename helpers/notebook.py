@@ -113,10 +113,8 @@ def _torch() -> Answer:
     import torch
 
     try:
-        import torchvision
-
-        torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
-    except (ImportError, RuntimeError, AttributeError) as error:
+        _use_torchvision()
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         return False, (
             f"torchvision does not fit torch {torch.__version__} ({reason}); "
@@ -125,10 +123,28 @@ def _torch() -> Answer:
     device = f"the processor, {torch.get_num_threads()} threads"
     if torch.cuda.is_available():
         device = torch.cuda.get_device_name()
-    return True, (
-        f"torch {torch.__version__} with torchvision {torchvision.__version__}, "
-        f"on {device}"
-    )
+    fitting = f"torchvision {version('torchvision')}"
+    return True, f"torch {torch.__version__} with {fitting}, on {device}"
+
+
+def _use_torchvision() -> None:
+    """Call what torchvision has compiled; built for another torch, it fails.
+
+    That part alone is there at once, all of torchvision takes as long as torch. Where
+    it is not found or fails, torchvision is imported and says why.
+    """
+    import torch
+
+    spec = importlib.util.find_spec("torchvision")
+    folders = (spec and spec.submodule_search_locations) or []
+    a_box = (torch.zeros(1, 4), torch.zeros(1), 0.5)
+    try:
+        for folder in folders:
+            for library in Path(folder).glob("_C*"):
+                torch.ops.load_library(library)
+        torch.ops.torchvision.nms(*a_box)
+    except (OSError, RuntimeError, AttributeError):
+        importlib.import_module("torchvision").ops.nms(*a_box)
 
 
 def _packages() -> Answer:
@@ -235,11 +251,7 @@ def _set_up_ipython() -> None:
 
 
 def _say_without_traceback(
-    shell: object,
-    kind: type,
-    error: BaseException,
-    tb: object,
-    tb_offset: object = None,
+    shell: object, kind: type, error: BaseException, *_: object, **__: object
 ) -> list[str]:
     """A mistake that one sentence explains, as the commands say it; the cell stops."""
     print(f"error: {error}", file=sys.stderr)

@@ -159,12 +159,15 @@ def test_imported_packages_are_declared():
             assert package in declared, f"{name} imports {top}: not in pyproject.toml"
 
 
-# The start of what people run all the time, and of what CI starts again and again.
+# The start of what people run all the time, as the notebooks' first cell, and of what
+# CI starts again and again.
 AT_ONCE = """
 import sys
 import assignment.one_stage_detector
 import helpers.detect, helpers.evaluate, helpers.train
+from helpers import notebook
 from helpers.checks.runner import CheckRun, read_checks
+assert notebook.report(notebook._torch)
 assert read_checks()
 with CheckRun() as run:
     assert run.report("1.1").results

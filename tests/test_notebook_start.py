@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import types
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import nbformat
@@ -139,19 +140,21 @@ def test_colab_session_keeps_work_for_the_next(
 def test_mistake_in_a_cell_is_one_sentence_and_ends_the_run():
     """A CourseError has no traceback; other errors, a student's own, keep theirs."""
     wrong = "from helpers.lessons import open_data\nopen_data('nothing')"
-    for source, says in ((wrong, "error: "), ("1 / 0", "ZeroDivisionError")):
-        book = new_notebook(
-            cells=[new_code_cell(cell) for cell in (bootstrap(), source, "print('on')")]
-        )
-        client = NotebookClient(
-            book, timeout=120, resources={"metadata": {"path": str(ROOT)}}
-        )
-        with pytest.raises(CellExecutionError):
-            client.execute()
-        shown = "\n".join(str(each) for each in book.cells[1].outputs)
-        assert says in shown
-        assert ("Traceback" in shown) == (source != wrong), shown
-        assert not book.cells[2].outputs
+    sources = (bootstrap(), wrong, "1 / 0")
+    book = new_notebook(cells=[new_code_cell(source) for source in sources])
+    client = NotebookClient(
+        book, timeout=120, resources={"metadata": {"path": str(ROOT)}}
+    )
+    _, mistake, error = book.cells
+    with client.setup_kernel():
+        client.execute_cell(book.cells[0], 0)
+        for number, cell in ((1, mistake), (2, error)):
+            with pytest.raises(CellExecutionError):  # so no cell below would be run
+                client.execute_cell(cell, number)
+    assert "error: " in str(mistake.outputs)
+    assert "Traceback" not in str(mistake.outputs)
+    assert "ZeroDivisionError" in str(error.outputs)
+    assert "Traceback" in str(error.outputs)
 
 
 def test_bootstrap_says_what_is_wrong_without_a_network(
@@ -202,6 +205,22 @@ def test_torch_that_is_missing_is_never_installed(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(notebook.importlib.util, "find_spec", lambda name: None)
     is_well, text = notebook._torch()
     assert not is_well and "torch is missing" in text
+
+
+def test_torchvision_for_another_torch_is_a_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its compiled part cannot be used, and importing it says why."""
+    spec = ModuleSpec("torchvision", None, is_package=True)
+    spec.submodule_search_locations = [str(tmp_path)]
+    (tmp_path / "_C.so").write_bytes(b"built for another torch")
+    monkeypatch.setattr(notebook.importlib.util, "find_spec", lambda name: spec)
+    assert notebook._torch()[0]  # torchvision itself has the last word
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    is_well, text = notebook._torch()
+    assert not is_well
+    assert text.startswith(f"torchvision does not fit torch {torch.__version__} (")
+    assert text.endswith("; install the pair that README.md names")
 
 
 def test_work_is_kept_on_drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
