@@ -1,7 +1,9 @@
 """What the notebooks show: numbers are right, pictures are drawn, texts are escaped."""
 
+import io
 from pathlib import Path
 
+import ipywidgets
 import pytest
 import torch
 from IPython.display import HTML
@@ -116,16 +118,54 @@ def test_slider_shows_one_control_for_each_range(monkeypatch: pytest.MonkeyPatch
     shown: list = []
     monkeypatch.setattr(sliders, "display", shown.append)
     monkeypatch.delenv(sliders.SWITCH, raising=False)
-    drawn = []
     sliders.slide(
-        lambda **chosen: drawn.append(chosen),
+        draw_width,
         [{"x": 3, "level": "p4"}],
         x=(0, 9, 1),
         level=["p3", "p4"],
     )
-    controls = shown[-1].children
-    assert [control.value for control in controls[:2]] == [3, "p4"]
-    assert [control.description for control in controls[:2]] == ["x", "level"]
+    x, level, mistake, picture = shown[-1].children
+    assert [each.value for each in (x, level, mistake)] == [3, "p4", ""]
+    assert [each.description for each in (x, level)] == ["x", "level"]
+    assert width_of(picture) == 34
+    x.value, level.value = 9, "p3"
+    assert width_of(picture) == 93
+    x.value = 0
+    assert mistake.value == "ValueError: nothing at p3"
+    x.value = 1
+    assert (mistake.value, width_of(picture)) == ("", 13)
+
+
+def draw_width(x: int, level: str) -> Image.Image:
+    """A picture whose width says what was chosen."""
+    if x == 0:
+        raise ValueError(f"nothing at {level}")
+    return Image.new("RGB", (10 * x + int(level[1]), 10))
+
+
+def width_of(picture: ipywidgets.Image) -> int:
+    with Image.open(io.BytesIO(picture.value)) as image:
+        return image.width
+
+
+def test_slider_shows_figures_without_an_output_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """widgets.Output makes commands that run notebooks wait for ever, now and then."""
+    shown: list = []
+    monkeypatch.setattr(sliders, "display", shown.append)
+    monkeypatch.delenv(sliders.SWITCH, raising=False)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("an Output is made")
+
+    monkeypatch.setattr(ipywidgets.Output, "__init__", refuse)
+    stills = [{"height": 4.0}]
+    sliders.slide(
+        lambda height: style.make_figure(height=height)[0], stills, height=(1, 9, 1)
+    )
+    *_, picture = shown[-1].children
+    assert width_of(picture) == style.WIDTH_IN * style.DPI
 
 
 def test_level_sizes_round_up():

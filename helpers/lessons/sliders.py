@@ -1,11 +1,13 @@
 """Pictures that follow a slider; several still pictures where sliders do not run."""
 
 import importlib.util
+import io
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from IPython.display import display
+from matplotlib.figure import Figure
 from PIL import Image
 
 from helpers.draw import make_sheet
@@ -30,7 +32,8 @@ def slide(
     """Show draw(...) with a slider for each of its arguments.
 
     Args:
-        draw: returns what is to be shown (a figure, an image).
+        draw: returns what is to be shown, a figure or an image. What it raises is told
+            below the sliders, but for the first picture, where it ends the cell.
         stills: the arguments of the pictures that are shown without sliders; the first
             is where the sliders begin.
         plain: take the stills, whatever runs here.
@@ -50,11 +53,32 @@ def slide(
     }
     fixed = {name: value for name, value in stills[0].items() if name not in ranges}
 
-    def show(**chosen: Any) -> None:
-        display(draw(**fixed, **chosen))
+    def draw_chosen() -> bytes:
+        chosen = {name: control.value for name, control in controls.items()}
+        return _as_png(draw(**fixed, **chosen))
 
-    output = widgets.interactive_output(show, controls)
-    display(widgets.VBox([*controls.values(), output]))
+    # Not in widgets.Output: with that, commands that run notebooks wait for ever, now
+    # and then (https://github.com/jupyter/nbclient/issues/312).
+    layout = widgets.Layout(max_width="100%", align_self="flex-start")
+    picture = widgets.Image(value=draw_chosen(), layout=layout)
+    mistake = widgets.Label()
+
+    def redraw(change: object) -> None:
+        try:
+            picture.value, mistake.value = draw_chosen(), ""
+        except Exception as error:  # noqa: BLE001 - a student's code; it is shown
+            mistake.value = f"{type(error).__name__}: {error}"
+
+    for control in controls.values():
+        control.observe(redraw, names="value")
+    display(widgets.VBox([*controls.values(), mistake, picture]))
+
+
+def _as_png(picture: Figure | Image.Image) -> bytes:
+    file = io.BytesIO()
+    save = picture.save if isinstance(picture, Image.Image) else picture.savefig
+    save(file, format="png")
+    return file.getvalue()
 
 
 def _control(widgets: Any, name: str, values: Any, start: Any) -> Any:
