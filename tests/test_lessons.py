@@ -160,12 +160,17 @@ def test_slider_shows_figures_without_an_output_of_its_own(
         raise AssertionError("an Output is made")
 
     monkeypatch.setattr(ipywidgets.Output, "__init__", refuse)
-    stills = [{"height": 4.0}]
-    sliders.slide(
-        lambda height: style.make_figure(height=height)[0], stills, height=(1, 9, 1)
-    )
-    *_, picture = shown[-1].children
-    assert width_of(picture) == style.WIDTH_IN * style.DPI
+
+    def draw_beside(distance: float) -> Figure:
+        figure, _ = style.make_figure(width=2.0)
+        figure.text(distance, 0.5, "a line of text")  # in widths of the figure
+        return figure
+
+    sliders.slide(draw_beside, [{"distance": 2.0}], distance=(0.0, 2.0, 1.0))
+    distance, _, picture = shown[-1].children
+    assert width_of(picture) > 2 * 2.0 * style.DPI  # the text is not cut off
+    distance.value = 0.0
+    assert width_of(picture) < 2 * 2.0 * style.DPI
 
 
 def test_level_sizes_round_up():

@@ -76,8 +76,10 @@ def slide(
 
 def _as_png(picture: Figure | Image.Image) -> bytes:
     file = io.BytesIO()
-    save = picture.save if isinstance(picture, Image.Image) else picture.savefig
-    save(file, format="png")
+    if isinstance(picture, Image.Image):
+        picture.save(file, format="png")
+    else:  # nothing is cut off, as in notebooks
+        picture.savefig(file, format="png", bbox_inches="tight")
     return file.getvalue()
 
 
