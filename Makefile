@@ -51,7 +51,7 @@ demo: $(STAMP) ## draw, train, evaluate, grade a small class (at most 5 minutes)
 	$(RUN) -m helpers.demo --out $(DEMO_OUT) --class-report class/grades/index.html
 	OMP_NUM_THREADS=1 $(RUN) -m grader demo --out $(DEMO_OUT)/class
 
-notebooks: $(STAMP) ## run all notebooks, solved and as released (about 15 minutes on 2 cores)
+notebooks: $(STAMP) ## run all notebooks, solved and as released (about 6 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(RUN) -m tests.run_notebooks
 
 nbgrader: $(STAMP) ## make a course for nbgrader and grade three submissions (10 minutes)
