@@ -1,4 +1,4 @@
-"""pyproject.toml, requirements.txt and environment.yml must ask for the same things."""
+"""The package lists ask for the same things; make brings them, and has help."""
 
 import importlib.util
 import re
