@@ -45,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     add("--name", required=True, help="results/quality_NAME.json")
     add("--set", action="append", default=[], metavar="NAME=VALUE")
     add("--transposed", action="store_true", help="swap x and y of the locations")
+    add("--score-threshold", type=float, help="of the evaluation; default: the recipe's")
+    add("--nms-threshold", type=float, help="of the evaluation; default: the recipe's")
     add("--precision", default="auto")
     add("--device", default="auto")
     add("--seed", type=int, default=0)
@@ -75,7 +77,11 @@ def main(arguments: list[str] | None = None) -> int:
         detector = load_detector(checkpoint, options.device)
         size = recipe.detector.image_size
         dataset = VOC2007DetectionTiny(data_dir, "val", image_size=size)
-        result = evaluate_detector(detector, dataset)
+        thresholds = {
+            "score_threshold": options.score_threshold,
+            "nms_threshold": options.nms_threshold,
+        }
+        result = evaluate_detector(detector, dataset, **thresholds)
     print(class_table(result.voc, result.coco))
     print(summary_lines(result.voc, result.coco))
     print(shift_line(result.shift))
@@ -85,6 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
         "recipe": saved["recipe"],
         "precision": saved["precision"],
         "transposed": options.transposed,
+        **{f"given_{name}": value for name, value in thresholds.items()},
         "images_seen": recipe.iterations * recipe.batch_size,
         "training_cpu_seconds": log[-1]["cpu_seconds"],
         "training_seconds": log[-1]["seconds"],
