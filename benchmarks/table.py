@@ -61,8 +61,8 @@ def training_step_section() -> str:
                 f"{speed['ours_as_in_recipe_a4']:.1f}",
                 f"{speed['ours_four_convolutions']:.1f}",
                 f"{speed['torchvision']:.1f}",
-                f"**{record['torchvision_over_ours_as_in_recipe_a4']:.2f}**",
-                f"{record['torchvision_over_ours_four_convolutions']:.2f}",
+                f"**{_median(record['torchvision_over_ours_as_in_recipe_a4'])}**",
+                _median(record["torchvision_over_ours_four_convolutions"]),
                 f"{100 * share['assignment']:.1f} %",
                 f"{100 * share['assignment_and_losses']:.1f} %",
                 f"{100 * share['post_processing']:.1f} %",
@@ -74,6 +74,12 @@ def training_step_section() -> str:
         "post-processing",
     )
     return f"{markdown_table(head, rows)}\n\n{command_lines(records)}"
+
+
+def _median(ratio: dict) -> str:
+    """A ratio with its quartiles, as in 1.50 (1.46 to 1.52)."""
+    low, high = ratio["quarter_below"], ratio["quarter_above"]
+    return f"{ratio['median']:.2f} ({low:.2f} to {high:.2f})"
 
 
 def evaluation_section(record: dict) -> str:
