@@ -76,6 +76,21 @@ def training_step_section() -> str:
     return f"{markdown_table(head, rows)}\n\n{command_lines(records)}"
 
 
+def original_evaluation_section(record: dict) -> str:
+    """One set of weights, judged in the original's way, one difference at a time."""
+    rows: Rows = [
+        (
+            entry["way"],
+            f"{entry['images']:,}",
+            f"{entry['objects']:,}",
+            f"**{100 * entry['voc_ap50']:.1f}**",
+        )
+        for entry in record["ways"]
+    ]
+    head = ("way", "images", "objects", "VOC mAP@.5 (area)")
+    return f"{markdown_table(head, rows)}\n\n{command_lines([record])}"
+
+
 def _median(ratio: dict) -> str:
     """A ratio with its quartiles, as in 1.50 (1.46 to 1.52)."""
     low, high = ratio["quarter_below"], ratio["quarter_above"]
@@ -146,6 +161,12 @@ def render() -> str:
     parts = []
     if any(RESULTS.glob("quality_*.json")):
         parts.append("### Detection quality\n\n" + quality_section())
+    original = load("original_evaluation")
+    if original:
+        parts.append(
+            "### Recipe a4, evaluated in the original's way\n\n"
+            + original_evaluation_section(original)
+        )
     if load("training_step_cpu") or load("training_step_cuda"):
         parts.append(
             "### Training step, images per second\n\n" + training_step_section()

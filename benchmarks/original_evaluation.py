@@ -1,0 +1,129 @@
+"""What would the original assignment's own evaluation say of the same weights?
+
+Public figures of that assignment come from it. It looks at the centre square of each
+photograph only, with all boxes cut to it, takes pixel numbers (+1), leaves difficult
+objects out instead of ignoring what is found there, and leaves out the true boxes of
+images without any detection. Here these come one after the other.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from benchmarks.record import write_result
+from data_scripts.command import EXIT_OK, CommandParser, positive, run_command
+from helpers.augment import centre_window, cut_window
+from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
+from helpers.detector import LoadedDetector, load_detector, predict
+from helpers.evaluate import check_classes, detect_dataset
+from helpers.images import normalize
+from helpers.metrics_types import Detections, GroundTruth
+from helpers.voc_ap import evaluate_voc
+
+BATCH = 16
+
+
+def square_truth(truth: GroundTruth, side: int) -> GroundTruth:
+    """True boxes in the centre square, side pixels wide; what is not in it is gone."""
+    height, width = truth.size
+    window = centre_window(width, height)
+    scale = side / window.width
+    boxes = (truth.boxes - [window.left, window.top] * 2) * scale
+    boxes = boxes.clip(0, side)
+    seen = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return replace(
+        truth,
+        boxes=boxes[seen],
+        classes=truth.classes[seen],
+        difficult=truth.difficult[seen],
+        size=(side, side),
+    )
+
+
+def detect_squares(
+    detector: LoadedDetector,
+    dataset: VOC2007DetectionTiny,
+    indices: list[int],
+    score_threshold: float,
+    nms_threshold: float,
+) -> list[Detections]:
+    """Detections in the centre square of each image, in its pixels."""
+    side = detector.config.image_size
+    found = []
+    for start in tqdm(range(0, len(indices), BATCH), desc="squares", unit="batch"):
+        batch = indices[start : start + BATCH]
+        squares = []
+        for index in batch:
+            image = dataset.image(index)
+            window = centre_window(image.width, image.height)
+            squares.append(normalize(cut_window(image, window, side)))
+        predictions = predict(detector, squares, score_threshold, nms_threshold)
+        for index, (boxes, classes, scores) in zip(batch, predictions, strict=True):
+            found.append(
+                Detections(
+                    image_id=dataset.records[index].path.stem,
+                    boxes=boxes.numpy().astype(float),
+                    scores=scores.numpy().astype(float),
+                    classes=classes.numpy().astype(int),
+                )
+            )
+    return found
+
+
+def without_difficult(truth: GroundTruth) -> GroundTruth:
+    """Difficult objects gone, so that a detection of one is wrong."""
+    easy = ~truth.difficult
+    return replace(
+        truth,
+        boxes=truth.boxes[easy],
+        classes=truth.classes[easy],
+        difficult=np.zeros(int(easy.sum()), dtype=bool),
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; see --help."""
+    parser = CommandParser(prog="python -m benchmarks.original_evaluation")
+    add = parser.add_argument
+    add("--checkpoint", type=Path, required=True)
+    add("--data-dir", type=Path, default=DEFAULT_DATA_DIRS["voc2007"])
+    add("--device", default="auto")
+    add("--limit", type=positive, help="only the first so many images")
+    options = parser.parse_args(arguments)
+    detector = load_detector(options.checkpoint, options.device)
+    side = detector.config.image_size
+    dataset = VOC2007DetectionTiny(options.data_dir, "val", image_size=side)
+    check_classes(detector.class_names, dataset.class_names)
+    indices = list(range(len(dataset)))[: options.limit]
+    thresholds = (detector.config.score_threshold, detector.config.nms_threshold)
+    detections = detect_dataset(detector, dataset, indices, *thresholds, BATCH)
+    truths = [dataset.ground_truth(index) for index in indices]
+    figures = []
+
+    def judge(way: str, plus_one: bool) -> None:
+        result = evaluate_voc(detections, truths, dataset.class_names, 0.5, plus_one)
+        objects = sum(entry.num_objects for entry in result.classes)
+        entry = {"images": len(truths), "objects": objects}
+        figures.append({"way": way, **entry, "voc_ap50": round(result.map_area, 6)})
+        print(f"{100 * result.map_area:5.1f} %  {way}")
+
+    judge("whole photographs, as everywhere in this project", plus_one=False)
+    detections = detect_squares(detector, dataset, indices, *thresholds)
+    truths = [square_truth(truth, side) for truth in truths]
+    judge("centre squares only", plus_one=False)
+    judge("and one pixel added to widths and heights", plus_one=True)
+    truths = [without_difficult(truth) for truth in truths]
+    judge("and difficult objects left out, not ignored", plus_one=True)
+    has_any = {entry.image_id for entry in detections if len(entry.boxes)}
+    truths = [truth for truth in truths if truth.image_id in has_any]
+    detections = [entry for entry in detections if len(entry.boxes)]
+    judge("and images without detections left out", plus_one=True)
+    settings = {"score_threshold": thresholds[0], "nms_threshold": thresholds[1]}
+    write_result("original_evaluation", {**settings, "ways": figures})
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    run_command(main)
