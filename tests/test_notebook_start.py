@@ -18,6 +18,9 @@ from tests.small_trees import Picture, Thing, write_tree
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("helpers", "data_scripts", "assignment")
+# After pip install -e, Python finds the course from everywhere; a new machine does not.
+FORGET_INSTALLED = """import sys
+sys.meta_path[:] = [each for each in sys.meta_path if "editable" not in str(each)]"""
 
 
 def bootstrap() -> str:
@@ -163,7 +166,7 @@ def test_bootstrap_says_what_is_wrong_without_a_network(
     """Where nothing can be fetched, it says so, and ends with an error."""
     monkeypatch.setenv("FCOS_COURSE_REPO", str(tmp_path / "nothing-here"))
     with pytest.raises(CellExecutionError, match="No module named 'helpers'") as error:
-        run_cell(tmp_path, bootstrap())
+        run_cells(tmp_path, FORGET_INSTALLED, bootstrap())
     assert "\n[FAIL] cannot fetch the course" in str(error.value)
 
 
