@@ -13,13 +13,20 @@ import torch
 
 from assignment.one_stage_detector import FCOS
 from benchmarks.record import RESULTS, write_result
-from data_scripts.command import EXIT_OK, CommandParser, run_command
+from data_scripts.command import (
+    EXIT_OK,
+    CommandParser,
+    fraction,
+    name_and_value,
+    run_command,
+)
 from helpers.box_shift import shift_line
 from helpers.checkpoint import read_checkpoint
 from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
 from helpers.detector import load_detector
 from helpers.eval_report import class_table, metrics_dict, summary_lines
 from helpers.evaluate import evaluate_detector
+from helpers.precision import PRECISIONS
 from helpers.recipes import RECIPES, get_recipe
 from helpers.run_log import read_log
 from helpers.train import train_run
@@ -43,17 +50,15 @@ def main(arguments: list[str] | None = None) -> int:
     add("--data-dir", type=Path)
     add("--out", type=Path, required=True, help="folder of the run; resumed if there")
     add("--name", required=True, help="results/quality_NAME.json")
-    add("--set", action="append", default=[], metavar="NAME=VALUE")
+    add("--set", type=name_and_value, action="append", default=[], metavar="NAME=VALUE")
     add("--transposed", action="store_true", help="swap x and y of the locations")
-    add("--score-threshold", type=float, help="to evaluate with; default: the recipe's")
-    add("--nms-threshold", type=float, help="to evaluate with; default: the recipe's")
-    add("--precision", default="auto")
+    add("--score-threshold", type=fraction, help="default: the recipe's")
+    add("--nms-threshold", type=fraction, help="default: the recipe's")
+    add("--precision", choices=["auto", *PRECISIONS], default="auto")
     add("--device", default="auto")
     add("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
-    recipe = get_recipe(
-        options.recipe, dict(text.split("=", 1) for text in options.set)
-    )
+    recipe = get_recipe(options.recipe, dict(options.set))
     data_dir = options.data_dir or DEFAULT_DATA_DIRS[options.data]
     change: contextlib.AbstractContextManager = contextlib.nullcontext()
     if options.transposed:

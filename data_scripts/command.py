@@ -59,6 +59,14 @@ def positive(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
 
 
+def name_and_value(text: str) -> tuple[str, str]:
+    """NAME=VALUE from the command line, as (name, value)."""
+    name, separator, value = text.partition("=")
+    if name and separator:
+        return name, value
+    raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+
+
 def run_command(main: Callable[[], int]) -> NoReturn:
     """Run main and exit with its code; mistakes of the user end without a traceback.
 

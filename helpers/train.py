@@ -12,6 +12,7 @@ from data_scripts.command import (
     CommandParser,
     CourseError,
     make_out_folder,
+    name_and_value,
     run_command,
 )
 from data_scripts.safe_folder import locked_folder
@@ -205,6 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--set",
+        type=name_and_value,
         action="append",
         default=[],
         metavar="NAME=VALUE",
@@ -219,14 +221,8 @@ def main(arguments: list[str] | None = None) -> int:
         if not low <= getattr(options, name) <= high:
             flag = name.replace("_", "-")
             parser.error(f"--{flag} must be between {low} and {high}")
-    overrides = {}
-    for text in options.set:
-        name, separator, value = text.partition("=")
-        if not separator:
-            parser.error(f"--set takes NAME=VALUE, not {text!r}")
-        overrides[name] = value
     checkpoint = train_run(
-        get_recipe(options.recipe, overrides),
+        get_recipe(options.recipe, dict(options.set)),
         options.data_dir or DEFAULT_DATA_DIRS[options.data],
         options.out,
         options.device,
