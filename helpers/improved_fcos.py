@@ -42,6 +42,7 @@ class ImprovedHead(FCOSPredictionNetwork):
     ):
         super().__init__(num_classes, in_channels, list(config.stem_channels))
         self.exp_deltas = config.exp_deltas
+        self.relu_deltas = config.giou and not config.exp_deltas
         self.scales = nn.ParameterDict({k: torch.ones(()) for k in levels})
         self.stem_cls = _normalised_stem(self.stem_cls, config.head_norm)
         self.stem_box = _normalised_stem(self.stem_box, config.head_norm)
@@ -49,14 +50,19 @@ class ImprovedHead(FCOSPredictionNetwork):
     def forward(
         self, feats_per_fpn_level: dict[str, torch.Tensor]
     ) -> list[dict[str, torch.Tensor]]:
-        """As FCOSPredictionNetwork.forward; the deltas are positive with exp."""
-        cls_logits, raw_deltas, ctr_logits = super().forward(feats_per_fpn_level)
-        if not self.exp_deltas:
-            return [cls_logits, raw_deltas, ctr_logits]
-        deltas = {
-            level: (raw.float() * self.scales[level]).clamp(max=MAX_EXPONENT).exp()
-            for level, raw in raw_deltas.items()
-        }
+        """As FCOSPredictionNetwork.forward; the deltas are positive with exp.
+
+        Without it, those for the GIoU loss are cut off at 0, as in torchvision's FCOS:
+        a box whose right edge is left of its left edge has no area.
+        """
+        cls_logits, deltas, ctr_logits = super().forward(feats_per_fpn_level)
+        if self.exp_deltas:
+            deltas = {
+                level: (raw.float() * self.scales[level]).clamp(max=MAX_EXPONENT).exp()
+                for level, raw in deltas.items()
+            }
+        elif self.relu_deltas:
+            deltas = {level: raw.relu() for level, raw in deltas.items()}
         return [cls_logits, deltas, ctr_logits]
 
 

@@ -18,7 +18,8 @@ class DetectorConfig:
             fields from head_norm on count for it only.
         head_norm: "group" or "none", normalisation in the head's stems.
         exp_deltas: predict exp(scale * x) instead of x (FCOS, 2019, section 3.2).
-        giou: generalised IoU loss instead of L1 on the deltas.
+        giou: generalised IoU loss instead of L1 on the deltas, which must not be
+            negative then: without exp_deltas they go through a ReLU.
         centre_radius: only locations within this many strides of a box's centre are
             foreground; 0 takes the whole box.
         size_range_scale: factor on the levels' ranges of max(l, t, r, b), which were

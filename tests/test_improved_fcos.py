@@ -184,6 +184,24 @@ def test_giou_loss_is_weighted_by_centerness():
     assert losses["loss_box"].item() == pytest.approx(total / weights, rel=1e-5)
 
 
+def test_giou_needs_no_exp():
+    """GIoU knows no negative width: raw outputs below zero become 0, not its input."""
+    model = improved(giou=True, exp_deltas=False)
+    fill_parameters(model.pred_net, scale=3.0)
+    images, boxes = make_batch()
+    raw = improved(giou=False, exp_deltas=False)
+    raw.load_state_dict(model.state_dict())
+    deltas, raw_deltas = (m.pred_net(m.backbone(images))[1] for m in (model, raw))
+    for level in STRIDES:
+        assert (raw_deltas[level] < 0).any()
+        torch.testing.assert_close(deltas[level], raw_deltas[level].clamp(min=0))
+    losses = model(images, boxes)
+    assert 0 <= losses["loss_box"].item() <= 2
+    sum(losses.values()).backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+
+
 def test_exp_deltas_are_positive_and_scaled_by_level():
     """exp(scale * raw): zero raw outputs are one stride, whatever the scale."""
     model = improved(exp_deltas=True)
