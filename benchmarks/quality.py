@@ -64,21 +64,16 @@ def main(arguments: list[str] | None = None) -> int:
     if options.transposed:
         change = mock.patch.object(FCOS, "locations", transposed_locations)
     with change:
-        checkpoint = options.out / "checkpoint.pt"
-        is_done = (
-            checkpoint.is_file()
-            and read_checkpoint(checkpoint)["iteration"] == recipe.iterations
+        # A run that is done already is only looked at: is it of this very recipe?
+        checkpoint = train_run(
+            recipe,
+            data_dir,
+            options.out,
+            options.device,
+            options.seed,
+            resume=True,
+            precision=options.precision,
         )
-        if not is_done:
-            train_run(
-                recipe,
-                data_dir,
-                options.out,
-                options.device,
-                options.seed,
-                resume=True,
-                precision=options.precision,
-            )
         detector = load_detector(checkpoint, options.device)
         size = recipe.detector.image_size
         dataset = VOC2007DetectionTiny(data_dir, "val", image_size=size)
@@ -104,9 +99,9 @@ def main(arguments: list[str] | None = None) -> int:
         **metrics_dict(result.voc, result.coco, result.shift),
     }
     path = write_result(f"quality_{options.name}", figures)
-    shutil.copy(
-        options.out / "log.jsonl", RESULTS / f"quality_{options.name}.log.jsonl"
-    )
+    if set(thresholds.values()) == {None}:  # otherwise it is that of another result
+        log_name = f"quality_{options.name}.log.jsonl"
+        shutil.copy(options.out / "log.jsonl", RESULTS / log_name)
     print(f"wrote {path.name}")
     return EXIT_OK
 
