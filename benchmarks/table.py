@@ -5,6 +5,13 @@ from pathlib import Path
 
 from benchmarks.grading_table import grading_section
 from benchmarks.markdown import Rows, command_lines, markdown_table
+from benchmarks.quality_table import (
+    WITHOUT,
+    choices_section,
+    original_evaluation_section,
+    quality_records,
+    quality_section,
+)
 from benchmarks.record import RESULTS
 from data_scripts.command import EXIT_OK, CourseError, run_command
 
@@ -16,33 +23,6 @@ def load(name: str) -> dict | None:
     """A stored result, or None where it was not measured."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.is_file() else None
-
-
-def quality_section() -> str:
-    """Recipes and ablations: mAP on the validation images."""
-    rows: Rows = []
-    records = []
-    for path in sorted(RESULTS.glob("quality_*.json")):
-        record = json.loads(path.read_text())
-        records.append(record)
-        detector = record["recipe"]["detector"]
-        rows.append(
-            (
-                path.stem.removeprefix("quality_"),
-                detector["backbone"],
-                f"{record['images_seen']:,}",
-                f"{record['training_cpu_seconds']:,.0f}",
-                f"{record['validation_images']:,}",
-                f"**{100 * record['voc_ap50']:.1f}**",
-                f"{100 * record['voc_ap50_11_point']:.1f}",
-                f"{100 * record['coco']['AP']:.1f}",
-            )
-        )
-    head = (
-        *("run", "backbone", "images seen", "CPU seconds", "validation images"),
-        *("VOC mAP@.5 (area)", "11-point", "COCO AP"),
-    )
-    return f"{markdown_table(head, rows)}\n\n{command_lines(records)}"
 
 
 def training_step_section() -> str:
@@ -74,21 +54,6 @@ def training_step_section() -> str:
         "post-processing",
     )
     return f"{markdown_table(head, rows)}\n\n{command_lines(records)}"
-
-
-def original_evaluation_section(record: dict) -> str:
-    """One set of weights, judged in the original's way, one difference at a time."""
-    rows: Rows = [
-        (
-            entry["way"],
-            f"{entry['images']:,}",
-            f"{entry['objects']:,}",
-            f"**{100 * entry['voc_ap50']:.1f}**",
-        )
-        for entry in record["ways"]
-    ]
-    head = ("way", "images", "objects", "VOC mAP@.5 (area)")
-    return f"{markdown_table(head, rows)}\n\n{command_lines([record])}"
 
 
 def _median(ratio: dict) -> str:
@@ -159,8 +124,13 @@ def golden_section(record: dict) -> str:
 def render() -> str:
     """All tables that have results."""
     parts = []
-    if any(RESULTS.glob("quality_*.json")):
-        parts.append("### Detection quality\n\n" + quality_section())
+    runs = quality_records()
+    if runs:
+        parts.append("### Detection quality\n\n" + quality_section(runs))
+    if any(WITHOUT in name for name in runs):
+        parts.append(
+            "### What each choice of recipe tiny is worth\n\n" + choices_section(runs)
+        )
     original = load("original_evaluation")
     if original:
         parts.append(
