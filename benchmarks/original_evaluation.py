@@ -83,6 +83,24 @@ def without_difficult(truth: GroundTruth) -> GroundTruth:
     )
 
 
+def judge(
+    way: str,
+    detections: list[Detections],
+    truths: list[GroundTruth],
+    names: tuple[str, ...],
+    plus_one: bool = False,
+) -> dict[str, str | int | float]:
+    """The mAP at IoU 0.5 of these detections, printed, with what it was measured on."""
+    result = evaluate_voc(detections, truths, names, plus_one=plus_one)
+    print(f"{100 * result.map_area:5.1f} %  {way}")
+    return {
+        "way": way,
+        "images": len(truths),
+        "objects": sum(entry.num_objects for entry in result.classes),
+        "voc_ap50": round(result.map_area, 6),
+    }
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command; see --help."""
     parser = CommandParser(prog="python -m benchmarks.original_evaluation")
@@ -100,28 +118,24 @@ def main(arguments: list[str] | None = None) -> int:
     thresholds = (detector.config.score_threshold, detector.config.nms_threshold)
     detections = detect_dataset(detector, dataset, indices, *thresholds, BATCH)
     truths = [dataset.ground_truth(index) for index in indices]
-    figures = []
-
-    def judge(way: str, plus_one: bool) -> None:
-        result = evaluate_voc(detections, truths, dataset.class_names, 0.5, plus_one)
-        objects = sum(entry.num_objects for entry in result.classes)
-        entry = {"images": len(truths), "objects": objects}
-        figures.append({"way": way, **entry, "voc_ap50": round(result.map_area, 6)})
-        print(f"{100 * result.map_area:5.1f} %  {way}")
-
-    judge("whole photographs, as everywhere in this project", plus_one=False)
+    names = dataset.class_names
+    way = "whole photographs, as everywhere in this project"
+    ways = [judge(way, detections, truths, names)]
     detections = detect_squares(detector, dataset, indices, *thresholds)
     truths = [square_truth(truth, side) for truth in truths]
-    judge("centre squares only", plus_one=False)
-    judge("and one pixel added to widths and heights", plus_one=True)
+    ways.append(judge("centre squares only", detections, truths, names))
+    way = "and one pixel added to widths and heights"
+    ways.append(judge(way, detections, truths, names, plus_one=True))
     truths = [without_difficult(truth) for truth in truths]
-    judge("and difficult objects left out, not ignored", plus_one=True)
-    has_any = {entry.image_id for entry in detections if len(entry.boxes)}
-    truths = [truth for truth in truths if truth.image_id in has_any]
+    way = "and difficult objects left out, not ignored"
+    ways.append(judge(way, detections, truths, names, plus_one=True))
     detections = [entry for entry in detections if len(entry.boxes)]
-    judge("and images without detections left out", plus_one=True)
+    has_any = {entry.image_id for entry in detections}
+    truths = [truth for truth in truths if truth.image_id in has_any]
+    way = "and images without detections left out"
+    ways.append(judge(way, detections, truths, names, plus_one=True))
     settings = {"score_threshold": thresholds[0], "nms_threshold": thresholds[1]}
-    write_result("original_evaluation", {**settings, "ways": figures})
+    write_result("original_evaluation", {**settings, "ways": ways})
     return EXIT_OK
 
 
