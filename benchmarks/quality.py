@@ -99,7 +99,8 @@ def main(arguments: list[str] | None = None) -> int:
         **metrics_dict(result.voc, result.coco, result.shift),
     }
     path = write_result(f"quality_{options.name}", figures)
-    if set(thresholds.values()) == {None}:  # otherwise it is that of another result
+    # With other thresholds it is the log of a result that is stored already.
+    if options.score_threshold is None and options.nms_threshold is None:
         log_name = f"quality_{options.name}.log.jsonl"
         shutil.copy(options.out / "log.jsonl", RESULTS / log_name)
     print(f"wrote {path.name}")

@@ -129,7 +129,7 @@ RECIPES = {
             multi_label=False,
         ),
     ),
-    # Photographs on a processor: most of the quality for a fifteenth of the work.
+    # Photographs on a processor: most of the quality from a tenth of the images.
     "cpu": Recipe(
         name="cpu",
         detector=replace(
