@@ -8,13 +8,15 @@ UV := $(VENV)/bin/uv
 UV_RANGE := uv>=0.7,<1
 DEMO_OUT := runs/demo
 JOBS ?= 1
+# of make requirements: --upgrade takes the newest versions that the ranges allow
+LIFT ?=
 # where students get the course: make release REPOSITORY=https://github.com/YOU/COURSE
 REPOSITORY ?=
 # written last, so an interrupted installation is repeated
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
 .PHONY: help venv test demo notebooks nbgrader release mutation lint format \
-  requirements clean
+  requirements upgrade clean
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' \
@@ -76,8 +78,15 @@ format: $(STAMP) ## put the code into its format and repair what can be repaired
 requirements: $(STAMP) ## pin again after a change of pyproject.toml (keeps old pins)
 	$(UV) pip compile --quiet --universal --python-version 3.11 --all-extras \
 	  --no-emit-index-url --no-emit-find-links --annotation-style line \
-	  --custom-compile-command "make requirements" \
+	  --custom-compile-command "make requirements" $(LIFT) \
 	  --output-file requirements.txt pyproject.toml
+	$(RUN) .ci/conda_pins.py
+
+upgrade: ## lift every pin within the ranges of pyproject.toml, then run everything
+	$(MAKE) requirements LIFT=--upgrade
+	$(MAKE) test
+	$(MAKE) demo notebooks
+	git --no-pager diff --stat -- requirements.txt environment.yml
 
 clean: ## remove .venv and caches; runs/ and data/ stay
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .mypy_cache

@@ -164,3 +164,48 @@ def test_packages_were_compiled_when_they_were_installed():
         assert Path(importlib.util.cache_from_source(module.__file__)).is_file(), (
             f"{module.__name__} is not compiled: run python -m compileall on its folder"
         )
+
+
+def test_version_is_written_in_one_place():
+    """pyproject.toml has it; the list of changes begins with it, nothing else has it."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert headings[0].rstrip(",") == version
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert "version" not in citation
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+
+
+def test_hosted_ci_runs_the_targets_of_the_own_ci():
+    """What CI calls are targets of the Makefile, and all those of .ci/run are there."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    own = set(re.findall(r"^make (\w+)", (ROOT / ".ci/run").read_text(), re.M))
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    called = {}
+    for name, job in workflow["jobs"].items():
+        lines = [step.get("run", "") for step in job["steps"]]
+        called[name] = {
+            word for line in lines for word in re.findall(r"make (\w+)", line)
+        }
+        assert called[name] <= targets, f"{name}: {called[name] - targets}"
+    assert own and own <= called["linux"]
+    assert "notebooks" in called["macos"]
+
+
+def test_linters_before_a_commit_are_those_of_make_lint():
+    """The hooks run what `make lint` runs, from .venv, so no version stands twice."""
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    entries = [hook["entry"] for repo in hooks["repos"] for hook in repo["hooks"]]
+    lint = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
+    for command in re.findall(r"-m (ruff \w+|mypy)", lint):
+        assert any(f".venv/bin/python -m {command}" in entry for entry in entries), (
+            command
+        )
+
+
+def test_forms_can_be_read():
+    """An issue form that is no YAML, or lacks a part, is not shown at all."""
+    for path in sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml")):
+        form = yaml.safe_load(path.read_text())
+        if path.stem != "config":
+            assert {"name", "description", "body"} <= set(form), path.name
