@@ -167,7 +167,7 @@ def test_packages_were_compiled_when_they_were_installed():
 
 
 def test_version_is_written_in_one_place():
-    """pyproject.toml has it; the list of changes begins with it, nothing else has it."""
+    """In pyproject.toml; the list of changes begins with it, no other file has it."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert headings[0].rstrip(",") == version
