@@ -18,7 +18,8 @@ from typing import Any
 
 from data_scripts.command import EXIT_OK, EXIT_PARTLY_FAILED
 from grader.doctor.attacks import ATTACKS, LIMITS, Attack, Targets, start_victim
-from grader.sandbox.sandbox import ROOT, Level, probe_level
+from grader.sandbox.levels import Level, probe_level
+from grader.sandbox.sandbox import ROOT
 from grader.session.session import Session
 from helpers.checks.expect import CheckError
 

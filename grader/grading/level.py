@@ -3,7 +3,7 @@
 import sys
 
 from data_scripts.command import CourseError
-from grader.sandbox.sandbox import Level, probe_level, require_walls
+from grader.sandbox.levels import Level, probe_level, require_walls
 
 ORDER = (Level.BUBBLEWRAP, Level.OWN_USER, Level.NONE)  # from the strongest
 
