@@ -1,6 +1,7 @@
 """What students install can be imported behind the walls of each level, too."""
 
 import importlib.util
+import os
 import re
 from collections.abc import Iterator
 from importlib import metadata
@@ -105,8 +106,13 @@ def session(
     folder = tmp_path_factory.mktemp("submission")
     (folder / "common.py").write_text(HABITS)
     (folder / "one_stage_detector.py").write_text("import cv2\n\nFCOS = cv2\n")
-    with Session(folder, request.param) as running:
-        yield running
+    mask = os.umask(0o077)  # an instructor's own; the sandbox opens what it must
+    try:
+        running = Session(folder, request.param).__enter__()
+    finally:
+        os.umask(mask)
+    yield running
+    running.__exit__(None, None, None)
 
 
 def student_packages() -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from data_scripts.command import CourseError
 from grader.border.limits import Limits
 from grader.sandbox.bubblewrap import bubblewrap_arguments
-from grader.sandbox.folder import new_folder, remove_folder
+from grader.sandbox.folder import LOCK, new_folder, remove_folder
 from grader.sandbox.levels import Level
 from grader.sandbox.slots import Slot, may_become_others
 from grader.worker.lockdown import Lockdown
@@ -105,6 +105,9 @@ class Sandbox:
         if self.slot is not None:
             os.chown(self.folder, 0, self.slot.uid)
             self.folder.chmod(0o750)
+            for path in self.folder.rglob("*"):  # whatever the umask of the caller is
+                if path.name != LOCK:
+                    path.chmod(0o755 if path.is_dir() else 0o644)
 
     def _inside(self, name: str) -> Path:
         has_own_root = self.level is Level.BUBBLEWRAP

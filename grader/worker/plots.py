@@ -23,9 +23,10 @@ def make_home() -> None:
 
     They only look whether they could write there: a test's process cannot.
     """
-    for name in ("", *FOLDERS):
-        folder = Path.home() / name
-        folder.mkdir(parents=True, exist_ok=True)
+    home = Path.home()
+    for name in FOLDERS:
+        (home / name).mkdir(parents=True, exist_ok=True)
+    for folder in (home, *home.rglob("*")):
         folder.chmod(0o1777)  # for the user that comes next
 
 
