@@ -27,7 +27,7 @@ from benchmarks.grading_ways import (
 from benchmarks.record import write_result
 from data_scripts.command import EXIT_OK, CommandParser, positive, run_command
 from grader.grading.jobs import Answer, prepare_forks
-from grader.sandbox.sandbox import Level, probe_level
+from grader.sandbox.levels import Level, probe_level
 
 MEBIBYTE = 2**20
 MINUTE, HOUR = 60.0, 3600.0

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from grader.sandbox.sandbox import Level, probe_level
+from grader.sandbox.levels import Level, probe_level
 from tests.attack_archives import id_of_wrong, write_archives
 from tests.attack_class import (
     CONTROL,

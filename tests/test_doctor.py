@@ -8,7 +8,7 @@ from data_scripts.command import EXIT_OK, EXIT_PARTLY_FAILED
 from grader.doctor import command as doctor
 from grader.doctor.attacks import ATTACKS
 from grader.doctor.command import Finding, examine, run_doctor
-from grader.sandbox.sandbox import Level, probe_level
+from grader.sandbox.levels import Level, probe_level
 
 HARMLESS = ("read_files", "read_environment", "use_network", "keep_state")
 

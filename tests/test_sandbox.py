@@ -19,14 +19,12 @@ from grader.sandbox.bubblewrap import (
     interpreter_folders,
     why_no_bubblewrap,
 )
+from grader.sandbox.levels import Level, Probe, require_walls
 from grader.sandbox.sandbox import (
-    Level,
-    Probe,
     Sandbox,
     clean_environment,
     copy_code,
     copy_submission,
-    require_walls,
 )
 from grader.sandbox.slots import Slot, may_become_others, processes_of
 from grader.worker.landlock import landlock_version

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from grader.border.limits import Limits
-from grader.sandbox.sandbox import Level, probe_level
+from grader.sandbox.levels import Level, probe_level
 from grader.session.local_session import LocalSession
 from grader.session.proxy import RemoteObject
 from grader.session.session import Session

@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 import torch
 
-from grader.sandbox.sandbox import probe_level
+from grader.sandbox.levels import probe_level
 from grader.session.session import Session
 from grader.worker.bytecode import code_of, compile_files
 from grader.worker.pages import use_large_pages

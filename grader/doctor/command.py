@@ -14,13 +14,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_scripts.command import EXIT_OK, EXIT_PARTLY_FAILED
 from grader.doctor.attacks import ATTACKS, LIMITS, Attack, Targets, start_victim
-from grader.sandbox.sandbox import ROOT, Level, probe_level
-from grader.session.session import Session
-from helpers.checks.expect import CheckError
+from grader.sandbox.levels import Level, probe_level
+from grader.sandbox.sandbox import ROOT
+
+if TYPE_CHECKING:
+    from grader.session.session import Session
 
 PROBES = Path(__file__).resolve().with_name("probes.py")
 SECRET_VARIABLE = "FCOS_GRADER_DOCTOR"
@@ -82,6 +84,9 @@ def examine(level: Level, attacks: Sequence[Attack] = ATTACKS) -> Iterator[Findi
     Raises:
         CourseError: its sandbox does not start.
     """
+    # Imports torch, for which no other command of `python -m grader` shall wait.
+    from grader.session.session import Session
+
     with tempfile.TemporaryDirectory(prefix="fcos-doctor-") as name:
         submission = Path(name) / "submission"
         submission.mkdir()
@@ -97,7 +102,9 @@ def examine(level: Level, attacks: Sequence[Attack] = ATTACKS) -> Iterator[Findi
     yield Finding("stay when all is over", not left, f"{left} processes are left")
 
 
-def _try(session: Session, attack: Attack, targets: Targets) -> Finding:
+def _try(session: "Session", attack: Attack, targets: Targets) -> Finding:
+    from helpers.checks.expect import CheckError
+
     before = len(processes_named(session.name))
     said, how = "", "refused"
     for _ in range(attack.times):

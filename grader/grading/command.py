@@ -81,7 +81,9 @@ def add_grade_parser(
     parser.add_argument(
         "--unsafe",
         action="store_true",
-        help="grade without walls where there are none; for code that you have read",
+        help="grade although there are no walls, or walls with a gap: submissions "
+        "may then read hidden tests and other students' work; for code that you have "
+        "read",
     )
     parser.set_defaults(run=lambda options: run_grade(options, root))
 
@@ -121,18 +123,20 @@ def grade_paths(
     allowed_ops: Sequence[str] = (),
 ) -> int:
     """Grade what the paths hold; the arguments are the command's options."""
+    from grader.grading.level import choose_level
+
+    # Before torch is imported, which takes a while and may have something to say.
+    level = choose_level(level_name, unsafe)
     for name in ONE_THREAD:  # read when torch is imported
         os.environ[name] = "1"
     import torch
 
     from grader.course import read_course
     from grader.grading.grade import grade
-    from grader.grading.level import choose_level
     from grader.submissions.find import find_submissions
 
     torch.set_num_threads(1)
     check_allowed(allowed_ops)
-    level = choose_level(level_name, unsafe)
     course = read_course(root, exercises, level.value, allowed_ops)
     submissions = find_submissions(paths, out.resolve())
     code = grade(course, level, submissions, out, jobs, regrade)

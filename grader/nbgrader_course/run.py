@@ -10,18 +10,19 @@ from data_scripts.command import run_command
 
 def main() -> int:
     """Grade; the task is a JSON file that SandboxGrades wrote."""
+    from grader.grading.level import choose_level
+
+    task = json.loads(Path(sys.argv[1]).read_text("utf-8"))
+    level = choose_level(task["level"], task["unsafe"])
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # read when torch is imported
         os.environ[name] = "1"
     import torch
 
     from grader.course import read_course
     from grader.grading.grade import grade
-    from grader.grading.level import choose_level
     from grader.submissions.find import Submission
 
     torch.set_num_threads(1)
-    task = json.loads(Path(sys.argv[1]).read_text("utf-8"))
-    level = choose_level(task["level"], task["unsafe"])
     course = read_course(Path(task["root"]), task["exercises"], level.value)
     submissions = [
         Submission(name, ident, Path(path)) for name, ident, path in task["submissions"]

@@ -87,6 +87,10 @@ def _system_mounts() -> list[str]:
     for name in SYSTEM_FILES:
         arguments += ["--ro-bind-try", name, name]
     for prefix in sorted(interpreter_folders()):
+        # What bwrap makes on the way by itself, the worker's user could not enter.
+        for parent in reversed(Path(prefix).parents[:-1]):
+            if str(parent) != "/tmp":
+                arguments += ["--perms", "0755", "--dir", str(parent)]
         arguments += ["--ro-bind", prefix, prefix]
     return arguments
 

@@ -1,28 +1,21 @@
-"""Where a student's code runs: three levels of walls around the worker.
+"""Where a student's code runs: the worker, started behind the walls of a level."""
 
-1. BUBBLEWRAP: namespaces of its own for files, processes, network and the rest.
-2. OWN_USER: in a container that allows no namespaces; a user of its own, Landlock and a
-   filter of system calls as far as the kernel has them.
-3. NONE: a process of its own with limits; for one's own work only.
-"""
-
-import enum
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from data_scripts.command import CourseError
 from grader.border.limits import Limits
-from grader.sandbox.bubblewrap import bubblewrap_arguments, why_no_bubblewrap
-from grader.sandbox.folder import new_folder, remove_folder
+from grader.sandbox.bubblewrap import bubblewrap_arguments
+from grader.sandbox.folder import LOCK, new_folder, remove_folder
+from grader.sandbox.levels import Level
 from grader.sandbox.slots import Slot, may_become_others
-from grader.worker.landlock import landlock_version
-from grader.worker.lockdown import Lockdown, has_seccomp
+from grader.worker.lockdown import Lockdown
 
 ROOT = Path(__file__).resolve().parents[2]
 # All of this project that goes in; tests/test_imports.py sees that it needs no more.
@@ -30,57 +23,6 @@ CODE_FOLDERS = ("grader/border", "grader/worker", "helpers", "data_scripts")
 WORKER = "grader/worker/zygote.py"
 STOP_SECONDS = 10
 LONGEST_WORDS = 300
-
-
-class Level(enum.Enum):
-    """How strong the walls are; the value is the name in reports."""
-
-    BUBBLEWRAP = "bubblewrap"
-    OWN_USER = "own user"
-    NONE = "none"
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What this machine gives.
-
-    Attributes:
-        level: the strongest level that works here.
-        reason: why it is this one, and how to get a better one; a sentence or two.
-    """
-
-    level: Level
-    reason: str
-
-
-def probe_level() -> Probe:
-    """The strongest level that works on this machine, tried out."""
-    problem = why_no_bubblewrap()
-    if problem is None:
-        return Probe(Level.BUBBLEWRAP, "bubblewrap works here")
-    if may_become_others():
-        parts = [
-            "a filter of system calls" if has_seccomp() else "no seccomp here",
-            "Landlock" if landlock_version() else "no Landlock here",
-        ]
-        reason = f"{problem}; instead a user of its own, {', '.join(parts)}"
-        return Probe(Level.OWN_USER, reason)
-    return Probe(
-        Level.NONE, f"{problem}; and only root could start a user of its own instead"
-    )
-
-
-def require_walls(probe: Probe, unsafe: bool) -> None:
-    """Refuse to run other people's code without walls, unless that was asked for.
-
-    Raises:
-        CourseError: there are none.
-    """
-    if probe.level is Level.NONE and not unsafe:
-        raise CourseError(
-            f"this machine gives no sandbox ({probe.reason}); grade on one that does, "
-            "or say --unsafe for code that you have read yourself"
-        )
 
 
 class Sandbox:
@@ -163,10 +105,18 @@ class Sandbox:
         if self.slot is not None:
             os.chown(self.folder, 0, self.slot.uid)
             self.folder.chmod(0o750)
+            for path in self.folder.rglob("*"):  # whatever the umask of the caller is
+                if path.name != LOCK:
+                    path.chmod(0o755 if path.is_dir() else 0o644)
 
     def _inside(self, name: str) -> Path:
         has_own_root = self.level is Level.BUBBLEWRAP
         return Path("/") / name if has_own_root else self.folder / name
+
+    def _home(self) -> Path:
+        """Made by the worker: below /tmp, where that is its own."""
+        has_own_root = self.level is Level.BUBBLEWRAP
+        return (Path("/tmp") if has_own_root else self.folder) / "home"
 
     def _lockdown(self) -> Lockdown:
         has_walls = self.level is not Level.NONE
@@ -197,7 +147,7 @@ class Sandbox:
         try:
             return subprocess.Popen(
                 python,
-                env=clean_environment(hash_seed),
+                env=clean_environment(hash_seed, str(self._home())),
                 pass_fds=files,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -212,11 +162,14 @@ class Sandbox:
                 os.close(each)
 
 
-def clean_environment(hash_seed: int = 0) -> dict[str, str]:
+def clean_environment(hash_seed: int = 0, home: str = "/tmp") -> dict[str, str]:
     """All that a student's code sees of the environment."""
     return {
         "PATH": "/usr/bin:/bin",
-        "HOME": "/tmp",
+        "HOME": home,
+        "LOGNAME": "student",  # else Python looks for the name of its user, in vain
+        "MPLBACKEND": "Agg",
+        "MPLCONFIGDIR": f"{home}/.config/matplotlib",
         "LANG": "C.UTF-8",
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # fewer, larger pages to fork
         "OMP_NUM_THREADS": "1",

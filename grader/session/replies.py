@@ -8,6 +8,9 @@ from grader.border.wire_types import WireError
 from helpers.checks.expect import CATEGORIES, CheckError
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}\Z")
+# The line of an import, and what Python says of one that finds nothing.
+IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w.]{1,60})", re.MULTILINE)
+NO_MODULE = re.compile(r"No module named '([\w.]{1,60})'\Z")
 EXERCISE = re.compile(r"Exercise \d{1,2}\.\d{1,2}\b")
 MOST_LINE = 1_000_000
 MOST_TEXT = 10_000
@@ -32,7 +35,7 @@ def student_error(
     Args:
         what: was called, in words.
         error: as grader/worker/errors.py describes it, if the sandbox is honest.
-        file_names: of the submission; no other may be named.
+        file_names: see python_names; no other may be named.
 
     Raises:
         WireError: no honest sandbox would send this.
@@ -54,10 +57,28 @@ def student_error(
     elif name == "MissingPartError":
         message = "it is not in the files of the submission"
     else:
-        message = name + place
+        message = _known_reason(name, text, file_names) + place
     return CheckError(category, what, message, traceback=traceback)
 
 
+def _known_reason(type_name: str, text: str, names: frozenset[str]) -> str:
+    """The type; with it which module is missing, if a file says that name itself.
+
+    Any other text could tell what a hidden test had as its input.
+    """
+    missing = NO_MODULE.match(text) if type_name == "ModuleNotFoundError" else None
+    return (
+        f"{type_name}: {missing[0]}" if missing and missing[1] in names else type_name
+    )
+
+
 def python_names(folder: Path) -> frozenset[str]:
-    """Names of the Python files at the top of a folder."""
-    return frozenset(path.name for path in folder.glob("*.py"))
+    """Names of the Python files at the top of a folder, and of what they import."""
+    names = set()
+    for path in folder.glob("*.py"):
+        names.add(path.name)
+        if path.is_file() and not path.is_symlink():
+            for found in IMPORT.findall(path.read_bytes()):
+                parts = found.decode("ascii", "replace").split(".")
+                names |= {".".join(parts[: end + 1]) for end in range(len(parts))}
+    return frozenset(names)

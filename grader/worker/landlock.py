@@ -8,6 +8,7 @@ import ctypes
 import os
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446  # on all processors
@@ -32,6 +33,21 @@ def landlock_version() -> int:
     """The kernel's version of Landlock; 0 where there is none."""
     version = int(_libc().syscall(CREATE_RULESET, None, 0, ASK_VERSION))
     return max(version, 0)
+
+
+def has_landlock() -> bool:
+    """Whether it keeps a process from files; tried in one of its own."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with suppress(BaseException):
+            allow_only([])
+            try:
+                os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+            except PermissionError:
+                code = 0
+        os._exit(code)
+    return os.waitpid(child, 0)[1] == 0
 
 
 def allow_only(readable: Iterable[Path], writable_files: Iterable[Path] = ()) -> None:

@@ -5,6 +5,7 @@ each of them.
 """
 
 import ctypes
+import mimetypes
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ OPEN_FOLDER = "/proc/self/fd"
 SYSTEM_FILES = (
     *("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/dev/urandom"),
     *("/dev/zero", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu"),
+    *mimetypes.knownfiles,  # which Python reads if they are there
 )
 
 

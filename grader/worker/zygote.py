@@ -38,6 +38,7 @@ from grader.worker.child import seed_torch, serve_test  # noqa: E402
 from grader.worker.lockdown import Lockdown, close_child, lock_zygote  # noqa: E402
 from grader.worker.modules import Submission  # noqa: E402
 from grader.worker.pages import use_large_pages  # noqa: E402
+from grader.worker.plots import import_plots, make_home  # noqa: E402
 from grader.worker.vision import prepare_torchvision  # noqa: E402
 
 LONGEST_LINE = 4096
@@ -56,7 +57,9 @@ def main() -> None:
     tempfile.tempdir = TEMPORARY  # to look for one, Python writes, which no test may
     _import_for_children()
     prepare_torchvision(settings["allowed_ops"])
-    folders = [Path(settings["code"]), Path(settings["submission"])]
+    make_home()
+    import_plots(Path(settings["submission"]))
+    folders = [Path(settings["code"]), Path(settings["submission"]), Path.home()]
     use_large_pages()
     in_use = address_space()  # asked now, as the pages were: the lock may hide /proc
     missing = lock_zygote(Lockdown(**settings["lockdown"]), folders)
