@@ -38,7 +38,7 @@ from grader.suites.mutation import (
     run_mutants,
 )
 from grader.suites.mutation_suites import Suites, learn
-from grader.suites.suites import HIDDEN, collect_tests
+from grader.suites.suite_run import HIDDEN, Suite, with_suite
 
 ROOT = Path(__file__).resolve().parent.parent
 SURVIVORS = ROOT / HIDDEN / "mutation_survivors.toml"
@@ -74,15 +74,14 @@ def read_survivors(path: Path = SURVIVORS) -> dict[Key, str]:
     return found
 
 
-def hidden_suites() -> Suites:
+def hidden_suites(suite: Suite) -> Suites:
     """The hidden tests of this checkout; takes some seconds to learn them."""
     entries = {each.id: each for each in read_manifest(ROOT) if not each.visible}
-    tests = {name: f for name, f in collect_tests(ROOT).items() if name in entries}
     sources = {
         path.name: path.read_text("utf-8")
         for path in sorted((ROOT / "assignment").glob("*.py"))
     }
-    return learn(sources, tests, entries)
+    return learn(sources, suite, entries)
 
 
 def file_digest(*paths: Path) -> str:
@@ -230,10 +229,13 @@ def main() -> int:
     mutants = read_mutants(ROOT / "assignment")
     if options.exercises:
         mutants = [each for each in mutants if each.exercise in options.exercises]
-    suites = hidden_suites()
-    results = try_all(
-        mutants, Notes(options.out / "notes.jsonl", suites), suites, options.jobs
-    )
+
+    def work(suite: Suite) -> Results:
+        suites = hidden_suites(suite)
+        notes = Notes(options.out / "notes.jsonl", suites)
+        return try_all(mutants, notes, suites, options.jobs)
+
+    results = with_suite(ROOT, read_manifest(ROOT), work)
     print(format_table(results, listed))
     figures = summary(results, listed)
     share = figures["killed_share_of_changes"]

@@ -1,22 +1,20 @@
 """`python -m grader`: what an instructor does with the course."""
 
 import argparse
-import os
 from pathlib import Path
 
 from data_scripts.command import (
     EXIT_OK,
-    EXIT_PARTLY_FAILED,
     CommandParser,
     run_command,
 )
-from grader.course import REFERENCES_VARIABLE
 from grader.demo import add_demo_parser
 from grader.doctor.command import add_doctor_parser
 from grader.gradescope.command import add_gradescope_parser
 from grader.grading.command import add_grade_parser
 from grader.nbgrader_course.command import add_nbgrader_parser
 from grader.release.build import write_release
+from grader.suites.command import add_tests_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 STORED_REFERENCES = ROOT / "grader_tests" / "references"
@@ -52,20 +50,7 @@ def make_parser() -> CommandParser:
         "--out", type=Path, default=STORED_REFERENCES, help="folder to write to"
     )
     references.set_defaults(run=run_references)
-    tests = commands.add_parser(
-        "tests",
-        help="run all suites in this process, against the solution",
-        description="Run the hidden and the visible tests in this process.",
-    )
-    tests.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    tests.add_argument(
-        "--solution", type=Path, help="folder with other assignment files; trusted"
-    )
-    tests.add_argument(
-        "--references", type=Path, help="folder with the references of a term"
-    )
-    tests.add_argument("-k", default="", dest="chosen", help="only tests that match")
-    tests.set_defaults(run=run_tests)
+    add_tests_parser(commands, ROOT)
     add_grade_parser(commands, ROOT)
     add_gradescope_parser(commands, ROOT)
     add_nbgrader_parser(commands, ROOT)
@@ -96,23 +81,6 @@ def run_references(options: argparse.Namespace) -> int:
     for path in write_references(ROOT, options.out, options.seed):
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
     return EXIT_OK
-
-
-def run_tests(options: argparse.Namespace) -> int:
-    """Run the suites and print a table."""
-    from grader.manifest import read_manifest
-    from grader.suites.solutions import load_solution
-    from grader.suites.suites import format_table, make_student, run_suites, use_device
-
-    use_device(options.device)
-    if options.references:
-        os.environ[REFERENCES_VARIABLE] = str(options.references.resolve())
-    modules = load_solution(options.solution.resolve()) if options.solution else None
-    student = make_student(modules, options.device)
-    outcomes = run_suites(ROOT, student, options.chosen)
-    print(format_table(outcomes, {each.id: each for each in read_manifest(ROOT)}))
-    failed = any(each.category for each in outcomes)
-    return EXIT_PARTLY_FAILED if failed else EXIT_OK
 
 
 def main() -> int:

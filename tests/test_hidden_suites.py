@@ -1,6 +1,7 @@
 """The hidden suites: complete, passed by the solution, failed by the stubs."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -9,16 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_scripts.command import CourseError
+from data_scripts.command import EXIT_PARTLY_FAILED, CourseError
+from grader.__main__ import make_parser
 from grader.manifest import read_manifest
 from grader.release.build import make_release
+from grader.session.local_session import LocalSession
 from grader.suites.references import make_references, write_references
-from grader.suites.solutions import load_solution
-from grader.suites.suites import collect_tests, make_student, run_test
+from grader.suites.suite_run import SuiteError, run_suite, with_suite
 from grader_tests.references import FOLDER_VARIABLE, STORED, load_reference
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = collect_tests(ROOT)
 MANIFEST = {entry.id: entry for entry in read_manifest(ROOT)}
 LARGEST_FOLDER = 1_000_000  # bytes
 # By one of these a file of tests gets its references.
@@ -26,14 +27,27 @@ READERS = {"load_reference", "load_cases", "load_strides", "read_raw"}
 ANOTHER_SEED = 20_270_401
 
 
+def functions() -> dict:
+    """Id -> function of every test; they must be those of the manifest."""
+    return with_suite(ROOT, list(MANIFEST.values()), lambda suite: suite.functions())
+
+
+def outcomes(folder: Path, chosen: set[str]) -> dict:
+    """Id -> how the test ended with the files of a folder."""
+    tests, session = list(MANIFEST.values()), LocalSession(folder)
+    return {o.id: o for o in run_suite(ROOT, tests, chosen, session, math.inf)}
+
+
 def test_manifest_lists_every_test_and_nothing_else():
     """A test that is not in the manifest gives no points; one that is not there, 0."""
-    assert set(TESTS) == set(MANIFEST)
+    assert set(functions()) == set(MANIFEST)
+    with pytest.raises(SuiteError, match="not those of the manifest"):
+        with_suite(ROOT, list(MANIFEST.values())[1:], lambda suite: None)
 
 
 def test_every_test_says_what_it_expects_in_one_sentence():
     """The first line of a test is read by students."""
-    for name, test in TESTS.items():
+    for name, test in functions().items():
         text = (test.__doc__ or "").strip().splitlines()
         assert text, f"{name} has no docstring"
         assert text[0].endswith("."), f"{name}: {text[0]}"
@@ -67,9 +81,7 @@ def test_stub_passes_no_test(tmp_path: Path):
     for name, content in release.files.items():
         if name.startswith("assignment/"):
             (tmp_path / Path(name).name).write_bytes(content)
-    student = make_student(load_solution(tmp_path))
-    for name, test in TESTS.items():
-        told = run_test(test, MANIFEST[name], student)
+    for name, told in outcomes(tmp_path, set(MANIFEST)).items():
         assert told.category in ("not implemented", "blocked"), f"{name}: {told}"
 
 
@@ -104,11 +116,12 @@ def test_references_of_a_term_replace_the_stored_ones(tmp_path: Path, monkeypatc
         stored = load_reference(path.stem, STORED)
         assert set(own) == set(stored)
         assert any(not torch.equal(own[name], stored[name]) for name in own)
-    student = make_student()
-    for name, test in TESTS.items():
-        if READERS.isdisjoint(test.__globals__):
-            continue  # it reads no reference
-        told = run_test(test, MANIFEST[name], student)
+    readers = {
+        name
+        for name, test in functions().items()
+        if not READERS.isdisjoint(test.__globals__)
+    }
+    for name, told in outcomes(ROOT / "assignment", readers).items():
         assert told.category is None, f"{name}: {told.message}"
 
 
@@ -118,16 +131,26 @@ def test_references_cannot_be_spoilt_by_a_reader():
     assert load_reference("step1", STORED)["iou.random.boxes1"].any()
 
 
-def test_solution_folder_without_files_is_refused(tmp_path: Path):
+def test_folder_without_a_solution_is_refused(tmp_path: Path):
     """The message says which folder to name."""
+    options = make_parser().parse_args(["tests", "--solution", str(tmp_path)])
     with pytest.raises(CourseError, match=r"name the folder that holds common\.py"):
-        load_solution(tmp_path)
+        options.run(options)
 
 
-def test_solution_that_cannot_be_imported_is_refused(tmp_path: Path):
-    """The message names the file and the error; the own modules stay as they were."""
+def test_solution_that_cannot_be_imported_fails_its_tests(tmp_path: Path, capsys):
+    """The table names the file and the line; the own modules stay as they were."""
     before = sys.modules.get("assignment.common")
     (tmp_path / "common.py").write_text("import nothing_of_this_name\n")
-    with pytest.raises(CourseError, match=r"common\.py: cannot be imported .*Module"):
-        load_solution(tmp_path)
+    arguments = ["tests", "--solution", str(tmp_path), "-k", "test_iou_by_hand"]
+    options = make_parser().parse_args(arguments)
+    assert options.run(options) == EXIT_PARTLY_FAILED
+    assert "ModuleNotFoundError at line 1 of common.py" in capsys.readouterr().out
     assert sys.modules.get("assignment.common") is before
+
+
+def test_word_that_no_test_has_is_refused():
+    """A mistyped -k must not look like a pass."""
+    options = make_parser().parse_args(["tests", "-k", "no_such_test"])
+    with pytest.raises(CourseError, match="no test matches"):
+        options.run(options)

@@ -1,5 +1,6 @@
 """Solutions that are right in another way than ours pass the suites of steps 1 to 5."""
 
+import math
 import re
 from pathlib import Path
 from textwrap import dedent, indent
@@ -7,18 +8,16 @@ from textwrap import dedent, indent
 import pytest
 
 from grader.manifest import read_manifest
-from grader.suites.solutions import load_solution
-from grader.suites.suites import collect_tests, make_student, run_test
+from grader.session.local_session import LocalSession
+from grader.suites.suite_run import run_suite
 
 ROOT = Path(__file__).resolve().parent.parent
 ORIGINAL_FORM = Path(__file__).resolve().parent / "original_form"
 SOURCES = {path.name: path.read_text() for path in (ROOT / "assignment").glob("*.py")}
 STEPS = "12345"
-TESTS = collect_tests(ROOT)
+MANIFEST = read_manifest(ROOT)
 ENTRIES = [
-    entry
-    for entry in read_manifest(ROOT)
-    if entry.exercise[0] in STEPS and not entry.visible
+    entry for entry in MANIFEST if entry.exercise[0] in STEPS and not entry.visible
 ]
 # Exercises that the original assignment does not have in these two files.
 OURS_ONLY = {"1.1", "2.1", "4.2", "4.3", "4.4"}
@@ -261,12 +260,8 @@ def write_variant(bodies: dict[str, str], folder: Path) -> None:
 
 def failures(folder: Path, exercises: set[str]) -> dict[str, str]:
     """Name of a test -> category and message, of what fails in these exercises."""
-    student = make_student(load_solution(folder))
-    told = [
-        run_test(TESTS[entry.id], entry, student)
-        for entry in ENTRIES
-        if entry.exercise in exercises
-    ]
+    chosen = {entry.id for entry in ENTRIES if entry.exercise in exercises}
+    told = run_suite(ROOT, MANIFEST, chosen, LocalSession(folder), math.inf)
     return {
         each.id.split("::")[1]: f"{each.category}: {each.message}"
         for each in told

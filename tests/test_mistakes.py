@@ -6,25 +6,46 @@ import pytest
 
 from data_scripts.command import CourseError
 from grader.manifest import read_manifest
+from grader.outcomes import Outcome
+from grader.session.local_session import LocalSession
 from grader.suites.mistakes import Edit, Mistake, plant, read_mistakes
-from grader.suites.solutions import load_solution
-from grader.suites.suites import collect_tests, make_student, run_test
+from grader.suites.suite_run import Suite, with_suite
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {path.name: path.read_text() for path in (ROOT / "assignment").glob("*.py")}
-TESTS = collect_tests(ROOT)
 MANIFEST = {entry.id: entry for entry in read_manifest(ROOT)}
 MISTAKES = read_mistakes(ROOT)
 
 
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory) -> dict[str, Outcome | CourseError]:
+    """Id of a mistake -> how its test ended, or why it could not be planted."""
+
+    def try_all(suite: Suite) -> dict[str, Outcome | CourseError]:
+        found: dict[str, Outcome | CourseError] = {}
+        for mistake in MISTAKES:
+            folder = tmp_path_factory.mktemp("mistake")
+            try:
+                plant(mistake.edits, SOURCES, folder)
+            except CourseError as error:
+                found[mistake.id] = error
+                continue
+            found.update(
+                (mistake.id, told)
+                for told in suite.run({mistake.test}, LocalSession(folder))
+            )
+        return found
+
+    return with_suite(ROOT, list(MANIFEST.values()), try_all)
+
+
 @pytest.mark.parametrize("mistake", MISTAKES, ids=[each.id for each in MISTAKES])
-def test_mistake_is_caught_and_named(mistake: Mistake, tmp_path: Path):
+def test_mistake_is_caught_and_named(mistake: Mistake, outcomes):
     """The named test fails, and tells a student why."""
-    assert mistake.test in TESTS, "there is no such test"
+    assert mistake.test in MANIFEST, "there is no such test"
     assert MANIFEST[mistake.test].exercise == mistake.exercise
-    plant(mistake.edits, SOURCES, tmp_path)
-    student = make_student(load_solution(tmp_path))
-    told = run_test(TESTS[mistake.test], MANIFEST[mistake.test], student)
+    told = outcomes[mistake.id]
+    assert not isinstance(told, CourseError), told
     assert told.category, f"{mistake.test} passes"
     assert mistake.cause, "say which cause the test must name"
     assert mistake.cause in (told.cause or ""), f"{told.cause!r}\n{told.message}"

@@ -17,6 +17,7 @@ from grader.session.output import TAIL
 from grader.session.proxy import RemoteStudent
 from grader.session.replies import python_names
 from grader.session.session import TestRun
+from grader.worker.bytecode import compile_here
 from grader.worker.child import Server
 from grader.worker.modules import Submission
 
@@ -32,6 +33,7 @@ class LocalSession:
     def __init__(self, submission: Path, device: str = "cpu"):
         self.submission = submission
         self.device = device
+        self._compiled = compile_here(Submission(submission).files)
         self._calls: _LocalCalls | None = None
 
     def __enter__(self) -> Self:
@@ -48,7 +50,7 @@ class LocalSession:
     def student(self) -> RemoteStudent:
         """The student's code, its files loaded anew; an earlier test ends."""
         self.end_test()
-        self._calls = _LocalCalls(self.submission, self.device)
+        self._calls = _LocalCalls(self.submission, self._compiled, self.device)
         return RemoteStudent(self._calls, self.device)
 
     def end_test(self) -> TestRun:
@@ -64,9 +66,10 @@ class LocalSession:
 class _LocalCalls(Calls):
     """Answers in this process, with the submission importable meanwhile."""
 
-    def __init__(self, folder: Path, device: str):
+    def __init__(self, folder: Path, compiled: bytes, device: str):
         super().__init__(python_names(folder))
         self.submission = Submission(folder)
+        self.submission.compiled = compiled
         self.submission.install()
         self.server = Server(self.submission, device)
         self.printed = io.StringIO()

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import torch
 
+from grader.session.local_session import LocalSession
 from grader.suites.mutation_suites import Suites, end_of_process, write_sources
-from grader.suites.solutions import load_solution
-from grader.suites.suites import make_student, run_test
 
 MOST_BYTES = 6 * 2**30  # of data; the tests need less than 1 GiB
 # CPU seconds for a test: so many times what the solution takes, and these
@@ -114,15 +113,11 @@ def _try(mutant: Mutant, suites: Suites, ids: Sequence[str], folder: Path) -> No
     torch.set_num_threads(1)
     write_sources({**suites.sources, mutant.file: mutant.source}, folder)
     note = folder / "verdict.json"
-    try:
-        student = make_student(load_solution(folder))
-    except Exception as error:  # noqa: BLE001 - a file that cannot be imported
-        note.write_text(json.dumps(asdict(Verdict(KILLED, "import", str(error), 0))))
-        return
+    session = LocalSession(folder)
     for each in ids:
         note.write_text(json.dumps(asdict(Verdict(CRASHED, each, "", 0))))
         _limit_time(suites.seconds[each])
-        told = run_test(suites.tests[each], suites.entries[each], student)
+        (told,) = suites.suite.run([each], session)
         if told.category:
             verdict = Verdict(KILLED, each, told.cause or told.category, 0)
             note.write_text(json.dumps(asdict(verdict)))

@@ -16,8 +16,8 @@ import torch
 
 from grader.manifest import ManifestTest
 from grader.release.markers import find_regions
-from grader.suites.solutions import load_solution
-from grader.suites.suites import Test, make_student, run_test
+from grader.session.local_session import LocalSession
+from grader.suites.suite_run import Suite
 
 
 @dataclass(frozen=True)
@@ -26,21 +26,21 @@ class Suites:
 
     Attributes:
         sources: file name -> text of the solution.
-        tests: id -> function.
+        suite: the tests, collected.
         entries: id -> row of the manifest.
         uses: id -> numbers of the exercises whose functions the test runs.
         seconds: id -> CPU seconds with the solution.
     """
 
     sources: Mapping[str, str]
-    tests: Mapping[str, Test]
+    suite: Suite
     entries: Mapping[str, ManifestTest]
     uses: Mapping[str, Sequence[str]]
     seconds: Mapping[str, float]
 
     def chosen(self, exercise: str) -> list[str]:
         """Tests that run an exercise's function: its own first, then the quickest."""
-        ids = [each for each in self.tests if exercise in self.uses[each]]
+        ids = [each for each in self.entries if exercise in self.uses[each]]
         return sorted(
             ids,
             key=lambda each: (
@@ -84,21 +84,21 @@ def end_of_process() -> Iterator[None]:
 
 
 def learn(
-    sources: Mapping[str, str],
-    tests: Mapping[str, Test],
-    entries: Mapping[str, ManifestTest],
+    sources: Mapping[str, str], suite: Suite, entries: Mapping[str, ManifestTest]
 ) -> Suites:
-    """Run each test once, with the solution, to see what it runs and how long."""
-    known = in_child(lambda: _watch(sources, tests, entries))
+    """Run each test once, with the solution, to see what it runs and how long.
+
+    Args:
+        entries: id -> row of the manifest, of the tests that mutants shall meet.
+    """
+    known = in_child(lambda: _watch(sources, suite, list(entries)))
     uses = {name: each["uses"] for name, each in known.items()}
     seconds = {name: each["seconds"] for name, each in known.items()}
-    return Suites(sources, tests, entries, uses, seconds)
+    return Suites(sources, suite, entries, uses, seconds)
 
 
 def _watch(
-    sources: Mapping[str, str],
-    tests: Mapping[str, Test],
-    entries: Mapping[str, ManifestTest],
+    sources: Mapping[str, str], suite: Suite, ids: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     torch.set_num_threads(1)
     known = {}
@@ -106,8 +106,8 @@ def _watch(
         folder = Path(name)
         write_sources(sources, folder)
         exercise_of = _exercise_finder(sources, folder)
-        student = make_student(load_solution(folder))
-        for test, function in tests.items():
+        session = LocalSession(folder)
+        for test in ids:
             seen: set[CodeType] = set()
 
             def note(frame: FrameType, event: str, _: Any, seen: Any = seen) -> None:
@@ -117,7 +117,7 @@ def _watch(
             start = time.process_time()
             sys.setprofile(note)
             try:
-                run_test(function, entries[test], student)
+                suite.run([test], session)
             finally:
                 sys.setprofile(None)
             seconds = time.process_time() - start

@@ -1,16 +1,19 @@
-"""Run the hidden and the visible tests on one submission, in this trusted process.
+"""Run the hidden and the visible tests on submissions, in this trusted process.
 
-pytest sees only the grader's own folder: no conftest, no plugin, no ini of anybody
-else. What it collects must be the manifest, or there is no grade at all.
+The one runner and the one judge: grades, `python -m grader tests`, planted mistakes and
+mutants all come through here. pytest sees only the grader's own folder: no conftest, no
+plugin, no ini of anybody else. What it collects must be the manifest, or there is no
+grade at all.
 """
 
+import math
 import os
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
@@ -26,6 +29,13 @@ LEFT_OUT = (
     *("unraisableexception", "threadexception"),
 )
 OUTSIDE_SETTINGS = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DEBUG")
+# How pytest ends when it could do its work, whatever came of the tests.
+ENDED = (
+    pytest.ExitCode.OK,
+    pytest.ExitCode.TESTS_FAILED,
+    pytest.ExitCode.NO_TESTS_COLLECTED,
+)
+Answer = TypeVar("Answer")
 
 
 class SuiteError(Exception):
@@ -54,33 +64,32 @@ class StudentSource(Protocol):
         """End what `student` began."""
 
 
-@dataclass
-class _Plugin:
-    """What pytest is given: the fixture, the choice of tests, a place for outcomes."""
+class Suite:
+    """All tests, collected once, to be run on any number of submissions.
 
-    tests: dict[str, ManifestTest]
-    chosen: Collection[str]
-    source: StudentSource
-    budget_s: float
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    last_run: RunReport | None = None
-    started: float = field(default_factory=time.perf_counter)
+    It is also what pytest is given: the fixture, and a place for outcomes.
 
-    @pytest.fixture
-    def student(self) -> Iterator[Any]:
-        """The code under test, fresh for each test."""
-        self.last_run = None
-        if time.perf_counter() - self.started > self.budget_s:
-            raise CheckError(
-                "timeout",
-                "all tests together",
-                f"the {self.budget_s:.0f} s of the whole submission are used up",
-            )
-        try:
-            yield self.source.student()
-        finally:
-            self.last_run = self.source.end_test()
+    Args:
+        tests: the whole manifest; what pytest finds must be just this.
+        work: what is done with the suite when all tests are collected.
+
+    Attributes:
+        ids: of the tests that there are, in the order in which they run.
+        answer: what `work` returned.
+        error: what it raised.
+        problems: why the tests cannot be run.
+    """
+
+    def __init__(self, tests: Sequence[ManifestTest], work: Callable[["Suite"], Any]):
+        self._tests = {test.id: test for test in tests}
+        self._exercises = {test.exercise for test in tests}
+        self._work = work
+        self._items: dict[str, pytest.Item] = {}
+        self._run: _Run | None = None
+        self.ids: list[str] = []
+        self.answer: Any = None
+        self.error: BaseException | None = None
+        self.problems: list[str] = []
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file of tests that cannot be read."""
@@ -88,28 +97,97 @@ class _Plugin:
             text = str(report.longrepr).strip().splitlines() or ["skipped"]
             self.problems.append(f"{report.nodeid}: {text[-1]}")
 
+    @pytest.hookimpl(tryfirst=True)  # before any choice is made
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Hold what was collected against the manifest, then choose and sort.
-
-        Visible tests run first: what a student's code prints there is shown, and then
-        it cannot have met a hidden input yet.
-        """
-        found = sorted(item_id(item) for item in items)
-        if found != sorted(self.tests):
-            odd = sorted(set(found) ^ set(self.tests)) or ["a test twice"]
+        """Hold what was collected against the manifest."""
+        found = sorted(map(item_id, items))
+        if found != sorted(self._tests):
+            odd = sorted(set(found) ^ set(self._tests)) or ["a test twice"]
             self.problems.append(
                 f"the tests are not those of the manifest: {', '.join(odd[:3])}"
                 + (f" and {len(odd) - 3} more" if len(odd) > 3 else "")
             )
-        order = list(self.tests)
-        wanted = [each for each in items if item_id(each) in self.chosen]
-        wanted.sort(
-            key=lambda item: (
-                not self.tests[item_id(item)].visible,
-                order.index(item_id(item)),
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Instead of running each test once, do the work.
+
+        Visible tests run first: what a student's code prints there is shown, and then
+        it cannot have met a hidden input yet.
+        """
+        if self.problems:
+            return True
+        self._items = {item_id(item): item for item in session.items}
+        known = [test for test in self._tests.values() if test.id in self._items]
+        self.ids = [
+            test.id for test in sorted(known, key=lambda test: not test.visible)
+        ]
+        try:
+            self.answer = self._work(self)
+        except BaseException as error:  # noqa: BLE001 - raised again behind pytest
+            self.error = error
+        return True
+
+    def functions(self) -> dict[str, Callable[..., object]]:
+        """Id -> function of each test."""
+        return {
+            name: item.function
+            for name, item in self._items.items()
+            if isinstance(item, pytest.Function)
+        }
+
+    def run(
+        self,
+        chosen: Collection[str],
+        source: StudentSource,
+        budget_s: float = math.inf,
+    ) -> list[Outcome]:
+        """Run tests, each with a fresh student.
+
+        Args:
+            chosen: ids of those that are run.
+            source: gives the student.
+            budget_s: once so many seconds are over, the remaining tests are timeouts.
+
+        Returns:
+            An outcome for each of `chosen`, in the order of the manifest; a test of
+            which nothing was heard is there too, as NOT_RUN.
+
+        Raises:
+            SuiteError: the sandbox broke.
+        """
+        run = self._run = _Run(source, budget_s)
+        items = [self._items[name] for name in self.ids if name in chosen]
+        try:
+            for item, following in zip(items, [*items[1:], None], strict=True):
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                if run.problem:
+                    raise SuiteError(run.problem)
+        finally:
+            self._run = None
+        missing = Outcome("", NOT_RUN, "the test did not run")
+        return [
+            run.outcomes.get(name, replace(missing, id=name))
+            for name in self._tests
+            if name in chosen
+        ]
+
+    @pytest.fixture
+    def student(self) -> Iterator[Any]:
+        """The code under test, fresh for each test."""
+        run = self._run
+        assert run is not None, "a test runs only inside of Suite.run"
+        run.report = None
+        if time.perf_counter() - run.started > run.budget_s:
+            raise CheckError(
+                "timeout",
+                "all tests together",
+                f"the {run.budget_s:.0f} s of the whole submission are used up",
             )
-        )
-        items[:] = [] if self.problems else wanted
+        try:
+            yield run.source.student()
+        finally:
+            run.report = run.source.end_test()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -117,29 +195,40 @@ class _Plugin:
     ) -> Any:
         """Keep how a test ended; passed is only what passed in all three phases."""
         report: pytest.TestReport = yield
-        name = item_id(item)
+        run, name = self._run, item_id(item)
+        assert run is not None
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, CourseError | OSError):
-            self.problems.append(str(error))
-            item.session.shouldstop = "the sandbox is broken"
-        earlier = self.outcomes.get(name)
+            run.problem = str(error)
+        earlier = run.outcomes.get(name)
         if report.when == "call" or not report.passed:
             now = Outcome(name, None, seconds=call.duration)
             if error is not None and not report.skipped:
-                numbers = {each.exercise for each in self.tests.values()}
-                now = judge(error, self.tests[name], numbers)
+                now = judge(error, self._tests[name], self._exercises)
                 now = replace(now, seconds=call.duration)
             elif not report.passed or hasattr(report, "wasxfail"):
                 now = Outcome(name, NOT_RUN, "the test was skipped")
             if earlier is None or earlier.category is None:
-                self.outcomes[name] = now
-        if report.when == "teardown" and self.last_run and name in self.outcomes:
-            self.outcomes[name] = replace(
-                self.outcomes[name],
-                output=self.last_run.output,
-                peak_memory=int(self.last_run.peak_memory or 0),
+                run.outcomes[name] = now
+        if report.when == "teardown" and run.report and name in run.outcomes:
+            run.outcomes[name] = replace(
+                run.outcomes[name],
+                output=run.report.output,
+                peak_memory=int(run.report.peak_memory or 0),
             )
         return report
+
+
+@dataclass
+class _Run:
+    """One submission on its way through the tests."""
+
+    source: StudentSource
+    budget_s: float
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    problem: str = ""
+    report: RunReport | None = None
+    started: float = field(default_factory=time.perf_counter)
 
 
 def item_id(item: pytest.Item) -> str:
@@ -154,48 +243,57 @@ def run_suite(
     source: StudentSource,
     budget_s: float,
 ) -> list[Outcome]:
-    """Run tests, each with a fresh student.
+    """Run tests on one submission; see Suite.run and with_suite."""
+    return with_suite(root, tests, lambda suite: suite.run(chosen, source, budget_s))
+
+
+def with_suite(
+    root: Path,
+    tests: Sequence[ManifestTest],
+    work: Callable[[Suite], Answer],
+    keyword: str = "",
+) -> Answer:
+    """Collect the tests, and do something with them.
 
     Args:
         root: folder of the course.
         tests: the whole manifest; what pytest finds must be just this.
-        chosen: ids of those that are run.
-        source: gives the student.
-        budget_s: once so many seconds are over, the remaining tests are timeouts.
-
-    Returns:
-        An outcome for each of `chosen`, in the order of the manifest; a test of which
-        nothing was heard is there too, as NOT_RUN.
+        work: gets the suite; what it returns is returned.
+        keyword: pytest's -k expression; the suite has only tests that match.
 
     Raises:
         SuiteError: the tests are not those of the manifest, or the sandbox broke.
     """
-    plugin = _Plugin({each.id: each for each in tests}, chosen, source, budget_s)
+    suite = Suite(tests, work)
     for name in OUTSIDE_SETTINGS:
         os.environ.pop(name, None)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    files = [
-        str(path)
-        for folder in (HIDDEN, VISIBLE)
-        for path in sorted((root / folder).glob("test_*.py"))
-    ]
+    files = suite_files(root)
     options = [
         *("-c", str(root / HIDDEN / "pytest.ini"), "--rootdir", str(root / HIDDEN)),
         *("--noconftest", "--assert=plain", "--import-mode=importlib"),
         *(part for name in LEFT_OUT for part in ("-p", f"no:{name}")),
+        *("-k", keyword),
     ]
     try:
-        code = pytest.main([*options, *files], plugins=[plugin])
+        code = pytest.main([*options, *files], plugins=[suite])
     finally:
         _forget_modules(files)
-    if plugin.problems:
-        raise SuiteError("; ".join(plugin.problems[:3]))
-    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+    if suite.error is not None:
+        raise suite.error
+    if suite.problems:
+        raise SuiteError("; ".join(suite.problems[:3]))
+    if code not in ENDED:
         raise SuiteError(f"pytest could not run ({pytest.ExitCode(code).name})")
+    return suite.answer
+
+
+def suite_files(root: Path) -> list[str]:
+    """The files of all suites: hidden tests, then visible checks."""
     return [
-        plugin.outcomes.get(each.id, Outcome(each.id, NOT_RUN, "the test did not run"))
-        for each in tests
-        if each.id in chosen
+        str(path)
+        for folder in (HIDDEN, VISIBLE)
+        for path in sorted((root / folder).glob("test_*.py"))
     ]
 
 
