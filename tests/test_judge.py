@@ -7,7 +7,7 @@ import torch
 
 from grader.manifest import ManifestTest
 from grader.outcomes import NOT_RUN, judge
-from grader.sandbox.sandbox import probe_level
+from grader.sandbox.levels import probe_level
 from grader.session.local_session import LocalSession
 from grader.session.session import Session
 from helpers.checks.expect import CATEGORIES, CheckError
