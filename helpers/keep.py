@@ -143,7 +143,7 @@ class Merge:
     ) -> None:
         mine, theirs = self.here / name, self.there / name
         if is_theirs_given:
-            text = "yours is used; the course's stays in released/"
+            text = "this machine's is used; the course's stays in released/"
             if is_mine_given:
                 self._keep_released(name, age)
                 text = "you had not edited it, so the course's new version is used"
@@ -166,7 +166,7 @@ class Merge:
             text = f"Drive's is newer and used; this machine's is now {kept.name}"
             self._say(name, text)
         elif self._keep_released(name, age):
-            self._say(name, "yours on Drive is used; the course's is in released/")
+            self._say(name, "Drive's is used; the course's is in released/")
 
     def _was_released(self, name: Path, path: Path) -> bool:
         if not path.is_file():

@@ -226,7 +226,10 @@ def keep_on_drive() -> Answer:
     if DRIVE.resolve() in ROOT.parents:
         return True, f"Drive: the course itself is there, in {ROOT}; all of it is kept"
     if not DRIVE.joinpath("MyDrive").is_dir():
-        importlib.import_module("google.colab.drive").mount(str(DRIVE))
+        try:
+            importlib.import_module("google.colab.drive").mount(str(DRIVE))
+        except Exception as error:  # noqa: BLE001 - Colab documents none
+            return False, f"Drive: cannot be mounted ({error}); run this cell again"
     if not DRIVE.joinpath("MyDrive").is_dir():
         return False, f"Drive: {DRIVE} has no MyDrive; your work stays in this folder"
     return keep_folders(ROOT, DRIVE / DRIVE_FOLDER, KEPT_ON_DRIVE, DRIVE_FOLDER)

@@ -179,8 +179,10 @@ def _merge(source: Path, drive: Path, name: str, published: Published) -> list[s
 
 
 def _last_before(root: Path, name: str) -> Path | None:
-    found = sorted(p for p in (root / BEFORE).glob(f"*/{name}") if p.is_dir())
-    return found[-1] if found else None
+    """The newest folder that was set aside; links to Drive were, too."""
+    found = sorted((root / BEFORE).glob(f"*/{name}"))
+    folders = [path for path in found if path.is_dir() and not path.is_symlink()]
+    return folders[-1] if folders else None
 
 
 def _link(root: Path, name: str, there: Path) -> None:

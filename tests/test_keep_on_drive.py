@@ -6,6 +6,8 @@ import json
 import os
 import random
 import shutil
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,7 +92,10 @@ def test_edited_file_beats_the_stub_on_drive(
     assert answer.is_well
     assert (root / "assignment" / "common.py").read_text() == "my work\n"
     assert (root / "assignment").is_symlink()
-    assert "assignment/common.py: yours is used; the course's stays in" in answer.text
+    assert (
+        "assignment/common.py: this machine's is used; the course's stays in"
+        in answer.text
+    )
     assert STUB.encode() in contents(drive)
 
 
@@ -175,9 +180,7 @@ def test_new_release_reaches_drive(sessions: Sessions, tmp_path: Path, drive: Pa
         **{"gone.py": STUB, "new.py": STUB},
     }
     assert "assignment/common.py: you had not edited it" in answer.text
-    assert (
-        "assignment/head.py: yours on Drive is used; the course's is in" in answer.text
-    )
+    assert "assignment/head.py: Drive's is used; the course's is in" in answer.text
     assert {STUB.encode(), stub.encode()} <= contents(drive)
 
 
@@ -256,6 +259,9 @@ def test_stop_at_every_operation_loses_nothing(
         before = contents(place)
         answer = sessions.start(root, drive, **{ending: number})
         assert before <= contents(place), f"lost at operation {number}"
+        run = drive / ON_DRIVE / "runs" / "one"
+        if not run.exists():  # between two names, when its copy is complete
+            assert names(run.with_name(f".one{COPYING}")) == names(root / "runs" / "one")
         is_complete = not answer.killed and answer.operations < number
         if ending == "fail_at" and not is_complete and not answer.is_well:
             assert "No space left on device" in answer.text
@@ -279,6 +285,155 @@ def test_stop_at_every_operation_loses_nothing(
     assert number > 50  # so many operations it has
 
 
+def test_what_is_in_the_way_is_named_and_left(
+    sessions: Sessions, tmp_path: Path, drive: Path
+):
+    """A file where a folder should be, on either side, and a link to elsewhere."""
+    root = make_course(tmp_path / "a", {"common.py": STUB})
+    write(drive / ON_DRIVE / "assignment", "a file")
+    write(root / "runs" / "mine" / "checkpoint.pt", "weights")
+    answer = sessions.start(root, drive)
+    assert answer.text.startswith("[FAIL] Drive: runs/ is kept in MyDrive/fcos-course")
+    assert "assignment/ cannot be brought there: " in answer.text
+    assert "MyDrive/fcos-course/assignment is a file; give it another" in answer.text
+    assert (root / "assignment" / "common.py").read_text() == STUB
+
+    (drive / ON_DRIVE / "assignment").unlink()
+    elsewhere = tmp_path / "elsewhere"
+    (root / "assignment").rename(elsewhere)
+    (root / "assignment").symlink_to(elsewhere)
+    answer = sessions.start(root, drive)
+    assert not answer.is_well and f"it is a link to {elsewhere}, where" in answer.text
+    assert (root / "assignment").readlink() == elsewhere
+
+    other = tmp_path / "other" / "MyDrive"
+    write(other / "fcos-course", "a file")
+    answer = sessions.start(root, other.parent)
+    assert answer.text.startswith("[FAIL] Drive: nothing is kept in MyDrive")
+    assert (other / "fcos-course").read_text() == "a file"
+
+
+def test_file_and_folder_of_one_name_both_stay(
+    sessions: Sessions, tmp_path: Path, drive: Path
+):
+    """Also where one side has only folders in it."""
+    there = drive / ON_DRIVE
+    write(there / "assignment" / "a" / "b" / "x.py", "folder a", OLD)
+    write(there / "assignment" / "c", "file c", OLD)
+    write(there / "runs" / "exp", "file exp", OLD)
+    root = make_course(tmp_path / "a", {"a": "file a", "c/d/x.py": "folder c"})
+    write(root / "runs" / "exp" / "y" / "log.jsonl", "folder exp")
+    before = contents(tmp_path)
+    assert sessions.start(root, drive).is_well
+    assert before <= contents(drive)
+
+
+def test_link_to_what_is_gone_is_replaced(
+    sessions: Sessions, tmp_path: Path, drive: Path
+):
+    """The folder on Drive was deleted: the last one that was here is used."""
+    root = make_course(tmp_path / "a", {"common.py": STUB})
+    write(root / "assignment" / "common.py", "my work")
+    assert sessions.start(root, drive).is_well
+    shutil.rmtree(drive / ON_DRIVE)
+    answer = sessions.start(root, drive)
+    assert answer.is_well
+    assert (root / "assignment" / "common.py").read_text() == "my work"
+    shutil.rmtree(drive / ON_DRIVE)
+    shutil.rmtree(root / "before_drive")
+    answer = sessions.start(root, drive)
+    assert not answer.is_well and "neither here nor there; fetch the" in answer.text
+
+
+def test_links_and_caches_stay_behind(sessions: Sessions, tmp_path: Path, drive: Path):
+    """Drive holds no links; what Python makes again is not brought; a copy has none."""
+    root = make_course(tmp_path / "a", {"common.py": STUB})
+    cache = write(root / "assignment" / "__pycache__" / "common.pyc", "cache")
+    write(root / "runs" / "mine" / "log.jsonl", "log")
+    (root / "runs" / "latest").symlink_to("mine")
+    (root / "runs" / "mine" / "up").symlink_to("..")
+    (root / "runs" / "gone").symlink_to("nowhere")
+    answer = sessions.start(root, drive)
+    for name in ("latest", "gone", "mine/up"):
+        assert f"runs/{name}: is no file or folder (a link?)" in answer.text
+    assert names(drive / ON_DRIVE) == {
+        *("assignment/common.py", "runs/mine/log.jsonl"),
+        *(f"released/assignment/{p.name}" for p in released(drive, "common.py")),
+    }
+    assert list(root.glob(f"before_drive/*/assignment/*/{cache.name}"))
+
+
+def released(drive: Path, name: str) -> list[Path]:
+    """The versions of a file that were published."""
+    return versions(drive / ON_DRIVE / "released" / "assignment" / name)
+
+
+def in_this_process(
+    root: Path, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> notebook.Answer:
+    """What Drive is asked for, where a test looks at this process."""
+    monkeypatch.setattr(notebook, "is_colab", lambda: True)
+    monkeypatch.setattr(notebook, "ROOT", root)
+    monkeypatch.setattr(notebook, "DRIVE", drive)
+    return notebook.keep_on_drive()
+
+
+def test_imported_code_that_changed_needs_a_restart(
+    tmp_path: Path, drive: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Drive's file is older than the one that Python read, so nothing reloads it."""
+    for machine, edited in (("a", "head.py"), ("b", "common.py")):
+        on_it = drive / ON_DRIVE / "assignment" / edited
+        write(on_it, f"work {machine}", OLD)
+        root = make_course(tmp_path / machine, {"common.py": STUB, "head.py": STUB})
+        module = types.ModuleType("assignment.common")
+        module.__file__ = str(root / "assignment" / "common.py")
+        monkeypatch.setitem(sys.modules, "assignment.common", module)
+        is_well, text = in_this_process(root, drive, monkeypatch)
+        assert is_well and ("restart the kernel" in text) == (machine == "b")
+
+
+def test_drive_that_cannot_be_mounted_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It says no, or does nothing: no folder is made where Drive should be."""
+    root = make_course(tmp_path / "a", {"common.py": STUB})
+    drive = types.ModuleType("google.colab.drive")
+    monkeypatch.setitem(sys.modules, "google.colab.drive", drive)
+
+    def refuse(path: str) -> None:
+        raise ValueError("mount failed")
+
+    for mount, reason in ((refuse, "(mount failed)"), (str, "has no MyDrive")):
+        drive.mount = mount  # type: ignore[attr-defined]
+        is_well, text = in_this_process(root, tmp_path / "drive", monkeypatch)
+        assert not is_well and reason in text
+    assert not (tmp_path / "drive").exists()
+    assert not (root / "assignment").is_symlink()
+
+
+def test_course_on_drive_is_left_as_it_is(
+    tmp_path: Path, drive: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Whoever cloned it there has all of it on Drive; links would not work."""
+    root = make_course(drive / "MyDrive" / "mine", {"common.py": STUB})
+    is_well, text = in_this_process(root, drive, monkeypatch)
+    assert is_well and "the course itself is there" in text
+    assert not (root / "assignment").is_symlink()
+    assert not (drive / ON_DRIVE).exists()
+
+
+def test_link_without_drive_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A session without Drive on a machine that had it: what is missing is Drive."""
+    monkeypatch.setattr(notebook, "ROOT", tmp_path)
+    (tmp_path / "assignment").symlink_to(tmp_path / "drive" / "assignment")
+    is_well, text = notebook._course()
+    assert not is_well
+    assert (
+        "drive/assignment, which is not there; on Colab run start(drive=True)" in text
+    )
+
+
 class World:
     """A student, machines that come and go, a course with releases, and one Drive."""
 
@@ -288,6 +443,7 @@ class World:
         self.drive = folder / "drive"
         (self.drive / "MyDrive").mkdir(parents=True)
         self.clock, self.machines, self.written = OLD, 0, 0
+        self.root = folder / "machine"
         self.release = {f"{name}.py": f"stub of {name}\n" for name in "abc"}
         self.stubs = set(self.release.values())
         self.versions: set[bytes] = set()  # all that was ever written as a whole
@@ -303,9 +459,8 @@ class World:
         if self.machines:
             shutil.rmtree(self.root)
         self.machines += 1
-        self.root = make_course(
-            self.folder / f"machine{self.machines}", self.release, self.now()
-        )
+        self.root = self.folder / f"machine{self.machines}"
+        make_course(self.root, self.release, self.now())
 
     def new_release(self) -> None:
         """One stub changes, one file comes, one may go."""
