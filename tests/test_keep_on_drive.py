@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -261,7 +262,8 @@ def test_stop_at_every_operation_loses_nothing(
         assert before <= contents(place), f"lost at operation {number}"
         run = drive / ON_DRIVE / "runs" / "one"
         if not run.exists():  # between two names, when its copy is complete
-            assert names(run.with_name(f".one{COPYING}")) == names(root / "runs" / "one")
+            copy = run.with_name(f".one{COPYING}")
+            assert names(copy) == names(root / "runs" / "one")
         is_complete = not answer.killed and answer.operations < number
         if ending == "fail_at" and not is_complete and not answer.is_well:
             assert "No space left on device" in answer.text
@@ -421,6 +423,27 @@ def test_course_on_drive_is_left_as_it_is(
     assert is_well and "the course itself is there" in text
     assert not (root / "assignment").is_symlink()
     assert not (drive / ON_DRIVE).exists()
+
+
+def test_stub_that_a_teacher_changed_is_as_old_as_its_commit(
+    tmp_path: Path, drive: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It is not in the release's list, and the clone is younger than any work."""
+    root = make_course(tmp_path / "a", {"common.py": STUB})
+    file = write(root / "assignment" / "common.py", STUB + "# see page 3\n")
+    monkeypatch.setenv("GIT_COMMITTER_DATE", f"{OLD:.0f} +0000")
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "a"],
+        ["update-ref", "refs/remotes/origin/HEAD", "HEAD"],
+    ):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    write(drive / ON_DRIVE / "assignment" / "common.py", "my work", OLD + 60)
+    is_well, text = in_this_process(root, drive, monkeypatch)
+    assert is_well and file.read_text() == "my work"
+    assert "Drive's is newer and used; this machine's is now common_20" in text
+    assert (STUB + "# see page 3\n").encode() in contents(drive)
 
 
 def test_link_without_drive_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
