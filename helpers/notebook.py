@@ -6,13 +6,14 @@ This file is imported before anything is installed, so it needs Python alone.
 import importlib
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from helpers.on_drive import keep_folders
 
 # The address that the first cell of the notebooks fetches the course from.
 REPOSITORY = "https://github.com/OWNER/REPOSITORY"
@@ -55,7 +56,7 @@ def start(drive: bool = False) -> None:
     add_paths()
     needs: list[Callable[[], Answer]] = [_python, _course, _torch, _packages, _shapes]
     if drive:
-        needs.insert(2, keep_on_drive)
+        needs.insert(1, keep_on_drive)
     for need in needs:
         report(need)
     _set_up_ipython()
@@ -101,7 +102,13 @@ def _python() -> Answer:
 
 
 def _course() -> Answer:
-    if not (ROOT / "assignment").is_dir():
+    folder = ROOT / "assignment"
+    if folder.is_symlink() and not folder.exists():
+        return False, (
+            f"assignment/ is on {folder.readlink()}, which is not there; on Colab run "
+            "start(drive=True)"
+        )
+    if not folder.is_dir():
         return False, f"{ROOT} has no folder assignment/; fetch the course again"
     return True, f"course in {ROOT}; you write in its folder assignment/"
 
@@ -211,27 +218,21 @@ def _shapes() -> Answer:
 def keep_on_drive() -> Answer:
     """Mount Google Drive, and let assignment/ and runs/ be folders on it.
 
-    What is there from an earlier session wins; files that are only here are added.
+    Of two versions of a file or a run the one that somebody wrote is used, or the newer
+    one; the other is kept beside it, under a name with its date.
     """
     if not is_colab():
         return False, "Drive: this is not Colab; your work stays in this folder"
+    if DRIVE.resolve() in ROOT.parents:
+        return True, f"Drive: the course itself is there, in {ROOT}; all of it is kept"
     if not DRIVE.joinpath("MyDrive").is_dir():
-        importlib.import_module("google.colab.drive").mount(str(DRIVE))
-    for name in KEPT_ON_DRIVE:
-        here, there = ROOT / name, DRIVE / DRIVE_FOLDER / name
-        if here.is_symlink():
-            continue
-        there.mkdir(parents=True, exist_ok=True)
-        here.mkdir(exist_ok=True)
-        for path in sorted(here.rglob("*")):
-            target = there / path.relative_to(here)
-            if path.is_file() and not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(path, target)
-        shutil.rmtree(here)
-        here.symlink_to(there, target_is_directory=True)
-    kept = " and ".join(f"{name}/" for name in KEPT_ON_DRIVE)
-    return True, f"Drive: {kept} are kept in {DRIVE_FOLDER}"
+        try:
+            importlib.import_module("google.colab.drive").mount(str(DRIVE))
+        except Exception as error:  # noqa: BLE001 - Colab documents none
+            return False, f"Drive: cannot be mounted ({error}); run this cell again"
+    if not DRIVE.joinpath("MyDrive").is_dir():
+        return False, f"Drive: {DRIVE} has no MyDrive; your work stays in this folder"
+    return keep_folders(ROOT, DRIVE / DRIVE_FOLDER, KEPT_ON_DRIVE, DRIVE_FOLDER)
 
 
 def _set_up_ipython() -> None:

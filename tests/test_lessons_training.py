@@ -19,6 +19,7 @@ from assignment.fcos_losses import (
 from assignment.one_stage_detector import FCOS
 from data_scripts.command import CourseError
 from data_scripts.make_shapes import make_shapes
+from helpers.copies import versions
 from helpers.data import VOC2007DetectionTiny
 from helpers.lessons import assembly, deltas, live, losses
 from helpers.recipes import get_recipe
@@ -147,3 +148,10 @@ def test_train_live_stops_and_goes_on(shapes, monkeypatch, capsys):
     capsys.readouterr()
     live.train_live("shapes", examples, fcos_apply_deltas_to_locations)
     assert "trained before: 40" in capsys.readouterr().out
+    live.train_live(
+        "shapes", examples, fcos_apply_deltas_to_locations, stop_at=20, fresh=True
+    )
+    (kept,) = versions(run)  # starting again removes no run
+    assert f"kept in runs/{kept.name}" in capsys.readouterr().out
+    assert [entry["iteration"] for entry in read_log(kept / "log.jsonl")] == [20, 40]
+    assert read_log(run / "log.jsonl")[-1]["iteration"] == 20

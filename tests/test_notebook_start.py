@@ -14,6 +14,7 @@ from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
 
 from helpers import notebook
+from helpers.copies import versions
 from tests.small_trees import Picture, Thing, write_tree
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,13 +58,18 @@ def course(tmp_path: Path) -> Path:
             target.write_bytes(path.read_bytes())
     picture = Picture("a", (40, 30), (Thing("cat", (2, 3, 20, 25)),))
     write_tree(root / "data" / "shapes", train=[picture])
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    publish(root)
+    return root
+
+
+def publish(root: Path) -> None:
+    """What is in the folder is the course from now on."""
     for command in (
-        ["init", "-q"],
         ["add", "-A"],
         ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "a"],
     ):
         subprocess.run(["git", *command], cwd=root, check=True)
-    return root
 
 
 def test_bootstrap_fetches_the_course_and_finds_it_again(
@@ -105,6 +111,10 @@ from helpers import notebook
 notebook.DRIVE = Path({!r})
 start(drive=True)
 """
+WITHOUT_DRIVE = """
+head = Path("assignment/fcos_head.py")
+head.write_text(head.read_text() + "# without Drive\\n")
+"""
 AN_EXERCISE = """
 from helpers.lessons import open_exercise
 print(open_exercise("1.1").data)
@@ -114,7 +124,10 @@ print(open_exercise("1.1").data)
 def test_colab_session_keeps_work_for_the_next(
     course: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Two sessions on a stand-in for Colab: a new machine each, Drive is the same."""
+    """Two sessions on a stand-in for Colab: a new machine each, Drive is the same.
+
+    In between the course has changed; in the second, work begins before Drive is there.
+    """
     package = tmp_path / "colab" / "google" / "colab"
     package.mkdir(parents=True)
     (package.parent / "__init__.py").touch()
@@ -122,12 +135,21 @@ def test_colab_session_keeps_work_for_the_next(
         (package / name).write_text(text)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "colab"))
     monkeypatch.setenv("FCOS_COURSE_REPO", str(course))
+    drive = tmp_path / "drive" / notebook.DRIVE_FOLDER
     on_drive = ON_DRIVE.format(str(tmp_path / "drive"))
     for session, has_gpu in (("first", True), ("second", False)):
         machine = tmp_path / session
         machine.mkdir()
-        cells = (GPU.format(has_gpu), bootstrap(), on_drive, bootstrap(), AN_EXERCISE)
-        _, fresh, kept, again, exercise = run_cells(machine, *cells)
+        if session == "second":
+            changed = course / "assignment" / "fcos_losses.py"
+            changed.write_text(changed.read_text() + "# better\n")
+            (course / "assignment" / "new.py").write_text("given = 1\n")
+            publish(course)
+        cells = (
+            *(GPU.format(has_gpu), bootstrap(), WITHOUT_DRIVE, on_drive, bootstrap()),
+            AN_EXERCISE,
+        )
+        _, fresh, _, kept, again, exercise = run_cells(machine, *cells)
         assert "[FAIL]" not in fresh + kept + again
         assert ("on Tesla T4" in fresh) == has_gpu
         assert ("on the processor" in fresh) != has_gpu
@@ -137,7 +159,17 @@ def test_colab_session_keeps_work_for_the_next(
         assert exercise.startswith(f"opened {work}\nWrite it in [assignment/common.py]")
         if session == "first":
             work.write_text(work.read_text() + "# my work\n")
+        head = work.with_name("fcos_head.py")
+        assert head.read_text().endswith("# without Drive\n")
+        if session == "first":
+            head.write_text(head.read_text() + "# on Drive\n")
     assert work.read_text().endswith("# my work\n")
+    assert work.with_name("fcos_losses.py").read_text().endswith("# better\n")
+    assert work.with_name("new.py").is_file()
+    assert "fcos_losses.py: you had not edited it, so the course's new" in kept
+    assert "common.py: Drive's is used; the course's is" not in kept  # in the first
+    (other,) = versions(drive / "assignment" / "fcos_head.py")
+    assert other.read_text().endswith("# on Drive\n")
 
 
 def test_mistake_in_a_cell_is_one_sentence_and_ends_the_run():

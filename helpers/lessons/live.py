@@ -6,7 +6,6 @@ there are. Notebook 8 makes detections of them.
 
 import dataclasses
 import json
-import shutil
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import nn
 
 from data_scripts.command import CourseError
 from helpers.checkpoint import read_checkpoint
+from helpers.copies import free_name, last_write
 from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
 from helpers.draw import class_colour
 from helpers.lessons.style import FONT_PT, add_box, make_figure, show_image
@@ -184,14 +184,15 @@ def train_live(
         data: "shapes" or "voc2007".
         examples: images that are shown while it trains.
         stop_at: interrupt the run after this iteration, as your stop button would.
-        fresh: throw an earlier run of this notebook away.
+        fresh: start again; an earlier run stays, under a name with its date.
 
     Returns:
         The folder of the run.
     """
     recipe, out = course_recipe(data), run_folder(data)
     if fresh and checkpoint_path(out).is_file():
-        shutil.rmtree(out)
+        kept = out.rename(free_name(out, last_write(out)))
+        print(f"the run that was here is kept in {kept.relative_to(ROOT)}")
     is_there = checkpoint_path(out).is_file()
     done = read_checkpoint(out)["iteration"] if is_there else 0
     view = LiveView(examples, decode, recipe.iterations, LOOK_PERIOD)
