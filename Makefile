@@ -88,6 +88,6 @@ upgrade: ## lift every pin within the ranges of pyproject.toml, then run everyth
 	$(MAKE) demo notebooks
 	git --no-pager diff --stat -- requirements.txt environment.yml
 
-clean: ## remove .venv and caches; runs/ and data/ stay
-	rm -rf $(VENV) build .pytest_cache .ruff_cache .mypy_cache
+clean: ## remove .venv and caches; runs/, data/ and build/ stay, people work there
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

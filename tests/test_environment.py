@@ -158,6 +158,15 @@ def test_make_help_lists_every_target():
         assert re.search(rf"^  make {target} +\w", shown, re.MULTILINE), target
 
 
+def test_make_clean_leaves_what_people_made():
+    """build/student is where docs/self-study.md tells learners to write."""
+    makefile = (ROOT / "Makefile").read_text()
+    recipe = makefile.partition("\nclean:")[2]
+    removed = re.search(r"rm -rf (.*)", recipe)
+    assert removed is not None
+    assert not {"build", "runs", "data"} & set(removed[1].split())
+
+
 def test_packages_were_compiled_when_they_were_installed():
     """A sandbox writes nothing, so there torch would be compiled in every process."""
     for module in (torch, pytest):
