@@ -3,6 +3,7 @@
 import csv
 import shutil
 import types
+from urllib.parse import quote
 
 import nbformat
 import pytest
@@ -12,8 +13,9 @@ from data_scripts.command import CourseError
 from grader.nbgrader_course.config import configure
 from grader.nbgrader_course.names import show
 from grader.release.leak_check import check_no_leaks
+from tests.formgrader import read_json, rename_student, served
 from tests.html_pages import Tags, needs_browser, shown_in_browser
-from tests.nbgrader_archives import HTML_NAME, REASONS
+from tests.nbgrader_archives import HTML_NAME, REASONS, SCRIPT
 from tests.nbgrader_class import (
     MODEL_ANSWER,
     NAME,
@@ -194,6 +196,30 @@ def test_feedback_runs_nothing_in_a_browser(course, tmp_path):
     """A real browser shows the hostile feedback; its title is not taken over."""
     page = course / "feedback" / "crash" / NAME / f"{NOTEBOOK}.html"
     assert "<title>01_small</title>" in shown_in_browser(page, tmp_path / "profile")
+
+
+@needs_browser
+def test_formgrader_runs_no_name_in_a_browser(course, tmp_path):
+    """A name with a script, as an older gradebook may have it, leaves no mark."""
+    copy = tmp_path / "course"
+    shutil.copytree(course, copy, symlinks=True)
+    rename_student(copy, "unchanged", SCRIPT)
+    (tmp_path / "server").mkdir()
+    with served(copy, tmp_path / "server") as address:
+        listed = read_json(f"{address}/api/submitted_notebooks/{NAME}/{NOTEBOOK}")
+        (number,) = [each["id"] for each in listed if each["student"] == SCRIPT]
+        linked = quote("</script><img src=x onerror=document.title='taken over'>", "")
+        for page in (
+            f"submissions/{number}/",
+            f"manage_submissions/{NAME}",
+            f"manage_students/{linked}",
+        ):
+            text = shown_in_browser(
+                f"{address}/{page}", tmp_path / "profile", "--virtual-time-budget=5000"
+            )
+            assert "<title>" in text, page
+            assert "<title>taken over" not in text, page
+            assert not (copy / "marked.txt").exists(), page
 
 
 def test_link_in_a_submission_is_not_followed(course):

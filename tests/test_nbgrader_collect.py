@@ -1,6 +1,7 @@
 """Collecting for nbgrader: every hand-in has a row, and names come from its place."""
 
 import dataclasses
+import importlib
 
 import nbformat
 import pytest
@@ -10,10 +11,12 @@ from data_scripts.command import CourseError
 from data_scripts.safe_folder import new_folder
 from grader.nbgrader_course import place as place_module
 from grader.nbgrader_course.collect import EARLIER, REFUSED, Class, collect, report
+from grader.nbgrader_course.config import SANITIZE
 from grader.nbgrader_course.names import check_name, show
 from tests.nbgrader_archives import (
     CODE,
     HARMLESS,
+    HTML_NAME,
     NOTEBOOK,
     REASONS,
     write_archives,
@@ -187,3 +190,12 @@ def test_other_name_is_refused(name):
     """What could be HTML, a path, an option, a pattern or another's look-alike."""
     with pytest.raises(CourseError, match="is no name of a student"):
         check_name(name)
+
+
+def test_names_are_checked_before_anything_else_of_autograde():
+    """Also of a student who is in the gradebook from before."""
+    module, _, name = SANITIZE[0].rpartition(".")
+    check = getattr(importlib.import_module(module), name)()
+    with pytest.raises(CourseError, match="is no name of a student"):
+        check.preprocess(new_notebook(), {"nbgrader": {"student": HTML_NAME}})
+    assert check.preprocess(new_notebook(), {"nbgrader": {"student": "ada"}})
