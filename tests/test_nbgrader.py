@@ -122,7 +122,7 @@ def test_every_student_file_is_named(course):
 
     for name in (
         *("CourseDirectory", "GenerateFeedback", "ZipCollectApp", "ClearSolutions"),
-        *("Autograde", "SandboxGrades", "ClearHiddenTests"),
+        *("Autograde", "SandboxGrades", "ClearHiddenTests", "Application"),
     ):
         setattr(c, name, Section())
     configure(c, course)
@@ -256,7 +256,7 @@ def test_files_that_nobody_needs_stay_out(course):
         assert not list((course / folder).rglob("page.html"))
 
 
-def test_name_that_is_not_plain_is_refused_at_autograde_too(course, monkeypatch):
+def test_name_that_is_not_plain_is_refused_at_autograde_too(course, monkeypatch, capfd):
     """However a folder came into submitted/, the gradebook does not have its name."""
     own = course / "submitted" / HTML_NAME
     shutil.copytree(course / "submitted" / "right", own)
@@ -265,6 +265,8 @@ def test_name_that_is_not_plain_is_refused_at_autograde_too(course, monkeypatch)
         nbgrader("autograde", NAME, "--student", HTML_NAME, code=1)
     finally:
         shutil.rmtree(own)
+    said = capfd.readouterr().err
+    assert "is no name of a student" in said and "Traceback" not in said
     assert not (course / "autograded" / HTML_NAME / NAME).exists()
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
         assert HTML_NAME not in {student.id for student in gradebook.students}

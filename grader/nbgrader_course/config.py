@@ -50,6 +50,10 @@ def configure(c: Any, folder: Path) -> None:
     c.ZipCollectApp.extractor_plugin = f"{HERE}.zip_collect.Collector"
     c.ZipCollectApp.collector_plugin = f"{HERE}.zip_collect.NoOtherCollector"
     c.ZipCollectApp.extracted_directory = UNPACKED
+    c.Application.logging_config = {
+        "filters": {"sentence": {"()": f"{HERE}.names.OneSentence"}},
+        "handlers": {"console": {"filters": ["sentence"]}},
+    }
     guard_gradebook()
     escape_formgrader()
 

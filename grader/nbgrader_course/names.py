@@ -1,6 +1,7 @@
 """Only plain names reach the gradebook, and every name is escaped where it is shown."""
 
 import html
+import logging
 import re
 import sys
 from typing import Any
@@ -55,6 +56,17 @@ class PlainNames(NbGraderPreprocessor):
         """
         check_name(resources["nbgrader"]["student"])
         return notebook, resources
+
+
+class OneSentence(logging.Filter):
+    """Of a traceback that ends with a sentence of ours, the sentence is enough."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Shorten the record."""
+        before, mark, sentence = record.getMessage().rpartition("CourseError: ")
+        if mark and before.startswith("Traceback"):
+            record.msg, record.args = sentence.strip(), ()
+        return True
 
 
 def guard_gradebook() -> None:
