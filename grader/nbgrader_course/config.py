@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from grader.nbgrader_course.build import SETTINGS
+from grader.nbgrader_course.names import escape_formgrader, guard_gradebook
 from grader.release.notebooks import CODE_STUB, TEXT_STUB
 
 HERE = "grader.nbgrader_course"
-# alice.zip is unpacked to .../extracted/alice/, often with one more folder inside.
-COLLECTED = (
-    r".*/extracted/(?P<student_id>[^/]+)/(?:[^/]+/)??"
-    r"(?P<file_id>[^/]+\.ipynb|assignment/[^/]+\.py)$"
-)
+UNPACKED = "nothing-is-unpacked"  # nbgrader wants a folder that is empty
 SANITIZE = (
-    f"{HERE}.submitted.DropLinks",
+    f"{HERE}.names.PlainNames",
+    f"{HERE}.submitted.DropFiles",
     "nbgrader.preprocessors.ClearOutput",
     "nbgrader.preprocessors.DeduplicateIds",
     "nbgrader.preprocessors.OverwriteKernelspec",
@@ -48,10 +46,16 @@ def configure(c: Any, folder: Path) -> None:
     _autograde(c, settings)
     # Scripts of a written answer would run in the browser of whoever reads it.
     c.GenerateFeedback.exporter_class = f"{HERE}.safe_text.FeedbackExporter"
-    c.ZipCollectApp.collector_plugin = "nbgrader.plugins.FileNameCollectorPlugin"
-    c.FileNameCollectorPlugin.named_regexp = COLLECTED
-    c.FileNameCollectorPlugin.valid_ext = [".ipynb", ".py"]
-    c.ExtractorPlugin.zip_ext = [".zip"]  # a tar can hold links
+    # nbgrader's own unpacks without a limit, and takes names that a zip supplies.
+    c.ZipCollectApp.extractor_plugin = f"{HERE}.zip_collect.Collector"
+    c.ZipCollectApp.collector_plugin = f"{HERE}.zip_collect.NoOtherCollector"
+    c.ZipCollectApp.extracted_directory = UNPACKED
+    c.Application.logging_config = {
+        "filters": {"sentence": {"()": f"{HERE}.names.OneSentence"}},
+        "handlers": {"console": {"filters": ["sentence"]}},
+    }
+    guard_gradebook()
+    escape_formgrader()
 
 
 def _release(c: Any) -> None:

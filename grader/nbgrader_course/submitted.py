@@ -10,47 +10,73 @@ from nbgrader.preprocessors import NbGraderPreprocessor  # type: ignore[import-u
 
 from data_scripts.command import CourseError
 from grader.nbgrader_course.cells import SCHEMA
+from grader.submissions.intake import FOLDER, MODULE
 
 Answer = tuple[nbformat.NotebookNode, dict[str, Any]]
+TIMESTAMP = "timestamp.txt"  # of nbgrader
 LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"}
 
 
-def folder_of(preprocessor: Any, step: str, resources: dict[str, Any]) -> Path:
-    """The folder of the submission at hand in submitted/ or autograded/."""
+def folder_of(
+    preprocessor: Any, step: str, resources: dict[str, Any], everybody: bool = False
+) -> Path:
+    """The folder of the submission at hand in submitted/ or autograded/.
+
+    Args:
+        preprocessor: which nbgrader runs.
+        step: "submitted", "autograded" or "source".
+        resources: of nbgrader.
+        everybody: the folder is the same for all students, as that of source/ is.
+    """
     # nbconvert gives a preprocessor its exporter, and that its converter.
     courses = preprocessor.parent.parent.coursedir
     directory = getattr(courses, f"{step}_directory")
     own = resources["nbgrader"]
-    return Path(courses.format_path(directory, own["student"], own["assignment"]))
+    student = "." if everybody else own["student"]
+    return Path(courses.format_path(directory, student, own["assignment"]))
 
 
-class DropLinks(NbGraderPreprocessor):
-    """Remove what nbgrader copied through links.
+class DropFiles(NbGraderPreprocessor):
+    """Remove what nbgrader copied, but for notebooks and the code of assignment/.
 
     Where a link leads is read with the instructor's rights, and comes back to the
-    student with the feedback.
+    student with the feedback. A page or a picture with a script would run with those
+    rights when somebody opens it in formgrader.
     """
 
     def preprocess(
         self, notebook: nbformat.NotebookNode, resources: dict[str, Any]
     ) -> Answer:
-        """Drop copies of linked files; stop where the notebook itself is a link.
+        """Drop the copies; stop where the notebook itself is a link.
 
         Raises:
             CourseError: it is; nbgrader then removes its copies and gives no grade.
         """
         submitted = folder_of(self, "submitted", resources)
         copies = folder_of(self, "autograded", resources)
+        given = folder_of(self, "source", resources, everybody=True)
         if submitted.is_symlink() or submitted.parent.is_symlink():
             raise CourseError(f"{submitted}: is a link; have it handed in again")
         for path in submitted.rglob("*"):
+            short = path.relative_to(submitted)
             if path.is_symlink():
-                short = path.relative_to(submitted)
                 (copies / short).unlink(missing_ok=True)
                 if path.suffix == ".ipynb":
                     raise CourseError(f"{path}: is a link; have it handed in again")
                 self.log.warning("%s is a link: it was left out", path)
+            elif path.is_file() and not (_is_kept(short) or (given / short).exists()):
+                (copies / short).unlink(missing_ok=True)
+                self.log.warning("%s is not needed: it was left out", path)
         return notebook, resources
+
+
+def _is_kept(short: Path) -> bool:
+    """Whether a file of a submission is read by anybody; `short` is its path there."""
+    if short.parent == Path(FOLDER):
+        return bool(MODULE.fullmatch(short.name))
+    return short.parent == Path() and (
+        short.suffix == ".ipynb" or short.name == TIMESTAMP
+    )
 
 
 class RestoreCells(NbGraderPreprocessor):
