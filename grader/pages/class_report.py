@@ -4,7 +4,7 @@ import csv
 import io
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from urllib.parse import quote
 from grader.files import write_atomically
 from grader.pages.feedback import FILE as FEEDBACK
 from grader.pages.feedback import environment, format_points
-from grader.results.results import FINISHED, read_results
+from grader.results.results import FILE as RESULTS
+from grader.results.results import FINISHED, make_zero, read_results
+from grader.submissions.find import Submission
 
 CSV, PAGE = "grades.csv", "index.html"
 MOST_CAUSES = 12
@@ -25,10 +27,17 @@ TROUBLES = ("crashed", "timeout", "out of memory", "not allowed")
 
 @dataclass(frozen=True)
 class Student:
-    """A submission of the class; `content` is that of its results.json."""
+    """A submission of the class.
+
+    Attributes:
+        id: name of its folder.
+        content: that of its results.json.
+        is_earlier: the last run was not asked about it, or did not come to it.
+    """
 
     id: str
     content: dict[str, Any]
+    is_earlier: bool = False
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -40,6 +49,12 @@ class Student:
     def is_graded(self) -> bool:
         """Whether there is a grade, which may be 0."""
         return bool(self.extra["status"] == FINISHED)
+
+    @property
+    def status(self) -> str:
+        """As the pages show it."""
+        text = str(self.extra["status"])
+        return f"{text}, earlier run" if self.is_earlier else text
 
     @property
     def share(self) -> float:
@@ -59,14 +74,32 @@ class Student:
         return f"{quote(self.id)}/{FEEDBACK}"
 
 
-def read_class(out: Path) -> list[Student]:
-    """All results in a folder, in the order of their names."""
-    found = []
-    for folder in sorted(out.iterdir(), key=lambda path: path.name.lower()):
-        content = read_results(folder) if folder.is_dir() else None
-        if content is not None:
-            found.append(Student(folder.name, content))
-    return found
+def read_class(
+    out: Path,
+    current: Collection[str] | None = None,
+    unwritten: Mapping[str, dict[str, Any]] | None = None,
+) -> list[Student]:
+    """All results in a folder, in the order of their names.
+
+    Args:
+        out: the folder.
+        current: ids of those that belong to the last run; None for all.
+        unwritten: id -> results that could not be written there.
+    """
+    found = dict(unwritten or {})
+    for folder in out.iterdir():
+        if folder.name not in found and (folder / RESULTS).is_file():
+            found[folder.name] = read_results(folder) or _damaged(folder.name)
+    return [
+        Student(name, found[name], current is not None and name not in current)
+        for name in sorted(found, key=str.lower)
+    ]
+
+
+def _damaged(name: str) -> dict[str, Any]:
+    """In place of results that somebody edited, or that a full disk cut off."""
+    why = f"{RESULTS} in its folder cannot be read; grade it again."
+    return make_zero(Submission(name, name, Path(name)), [], "damaged", why, {})
 
 
 def safe_cell(value: object) -> str:
@@ -92,13 +125,14 @@ def render_csv(students: Sequence[Student]) -> str:
         points = each.extra["exercises"]
         own = [points.get(name, {}).get("score", "") for name in exercises]
         head = [each.extra["name"], each.content["score"], each.extra["max_score"]]
-        row = [*head, each.extra["status"], *own, each.id]
+        row = [*head, each.status, *own, each.id]
         table.writerow([safe_cell(cell) for cell in row])
     return lines.getvalue()
 
 
 def _exercises(students: Sequence[Student]) -> list[str]:
-    return list(dict.fromkeys(name for s in students for name in s.extra["exercises"]))
+    found = {name for student in students for name in student.extra["exercises"]}
+    return sorted(found, key=lambda name: [part.zfill(3) for part in name.split(".")])
 
 
 def histogram(shares: Sequence[float]) -> dict[str, Any]:
@@ -227,12 +261,24 @@ def _row(student: Student) -> dict[str, Any]:
         "percent": round(100 * student.share, 1),
         "score": format_points(student.content["score"]),
         "most": format_points(student.extra["max_score"]),
-        "status": student.extra["status"],
+        "status": student.status,
     }
 
 
-def write_class_report(out: Path, titles: Mapping[str, str], level: str) -> None:
-    """Write grades.csv and index.html from all results in a folder."""
-    students = read_class(out)
+def write_class_report(
+    out: Path,
+    titles: Mapping[str, str],
+    level: str,
+    current: Collection[str] | None = None,
+    unwritten: Mapping[str, dict[str, Any]] | None = None,
+) -> None:
+    """Write grades.csv and index.html from all results in a folder.
+
+    Args:
+        out, current, unwritten: as read_class's.
+        titles: exercise -> what it is called.
+        level: of the sandbox.
+    """
+    students = read_class(out, current, unwritten)
     write_atomically(out / CSV, render_csv(students))
     write_atomically(out / PAGE, render_class(students, titles, level))
