@@ -129,14 +129,14 @@ def grade_paths(
     from grader.grading.earlier import add_earlier
     from grader.grading.grade import grade
     from grader.grading.level import choose_level
-    from grader.manifest import read_exercises
     from grader.submissions.find import find_submissions
 
     torch.set_num_threads(1)
     check_allowed(allowed_ops)
     level = choose_level(level_name, unsafe)
-    exercises = add_earlier(exercises, out, read_exercises(root))
     course = read_course(root, exercises, level.value, allowed_ops)
+    counting = add_earlier(exercises, out, {each.exercise for each in course.tests})
+    course = read_course(root, counting, level.value, allowed_ops)
     submissions = find_submissions(paths, out.resolve())
     code = grade(course, level, submissions, out, jobs, regrade)
     print(f"{out / 'index.html'}: {len(submissions)} submissions")

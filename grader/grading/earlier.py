@@ -1,17 +1,17 @@
 """A folder of results keeps the exercises of earlier runs: a run only adds to them."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from data_scripts.command import CourseError
 from grader.course import ALL_EXERCISES
-from grader.pages.class_report import read_class
+from grader.pages.class_results import read_class
 from grader.submissions.names import shown
 
 
 def add_earlier(
-    exercises: Sequence[str], out: Path, known: Iterable[str]
+    exercises: Sequence[str], out: Path, known: Collection[str]
 ) -> Sequence[str]:
     """The exercises that count: those that are asked for, and those of earlier runs.
 
@@ -21,7 +21,7 @@ def add_earlier(
     Args:
         exercises: that are asked for; all if empty.
         out: folder of results, which need not exist.
-        known: all exercises of the course.
+        known: all exercises that the course has tests for.
 
     Returns:
         Numbers; none for all.
@@ -29,26 +29,23 @@ def add_earlier(
     Raises:
         CourseError: there are results of an exercise that the course does not have.
     """
-    if not exercises or not out.is_dir():
-        return exercises
-    earlier = {
-        name
-        for each in read_class(out)
-        for name in str(each.extra["hashes"].get("exercises", "")).split()
-    }
-    more = sorted(earlier - set(exercises))
-    if ALL_EXERCISES in more:
-        exercises, more = [], ["all exercises"]
-    odd = [name for name in more if name not in known and exercises]
+    earlier, odd = set(), set()
+    for each in read_class(out) if out.is_dir() else ():
+        earlier |= set(str(each.extra["hashes"].get("exercises", "")).split())
+        odd |= set(each.extra["exercises"]) - set(known)
     if odd:
         raise CourseError(
-            f"{out}: holds results of exercise {odd[0]}, which the course does not "
-            "have; give another --out"
+            f"{shown(str(out))}: holds results of exercise {shown(min(odd))}, which "
+            "the course does not have; give another --out"
         )
-    if more:
-        print(
-            f"{shown(str(out))}: holds results of {' '.join(more)}, which count too; "
-            "for these exercises alone give another --out",
-            file=sys.stderr,
-        )
-    return [*exercises, *more] if exercises else []
+    more = sorted(earlier - set(exercises))
+    if not exercises or not more:
+        return exercises
+    is_all = ALL_EXERCISES in more
+    print(
+        f"{shown(str(out))}: holds results of "
+        f"{'all exercises' if is_all else ' '.join(more)}, which count too; for "
+        f"{' '.join(exercises)} alone give another --out",
+        file=sys.stderr,
+    )
+    return [] if is_all else [*exercises, *more]

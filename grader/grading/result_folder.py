@@ -11,7 +11,8 @@ from tqdm import tqdm
 from grader.course import Course
 from grader.grading.time_limits import Calibration
 from grader.outcomes import Outcome
-from grader.pages.class_report import read_class, write_class_report
+from grader.pages.class_report import write_class_report
+from grader.pages.class_results import read_class
 from grader.pages.feedback import write_feedback
 from grader.results.results import (
     FAILED,
