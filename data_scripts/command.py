@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import os
 import select
 import sys
@@ -74,6 +75,8 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     of a message too. A reader of the output that wants no more (`| head`) ends it
     without a word.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name may be in no alphabet of it
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = main()
         sys.stdout.flush()  # at the very end a closed pipe could not be caught

@@ -20,6 +20,7 @@ LIMITS_VARIABLE = "COURSE_LIMITS"
 TEST_SUFFIXES = (".py", ".toml", ".ini", ".safetensors", ".json")
 GRADER_SUFFIXES = (".py", ".html", ".css")
 SOLUTION = "assignment"
+ALL_EXERCISES = "all"  # what a result says of its exercises if none was chosen
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,11 @@ def read_course(
         "tests": _digest_tests(root),
         "grader": digest(root, _below(root / "grader", GRADER_SUFFIXES)),
         "requirements": digest(root, [root / "requirements.txt"]),
-        "exercises": " ".join(sorted(set(exercises))) or "all",
+        "exercises": " ".join(sorted({each.exercise for each in chosen})),
         "level": level,
     }
+    if len(chosen) == len(tests):
+        hashes["exercises"] = ALL_EXERCISES
     limits = os.environ.get(LIMITS_VARIABLE)
     if limits:
         hashes["limits"] = limits

@@ -6,7 +6,9 @@ import os
 import zipfile
 from pathlib import Path
 
-from tests.attack_class import HONEST_WRONG, SOLUTION
+from grader.submissions.names import shown
+from tests.attack_class import HONEST_WRONG, SOLUTION, read_entries
+from tests.odd_entries import ENTRIES
 
 LINK_MODE = 0o120777 << 16
 BOMB_BYTES = 200 * 2**20
@@ -51,8 +53,12 @@ def write_archives(folder: Path, mark: str) -> dict[str, str]:
     taken = [".work", "run.json", "index.html", "grades.csv", "CON", id_of_wrong()]
     for name in taken:
         (folder / name).mkdir()
-    names = {name: "there is no assignment/*.py" for name in taken if name[0] != "."}
-    return said | names
+    entries = read_entries()
+    for name in entries:
+        ENTRIES[name][0](folder)
+    (folder / ".DS_Store").write_bytes(b"")  # of a system, and nobody's
+    names = dict.fromkeys(taken, "there is no assignment/*.py")
+    return said | names | {shown(name): says for name, says in entries.items()}
 
 
 def id_of_wrong() -> str:

@@ -63,6 +63,15 @@ def read_attacks() -> list[Attack]:
     return attacks
 
 
+def read_entries() -> dict[str, str]:
+    """Name of an odd hand-in -> what its author reads."""
+    tables = tomllib.loads((ATTACKS / "attacks.toml").read_text())["entry"]
+    return {
+        table["name"].encode().decode("unicode_escape"): table["says"]
+        for table in tables
+    }
+
+
 def write_honest(folder: Path) -> None:
     """The solution, and one whose functions give wrong numbers."""
     shutil.copytree(SOLUTION, folder / HONEST_RIGHT / "assignment", ignore=_no_cache)

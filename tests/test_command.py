@@ -1,5 +1,6 @@
 """What every command says when it cannot do its work."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +86,21 @@ def test_another_pipe_that_breaks_is_not_hidden():
     """Only stdout may lose its reader without a word."""
     with pytest.raises(BrokenPipeError):
         run_command(raises(BrokenPipeError("to a worker")))
+
+
+def test_text_that_the_terminal_cannot_show_ends_no_command():
+    """A name that is no UTF-8, or of another alphabet, is shown as its number."""
+    script = (
+        "from data_scripts.command import run_command\n"
+        "run_command(lambda: print('b\\udcffob \\u03a9') or 0)\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).resolve().parent.parent,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert answer.stdout == "b\\udcffob \\u03a9\n"

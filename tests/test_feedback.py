@@ -13,11 +13,11 @@ from grader.manifest import ManifestTest
 from grader.outcomes import Outcome, judge
 from grader.pages.class_report import (
     histogram,
-    read_class,
     render_csv,
     safe_cell,
     write_class_report,
 )
+from grader.pages.class_results import read_class
 from grader.pages.feedback import render_feedback, write_feedback
 from grader.results.policy import MOST_OUTPUT, tell
 from grader.results.results import (

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from data_scripts.command import CourseError
+from grader.gradescope import run as gradescope
 from grader.gradescope.build import cpu_requirements, write_autograder
 from tests.small_course import write_course
 
@@ -135,3 +136,20 @@ def test_scripts_are_valid_bash():
         path = ROOT / "grader" / "gradescope" / "files" / name
         read = subprocess.run(["bash", "-n", path], capture_output=True, text=True)
         assert (read.returncode, read.stderr) == (0, ""), name
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), CourseError("no walls")])
+def test_an_error_of_the_grader_gives_a_sentence_and_no_points(
+    tmp_path, monkeypatch, error
+):
+    """Gradescope shows what its student can act on; the log has the cause."""
+
+    def fail(options):
+        raise error
+
+    monkeypatch.setattr(gradescope, "grade_one", fail)
+    results = tmp_path / "results.json"
+    monkeypatch.setattr(sys, "argv", ["run", str(tmp_path), str(results)])
+    assert gradescope.main() == 1
+    content = json.loads(results.read_text())
+    assert content["score"] == 0 and "ask your instructor" in content["output"]

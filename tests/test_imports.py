@@ -39,7 +39,7 @@ GRADER_PARTS = {
     "doctor": ("border", "sandbox", "session"),
     "submissions": (),
     "results": ("files", "manifest", "outcomes", "submissions"),
-    "pages": ("files", "manifest", "results"),
+    "pages": ("files", "manifest", "submissions", "results"),
     "grading": (
         *("files", "outcomes", "course", "suites", "border", "worker", "sandbox"),
         *("session", "submissions", "results", "pages"),

@@ -132,12 +132,15 @@ def grade_paths(
     import torch
 
     from grader.course import read_course
+    from grader.grading.earlier import add_earlier
     from grader.grading.grade import grade
     from grader.submissions.find import find_submissions
 
     torch.set_num_threads(1)
     check_allowed(allowed_ops)
     course = read_course(root, exercises, level.value, allowed_ops)
+    counting = add_earlier(exercises, out, {each.exercise for each in course.tests})
+    course = read_course(root, counting, level.value, allowed_ops)
     submissions = find_submissions(paths, out.resolve())
     code = grade(course, level, submissions, out, jobs, regrade)
     print(f"{out / 'index.html'}: {len(submissions)} submissions")

@@ -89,7 +89,11 @@ def run_jobs(jobs: Iterable[Job], slots: int) -> Iterator[Answer]:
     try:
         while True:
             while len(running) < slots and (job := next(waiting, None)) is not None:
-                running.append(_start(job))
+                try:
+                    running.append(_start(job))
+                except OSError as error:
+                    why = f"the grader cannot start a process ({error.strerror})"
+                    yield Answer(job, problem=why)
             if not running:
                 return
             connection.wait([each.process.sentinel for each in running], POLL_S)
@@ -139,7 +143,11 @@ def _collect(running: _Running) -> Answer:
     _kill(process)
     path = job.folder / "answer.json"
     if path.exists():
-        return Answer(job, value=json.loads(path.read_text("utf-8")))
+        try:
+            return Answer(job, value=json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, MemoryError, RecursionError) as error:
+            why = f"the grader's answer cannot be read ({type(error).__name__})"
+            return Answer(job, problem=why)
     if late:
         return Answer(job, problem=f"grading did not end within {job.seconds:.0f} s")
     return Answer(job, problem=_why(process.exitcode, job.folder / "log.txt"))

@@ -4,69 +4,19 @@ import csv
 import io
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from grader.files import write_atomically
-from grader.pages.feedback import FILE as FEEDBACK
+from grader.pages.class_results import Student, read_class
 from grader.pages.feedback import environment, format_points
-from grader.results.results import FINISHED, read_results
 
 CSV, PAGE = "grades.csv", "index.html"
 MOST_CAUSES = 12
 BINS = 10
 CHART_WIDTH, CHART_HEIGHT, CHART_TOP, CHART_BASE = 420, 190, 18, 168
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
-TROUBLES = ("crashed", "timeout", "out of memory", "not allowed")
-
-
-@dataclass(frozen=True)
-class Student:
-    """A submission of the class; `content` is that of its results.json."""
-
-    id: str
-    content: dict[str, Any]
-
-    @property
-    def extra(self) -> dict[str, Any]:
-        """What Gradescope does not show."""
-        found: dict[str, Any] = self.content["extra_data"]
-        return found
-
-    @property
-    def is_graded(self) -> bool:
-        """Whether there is a grade, which may be 0."""
-        return bool(self.extra["status"] == FINISHED)
-
-    @property
-    def share(self) -> float:
-        """Points of those that can be had, in [0, 1]."""
-        most = self.extra["max_score"]
-        return float(self.content["score"]) / most if most else 0.0
-
-    @property
-    def troubles(self) -> list[str]:
-        """What a wrong answer alone does not do, sorted, each once."""
-        found = {each["category"] for each in self.extra["instructor"]}
-        return [each for each in TROUBLES if each in found]
-
-    @property
-    def link(self) -> str:
-        """From the class's page to the student's."""
-        return f"{quote(self.id)}/{FEEDBACK}"
-
-
-def read_class(out: Path) -> list[Student]:
-    """All results in a folder, in the order of their names."""
-    found = []
-    for folder in sorted(out.iterdir(), key=lambda path: path.name.lower()):
-        content = read_results(folder) if folder.is_dir() else None
-        if content is not None:
-            found.append(Student(folder.name, content))
-    return found
 
 
 def safe_cell(value: object) -> str:
@@ -92,13 +42,14 @@ def render_csv(students: Sequence[Student]) -> str:
         points = each.extra["exercises"]
         own = [points.get(name, {}).get("score", "") for name in exercises]
         head = [each.extra["name"], each.content["score"], each.extra["max_score"]]
-        row = [*head, each.extra["status"], *own, each.id]
+        row = [*head, each.status, *own, each.id]
         table.writerow([safe_cell(cell) for cell in row])
     return lines.getvalue()
 
 
 def _exercises(students: Sequence[Student]) -> list[str]:
-    return list(dict.fromkeys(name for s in students for name in s.extra["exercises"]))
+    found = {name for student in students for name in student.extra["exercises"]}
+    return sorted(found, key=lambda name: [part.zfill(3) for part in name.split(".")])
 
 
 def histogram(shares: Sequence[float]) -> dict[str, Any]:
@@ -227,12 +178,24 @@ def _row(student: Student) -> dict[str, Any]:
         "percent": round(100 * student.share, 1),
         "score": format_points(student.content["score"]),
         "most": format_points(student.extra["max_score"]),
-        "status": student.extra["status"],
+        "status": student.status,
     }
 
 
-def write_class_report(out: Path, titles: Mapping[str, str], level: str) -> None:
-    """Write grades.csv and index.html from all results in a folder."""
-    students = read_class(out)
+def write_class_report(
+    out: Path,
+    titles: Mapping[str, str],
+    level: str,
+    current: Collection[str] | None = None,
+    unwritten: Mapping[str, dict[str, Any]] | None = None,
+) -> None:
+    """Write grades.csv and index.html from all results in a folder.
+
+    Args:
+        out, current, unwritten: as read_class's.
+        titles: exercise -> what it is called.
+        level: of the sandbox.
+    """
+    students = read_class(out, current, unwritten)
     write_atomically(out / CSV, render_csv(students))
     write_atomically(out / PAGE, render_class(students, titles, level))

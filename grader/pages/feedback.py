@@ -11,6 +11,7 @@ from grader.files import write_atomically
 from grader.manifest import ManifestTest
 from grader.results.policy import Told, tell
 from grader.results.results import DIGITS, Graded
+from grader.submissions.names import shown
 
 FILE = "feedback.html"
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -131,7 +132,7 @@ def render_feedback(
         group = groups.setdefault(test.exercise, Group(test.exercise, title))
         group.rows.append(Row(test, tell(test, outcome), kind, score))
     page: dict[str, Any] = {
-        "name": graded.submission.name.encode("utf-8", "replace").decode(),
+        "name": shown(graded.submission.name),
         "why": why,
         "score": graded.score,
         "most": round(sum(group.most for group in groups.values()), DIGITS),

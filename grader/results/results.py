@@ -10,6 +10,7 @@ from grader.manifest import ManifestTest, points_by_exercise
 from grader.outcomes import Outcome
 from grader.results.policy import tell
 from grader.submissions.find import Submission
+from grader.submissions.names import shown
 
 FILE = "results.json"
 FORMAT = "fcos-course-1"  # by which a later run knows that it wrote the file
@@ -129,7 +130,7 @@ def _extra(
         "format": FORMAT,
         "status": status,
         "why": why,
-        "name": submission.name.encode("utf-8", "replace").decode(),
+        "name": shown(submission.name),
         "hashes": dict(hashes),
     }
 
@@ -182,13 +183,26 @@ def write_results(folder: Path, results: Mapping[str, Any]) -> None:
 
 
 def read_results(folder: Path) -> dict[str, Any] | None:
-    """What an earlier run wrote here; None if there is nothing of ours."""
+    """What an earlier run wrote here; None if there is nothing of ours, or damaged."""
     content = read_json(folder / FILE)
-    if not isinstance(content, dict):
-        return None
-    extra = content.get("extra_data")
-    ours = isinstance(extra, dict) and extra.get("format") == FORMAT
-    return content if ours else None
+    return content if _is_ours(content) else None
+
+
+def _is_ours(content: Any) -> bool:
+    """Whether a page of the class can be made of it, even if somebody edited it."""
+    extra = content.get("extra_data") if isinstance(content, dict) else None
+    if not isinstance(extra, dict) or extra.get("format") != FORMAT:
+        return False
+    kinds = {"status": str, "why": str, "name": str, "hashes": dict, "exercises": dict}
+    numbers = (content.get("score"), extra.get("max_score"))
+    tests, own = content.get("tests"), extra.get("instructor")
+    return (
+        all(isinstance(extra.get(name), kind) for name, kind in kinds.items())
+        and all(isinstance(each, int | float) for each in numbers)
+        and isinstance(tests, list)
+        and isinstance(own, list)
+        and len(own) in (0, len(tests))
+    )
 
 
 def is_done(results: Mapping[str, Any] | None, hashes: Mapping[str, str]) -> bool:
@@ -197,3 +211,13 @@ def is_done(results: Mapping[str, Any] | None, hashes: Mapping[str, str]) -> boo
         return False
     extra = results["extra_data"]
     return extra.get("status") == FINISHED and extra.get("hashes") == dict(hashes)
+
+
+def changed_hashes(
+    results: Mapping[str, Any] | None, hashes: Mapping[str, str]
+) -> list[str]:
+    """Names of the inputs that differ from those of a result; none if there is none."""
+    if results is None:
+        return []
+    old = results["extra_data"]["hashes"]
+    return sorted(n for n in {*old, *hashes} if old.get(n) != hashes.get(n))

@@ -1,13 +1,18 @@
 """Find what is to be graded, and give each a name that is safe for a folder."""
 
+import contextlib
 import hashlib
+import os
 import re
+import stat
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_scripts.command import CourseError
-from grader.submissions.intake import FOLDER
+from grader.submissions.names import listed, shown
+from grader.submissions.pile import is_left_out, is_one
 
 SAFE_NAME = re.compile(r"[^A-Za-z0-9_.@+-]+")
 MOST_NAME = 100  # characters of a folder of results
@@ -38,6 +43,9 @@ def find_submissions(
 ) -> list[Submission]:
     """Every submission that is meant, each with an id of its own.
 
+    Each entry of a folder of submissions is one, readable or not: what cannot be graded
+    gets a result that says why. What is left out is named on stderr.
+
     Args:
         paths: submissions, or folders of submissions.
         out: absolute path of the folder of results, which is no submission.
@@ -47,38 +55,60 @@ def find_submissions(
     """
     found: list[Path] = []
     for given in paths:
-        path = given.resolve()  # who calls the command may give a link
-        if not path.exists():
+        try:
+            found += _found_at(given, is_alone=len(paths) == 1)
+        except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+            why = getattr(error, "strerror", None) or "a loop of links"
             raise CourseError(
-                f"{given}: there is no such folder or zip; check the path"
-            )
-        if _is_submission(path):
-            found.append(path)
-        elif path.is_dir():
-            found += _children(path)
-        else:
-            raise CourseError(f"{path}: is neither a folder nor a .zip; pack it as one")
+                f"{shown(str(given))}: cannot be read ({why}); check the path"
+            ) from error
     unique = [path for path in dict.fromkeys(found) if out is None or path != out]
-    if not unique:
-        raise CourseError(f"{paths[0]}: holds no submission; give folders or zips")
-    names = [path.name if path.is_dir() else path.stem for path in unique]
-    return with_ids(zip(unique, names, strict=True))
+    kept = [path for path in unique if not is_left_out(path.name)]
+    left_out = sorted({path.name for path in found if path not in kept})
+    if left_out:
+        print(f"left out: {listed(left_out)}", file=sys.stderr)
+    if not kept:
+        raise CourseError(
+            f"{shown(str(paths[0]))}: holds no submission; give folders or zips"
+        )
+    return with_ids((path, _name(path)) for path in kept)
 
 
-def _is_submission(path: Path) -> bool:
-    if not path.is_dir():
-        return path.suffix.lower() == ".zip"
-    return (path / FOLDER).exists() or any(path.glob("*.py"))
+def _found_at(given: Path, is_alone: bool) -> list[Path]:
+    """The submissions of a path that was given.
+
+    Args:
+        given: folder or zip.
+        is_alone: no other path was given. Of several, such as `class/*`, each that is
+            no folder stands for a student, and may be a trick.
+    """
+    if not os.path.lexists(given):
+        raise CourseError(
+            f"{shown(str(given))}: there is no such folder or zip; check the path"
+        )
+    if not is_alone and (given.is_symlink() or not given.is_dir()):
+        return [given.parent.resolve() / given.name]
+    path = given.resolve()  # who calls the command may give a link
+    if path.is_dir():
+        if is_one(path):
+            return [path]
+        with os.scandir(path) as entries:
+            children = sorted(path / each.name for each in entries)
+        return children or ([] if is_alone else [path])
+    if path.suffix.lower() != ".zip":
+        raise CourseError(
+            f"{shown(str(path))}: is neither a folder nor a .zip; pack it as one"
+        )
+    return [path]
 
 
-def _children(folder: Path) -> list[Path]:
-    """Folders and zips; links too, which are refused by name instead of lost."""
-    entries = (path for path in folder.iterdir() if not path.name.startswith("."))
-    return sorted(
-        path
-        for path in entries
-        if path.is_symlink() or path.is_dir() or path.suffix.lower() == ".zip"
-    )
+def _name(path: Path) -> str:
+    """Of a submission; the kind of a file that is no zip belongs to it."""
+    is_folder = False
+    with contextlib.suppress(OSError):  # it may be gone, or out of reach
+        is_folder = stat.S_ISDIR(path.lstat().st_mode)
+    is_zip = path.suffix.lower() == ".zip" and not is_folder
+    return path.stem if is_zip else path.name
 
 
 def with_ids(submissions: Iterable[tuple[Path, str]]) -> list[Submission]:

@@ -9,13 +9,23 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from grader.submissions.intake_zip import IntakeError, read_zip
+from grader.submissions.intake_zip import (
+    IntakeError,
+    open_regular,
+    read_zip,
+    unreadable,
+)
+from grader.submissions.names import shown
 
 FOLDER = "assignment"
 MOST_FILES = 100  # Python files; the course has seven
 MOST_BYTES = 1_000_000  # of one of them
 MOST_BYTES_TOGETHER = 5_000_000
 MOST_ENTRIES = 20_000  # names that are looked at, wanted or not
+ARCHIVES = (
+    *(".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".lzma"),
+    *(".z", ".lz4", ".7z", ".rar", ".ace", ".arj", ".cab", ".iso", ".dmg", ".jar"),
+)
 MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,80}\.py")
 
 
@@ -50,15 +60,19 @@ def take(path: Path) -> Taken:
     """The Python files of a submission, read with limits.
 
     Raises:
-        IntakeError: a link, a trick of a zip, too much, or no Python file.
+        IntakeError: a link, a trick of a zip, too much, no Python file, or whatever
+            else is odd about it; one sentence for its author.
     """
     try:
-        if stat.S_ISLNK(path.lstat().st_mode):
-            raise IntakeError("the submission is a link; hand in the files themselves")
-        taken = _take_folder(path) if path.is_dir() else _take_zip(path)
+        taken = _take(path)
+    except IntakeError as error:
+        raise IntakeError(shown(str(error))) from error
     except OSError as error:
+        raise unreadable(error) from error
+    except Exception as error:  # what one hand-in does concerns no other
         raise IntakeError(
-            f"a file cannot be read ({error.strerror}); hand it in again"
+            f"the submission cannot be read ({type(error).__name__}); pack it anew as "
+            "a plain zip"
         ) from error
     if not taken.files:
         raise IntakeError(
@@ -66,6 +80,34 @@ def take(path: Path) -> Taken:
             "assignment with your files"
         )
     return taken
+
+
+def _take(path: Path) -> Taken:
+    mode = path.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        raise IntakeError("the submission is a link; hand in the files themselves")
+    if stat.S_ISDIR(mode):
+        return _take_folder(path)
+    if not stat.S_ISREG(mode):
+        raise IntakeError(
+            "the submission is neither a file nor a folder; hand in a zip of assignment"
+        )
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        return _take_zip(path)
+    if suffix == ".py":
+        raise IntakeError(
+            "a Python file alone is no submission; hand in the folder assignment with "
+            "your files, or a zip of it"
+        )
+    if suffix in ARCHIVES:
+        raise IntakeError(
+            "no archive but a .zip is read; hand in a zip of the folder assignment"
+        )
+    raise IntakeError(
+        "the submission is neither a folder nor a zip; hand in the folder assignment "
+        "with your files, or a zip of it"
+    )
 
 
 def _take_folder(path: Path) -> Taken:
@@ -90,9 +132,15 @@ def _list(folder: Path) -> dict[str, Path]:
 def _code_folder(path: Path) -> Path:
     """assignment/, here or in the only folder that has one; else the folder itself."""
     entries = _list(path)
-    inner = [path, *(each for each in entries.values() if each.is_dir())]
-    if not any(MODULE.fullmatch(name) for name in entries):
-        inner = [each for each in inner if (each / FOLDER).is_dir()] or [path]
+    if FOLDER in entries or any(MODULE.fullmatch(name) for name in entries):
+        inner = [path]
+    else:
+        folders = [each for each in entries.values() if each.is_dir()]
+        inner = [each for each in folders if (each / FOLDER).is_dir()] or [path]
+    if len(inner) > 1:
+        raise IntakeError(
+            f"there is a folder assignment in {len(inner)} folders; hand in one"
+        )
     found = inner[0] / FOLDER
     for each in (inner[0], found):
         if each.is_symlink():
@@ -101,14 +149,7 @@ def _code_folder(path: Path) -> Path:
 
 
 def _read(path: Path) -> bytes:
-    """A regular file, not followed if it is a link, not waited for if it is a pipe."""
-    if path.is_symlink():
-        raise IntakeError(f"{path.name} is a link; hand in the file itself")
-    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    handle = os.open(path, os.O_RDONLY | flags)
-    with open(handle, "rb") as file:  # noqa: PTH123 - of a descriptor
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise IntakeError(f"{path.name} is no file; hand in a Python file")
+    with open_regular(path) as file:
         return file.read(MOST_BYTES + 1)
 
 

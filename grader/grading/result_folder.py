@@ -1,0 +1,149 @@
+"""The results of a class as they are written: one that fails concerns no other."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from grader.course import Course
+from grader.grading.time_limits import Calibration
+from grader.outcomes import Outcome
+from grader.pages.class_report import write_class_report
+from grader.pages.class_results import read_class
+from grader.pages.feedback import write_feedback
+from grader.results.results import (
+    FAILED,
+    FINISHED,
+    UNFINISHED,
+    Graded,
+    changed_hashes,
+    is_done,
+    make_results,
+    make_zero,
+    read_results,
+    write_results,
+)
+from grader.submissions.find import Submission
+from grader.submissions.names import listed, shown
+
+# What hashes stand for, in words.
+INPUTS = {"tests": "tests or references", "requirements": "requirements.txt"}
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A submission that was taken and copied, and is not graded yet."""
+
+    submission: Submission
+    code: Path
+    hashes: dict[str, str]
+    ignored: int
+
+
+@dataclass
+class ResultFolder:
+    """The folder of --out during a run.
+
+    Attributes:
+        course: the tests.
+        path: the folder.
+        without_grade: id -> why a submission of this run has no grade.
+        current: ids of the results that this run wrote, or found to be up to date.
+        unwritten: id -> a result without points that the folder does not take.
+        changed: what differs from the results of an earlier run.
+    """
+
+    course: Course
+    path: Path
+    without_grade: dict[str, str] = field(default_factory=dict)
+    current: set[str] = field(default_factory=set)
+    unwritten: dict[str, dict[str, Any]] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
+
+    def is_done(self, submission: Submission, hashes: dict[str, str]) -> bool:
+        """Whether there is a result of just these inputs."""
+        results = read_results(self.path / submission.id)
+        if is_done(results, hashes):
+            self.current.add(submission.id)
+            return True
+        self.changed |= set(changed_hashes(results, hashes)) - {"submission"}
+        return False
+
+    def write(
+        self, each: Waiting, outcomes: Sequence[Outcome], calibration: Calibration
+    ) -> None:
+        """Write what came out of the tests."""
+        graded = Graded(each.submission, self.course.chosen, outcomes, each.ignored)
+        measured = {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "limits": asdict(calibration.limits),
+        }
+        folder = self.path / each.submission.id
+        write_feedback(folder, graded, self.course.titles)
+        write_results(folder, make_results(graded, each.hashes, measured))
+        self.current.add(each.submission.id)
+
+    def begin(self, each: Waiting) -> None:
+        """Say that a result did not finish; an earlier one stays until the new is."""
+        earlier = read_results(self.path / each.submission.id)
+        if earlier is None or earlier["extra_data"]["status"] != FINISHED:
+            why = "The grading of this submission did not finish."
+            self._write_zero(each.submission, UNFINISHED, why, each.hashes)
+
+    def fail(
+        self, submission: Submission, error: Exception, hashes: dict[str, str]
+    ) -> None:
+        """Write that something went wrong that nobody expected."""
+        why = getattr(error, "strerror", None) or type(error).__name__
+        self.no_grade(submission, FAILED, f"the grader met an error ({why})", hashes)
+
+    def no_grade(
+        self, submission: Submission, status: str, why: str, hashes: dict[str, str]
+    ) -> None:
+        """Write that there is no grade, and why; `why` begins in small letters."""
+        why = shown(why)
+        self.without_grade[submission.id] = why
+        tqdm.write(f"{submission.id}: {status}: {why}")
+        sentence = why[:1].upper() + why[1:] + "."
+        try:
+            self._write_zero(submission, status, sentence, hashes)
+        except OSError as error:
+            sentence += f" This cannot be written ({error.strerror})."
+            self.unwritten[submission.id] = make_zero(
+                submission, self.course.chosen, status, sentence, hashes
+            )
+        self.current.add(submission.id)
+
+    def _write_zero(
+        self, submission: Submission, status: str, why: str, hashes: dict[str, str]
+    ) -> None:
+        folder = self.path / submission.id
+        folder.mkdir(exist_ok=True)
+        write_feedback(folder, Graded(submission, [], []), why=why)
+        results = make_zero(submission, self.course.chosen, status, why, hashes)
+        write_results(folder, results)
+
+    def say_changes(self) -> None:
+        """Say why results of an earlier run are made anew."""
+        names = sorted(INPUTS.get(name, name) for name in self.changed)
+        if names:
+            print(f"graded again, since it is not as before: {', '.join(names)}")
+
+    def say_earlier(self, submissions: Sequence[Submission]) -> None:
+        """Name the rows of the class that this run was not asked about."""
+        given = {each.id for each in submissions}
+        others = [s.id for s in read_class(self.path) if s.id not in given]
+        if others:
+            print(
+                f"{len(others)} not given this time, with the result of an earlier "
+                f"run: {listed(others)}"
+            )
+
+    def write_report(self, level: str) -> None:
+        """Write the pages of the class."""
+        write_class_report(
+            self.path, self.course.titles, level, self.current, self.unwritten
+        )

@@ -1,0 +1,30 @@
+"""Names that other people chose, as they may be shown."""
+
+ODD = "\ufffd"  # what Unicode has for a character that cannot be shown
+MOST_SHOWN = 200  # characters of a list of names
+
+
+def shown(text: str) -> str:
+    r"""A text on one line that every page, table and terminal can hold.
+
+    Example:
+        >>> ascii(shown("b\udcffob\n"))
+        "'b\\ufffdob\\ufffd'"
+    """
+    return "".join(each if each.isprintable() else ODD for each in text)
+
+
+def listed(names: list[str]) -> str:
+    """Some names, and how many more there are.
+
+    Example:
+        >>> listed(["a", "b"])
+        'a, b'
+    """
+    text = ""
+    for number, name in enumerate(names):
+        text += f", {shown(name)}" if text else shown(name)
+        left = len(names) - number - 1
+        if left and len(text) > MOST_SHOWN:
+            return f"{text} and {left} more"
+    return text
