@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -117,8 +118,8 @@ def _exit_code(main: Callable[[], int]) -> int:
     except KeyboardInterrupt as error:
         _say_last_words(str(error) or "interrupted")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        if not _reader_has_gone():
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO) or not _reader_has_gone():
             raise  # some other pipe broke
         _drop_output(sys.stdout)
         return EXIT_NO_READER
@@ -169,7 +170,7 @@ def _drop_output(stream: TextIO) -> None:
 
 
 def _reader_has_gone() -> bool:
-    """Whether stdout is a pipe that nobody reads any more."""
+    """Whether stdout is a pipe, or a terminal, that nobody reads any more."""
     if not hasattr(select, "poll"):  # Windows
         return False
     poll = select.poll()

@@ -1,5 +1,6 @@
 """What every command says when it cannot do its work."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -135,6 +136,29 @@ def test_hang_up_that_nohup_ignores_does_not_end_a_command():
     finally:
         signal.signal(signal.SIGHUP, before)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+def test_terminal_that_has_closed_ends_the_command_quietly(tmp_path):
+    """What could not be printed is no mistake of the course: no traceback."""
+    outside, inside = os.openpty()
+    script = (
+        "import sys\n"
+        "from data_scripts.command import run_command\n"
+        "run_command(lambda: print('line', sys.stdin.read()) or 0)\n"
+    )
+    command = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).resolve().parent.parent,
+        stdin=subprocess.PIPE,
+        stdout=inside,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(inside)
+    os.close(outside)
+    _, said = command.communicate()
+    assert (command.returncode, said) == (EXIT_NO_READER, "")
 
 
 def test_another_pipe_that_breaks_is_not_hidden():
