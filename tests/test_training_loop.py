@@ -71,8 +71,10 @@ def test_gradient_that_is_not_finite_stops_before_the_weights_change():
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
-def test_signal_finishes_the_iteration_and_stops(number):
+def test_signal_finishes_the_iteration_and_stops(number, monkeypatch):
     """It comes in the middle of iteration 3, twice; 3 iterations are whole."""
+    if number != signal.SIGINT:  # only Ctrl-C is pressed again by a person
+        monkeypatch.setattr(interrupt, "AGAIN_S", 0.0)
     recipe = line_recipe()
     state = line_state(recipe)
 
