@@ -21,7 +21,7 @@ from benchmarks.record import write_result
 from data_scripts.command import EXIT_OK, CommandParser, run_command
 from data_scripts.voc_format import VOC_CLASSES, find_voc_root
 from helpers.backbones import build_backbone
-from helpers.data import Record, read_xml_records
+from helpers.records import Record, read_xml_records
 
 SIZE, BATCH, SUBSET, MAX_BOXES = 224, 16, 160, 40
 ORIGINAL_LONGER_SIDE = 500

@@ -22,7 +22,7 @@ from data_scripts.command import (
 )
 from helpers.box_shift import shift_line
 from helpers.checkpoint import read_checkpoint
-from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
+from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny, check_objects
 from helpers.detector import load_detector
 from helpers.eval_report import class_table, metrics_dict, summary_lines
 from helpers.evaluate import evaluate_detector
@@ -73,10 +73,12 @@ def main(arguments: list[str] | None = None) -> int:
             options.seed,
             resume=True,
             precision=options.precision,
+            go_on="the same command",
         )
         detector = load_detector(checkpoint, options.device)
         size = recipe.detector.image_size
         dataset = VOC2007DetectionTiny(data_dir, "val", image_size=size)
+        check_objects(dataset)
         thresholds = {
             "score_threshold": options.score_threshold,
             "nms_threshold": options.nms_threshold,

@@ -4,6 +4,7 @@ Every finding says what is wrong and what a clean copy does about it, so that ch
 and repairing cannot disagree.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -16,8 +17,21 @@ from data_scripts.findings import (
     ImageReport,
     image_problem,
 )
-from data_scripts.voc_format import VocObject, object_label, parse_object
-from data_scripts.voc_xml import BOX_FIELDS, number_text, parse_size, parse_xml
+from data_scripts.image_files import image_path
+from data_scripts.voc_format import (
+    VocObject,
+    object_label,
+    parse_object,
+)
+from data_scripts.voc_xml import (
+    BOX_FIELDS,
+    field_flag,
+    number_text,
+    parse_size,
+    parse_xml,
+)
+
+XYXY = tuple[float, float, float, float]
 
 
 class _Inspection:
@@ -27,10 +41,11 @@ class _Inspection:
         self, voc_root: Path, image_id: str, class_names: frozenset[str]
     ) -> None:
         self.class_names = class_names
-        self.report = ImageReport(image_id)
+        self.image = image_path(voc_root, image_id)
+        self.report = ImageReport(image_id, self.image)
         self.xml_file = f"Annotations/{image_id}.xml"
-        self.image_file = f"JPEGImages/{image_id}.jpg"
         self.voc_root = voc_root
+        self.sideways = False
 
     def add(self, part: str, problem: str, remedy: str, file: str = "") -> None:
         finding = Finding(file or self.xml_file, part, problem, remedy)
@@ -38,9 +53,9 @@ class _Inspection:
         self.report.left_out |= remedy == LEFT_OUT
 
     def run(self) -> ImageReport:
-        size, problem = image_problem(self.voc_root / self.image_file)
+        size, self.sideways, problem = image_problem(self.image)
         if problem:
-            self.add("", problem, LEFT_OUT, self.image_file)
+            self.add("", problem, LEFT_OUT, f"JPEGImages/{self.image.name}")
         root = self._read_xml()
         if root is not None:
             self._check_filename(root)
@@ -49,6 +64,12 @@ class _Inspection:
                 self._check_size(root, size)
             if self.report.findings and not self.report.left_out:
                 self.report.repaired = root
+        if self.report.left_out and self.report.objects:
+            with_objects = f"{LEFT_OUT} with its {self.report.objects} objects"
+            self.report.findings = [
+                replace(each, remedy=with_objects) if each.remedy == LEFT_OUT else each
+                for each in self.report.findings
+            ]
         return self.report
 
     def _read_xml(self) -> Element | None:
@@ -60,13 +81,16 @@ class _Inspection:
             self.add("", "the annotation is an empty file", LEFT_OUT)
             return None
         try:
-            return parse_xml(path)
+            root = parse_xml(path)
+            self.report.objects = len(root.findall("object"))
+            return root
         except CourseError as error:
+            self.report.objects = path.read_bytes().count(b"<object>")
             self.add("", str(error).removeprefix(f"{path}: "), LEFT_OUT)
             return None
 
     def _check_filename(self, root: Element) -> None:
-        expected = f"{self.report.image_id}.jpg"
+        expected = self.image.name
         found = root.findtext("filename", default="").strip()
         if found != expected:
             problem = f"names the image {found!r}, not {expected!r}"
@@ -81,6 +105,12 @@ class _Inspection:
         except CourseError as error:
             stated, problem = None, str(error).removeprefix(": ")
         if stated == size:
+            return
+        if self.sideways and stated == (size[1], size[0]):
+            problem += " when it is turned upright, as its EXIF orientation asks"
+            self.add(
+                "<size>", f"{problem}; which way its boxes lie is not known", LEFT_OUT
+            )
             return
         outside = any(", box" in item.part for item in self.report.findings)
         if stated is not None and outside:
@@ -100,14 +130,16 @@ class _Inspection:
             first = first_label.setdefault(ElementTree.tostring(element).strip(), label)
             if first != label:
                 self.add(label, f"the same as {first}, word for word", DROPPED)
-                root.remove(element)
-            elif not self._object_stays(element, label, size):
-                root.remove(element)
+            elif self._object_stays(element, label, size):
+                continue
+            self.report.dropped += 1
+            root.remove(element)
 
     def _object_stays(
         self, element: Element, label: str, size: tuple[int, int] | None
     ) -> bool:
-        """Check one object and clip its box; return False if it must go."""
+        """Check one object and mend its box; return False if it must go."""
+        self._mend_flags(element, label)
         try:
             item = parse_object(element, label)
         except CourseError as error:
@@ -115,47 +147,71 @@ class _Inspection:
             return False
         stays = True
         if item.name not in self.class_names:
-            self.add(label, f"unknown class {item.name!r}", DROPPED)
-            stays = False
-        if not has_area(item.xyxy):
-            problem = f"zero-area box {box_text(item)}; xmin < xmax, ymin < ymax needed"
+            problem = f"unknown class {item.name!r}; to keep it, name it in classes.txt"
             self.add(label, problem, DROPPED)
-            return False
+            stays = False
+        xyxy = self._in_order(element, label, item)
         if size is not None:
-            stays = self._box_fits(element, label, item, size) and stays
+            stays = self._box_fits(element, label, xyxy, size) and stays
         return stays
 
+    def _mend_flags(self, element: Element, label: str) -> None:
+        """A flag that says neither 0 nor 1 is no reason to lose the object."""
+        for name in ("difficult", "truncated"):
+            try:
+                field_flag(element, name, label)
+            except CourseError as error:
+                problem = str(error).removeprefix(f"{label}: ")
+                self.add(label, problem, f"<{name}> set to 0")
+                set_field(element, name, "0")
+
+    def _in_order(self, element: Element, label: str, item: VocObject) -> XYXY:
+        """Swap corners that are the wrong way round; return the box."""
+        x1, y1, x2, y2 = item.xyxy
+        ordered = (min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
+        if ordered != item.xyxy:
+            self.add(
+                label,
+                f"corners swapped in box {box_text(item.xyxy)}; xmin <= xmax and "
+                "ymin <= ymax needed",
+                f"box is {box_text(ordered)} now",
+            )
+            write_box(element, ordered)
+        return ordered
+
     def _box_fits(
-        self, element: Element, label: str, item: VocObject, size: tuple[int, int]
+        self, element: Element, label: str, xyxy: XYXY, size: tuple[int, int]
     ) -> bool:
         """Clip a box to pixels 1..width, 1..height; return False if none is left."""
-        limits = (*size, *size)
-        inside = [
-            min(max(number, 1.0), float(limit))
-            for number, limit in zip(item.xyxy, limits, strict=True)
-        ]
-        if tuple(inside) == item.xyxy:
+        width, height = size
+        inside = (
+            max(xyxy[0], 1.0),
+            max(xyxy[1], 1.0),
+            min(xyxy[2], float(width)),
+            min(xyxy[3], float(height)),
+        )
+        if inside == xyxy:
             return True
-        left = has_area((inside[0], inside[1], inside[2], inside[3]))
-        clipped = ", ".join(number_text(number) for number in inside)
+        # One pixel wide is enough: both ends are inside the object.
+        left = inside[0] <= inside[2] and inside[1] <= inside[3]
         self.add(
             f"{label}, box",
-            f"box {box_text(item)} is outside the image, which is {size}",
-            f"box clipped to ({clipped})" if left else DROPPED,
+            f"box {box_text(xyxy)} is outside the image, which is {size}",
+            f"box clipped to {box_text(inside)}" if left else DROPPED,
         )
-        for name, number in zip(BOX_FIELDS, inside, strict=True):
-            set_field(element, f"bndbox/{name}", number_text(number))
+        write_box(element, inside)
         return left
 
 
-def has_area(xyxy: tuple[float, float, float, float]) -> bool:
-    """Return True if a box of XML numbers is wider and higher than a single pixel."""
-    return xyxy[0] < xyxy[2] and xyxy[1] < xyxy[3]
-
-
-def box_text(item: VocObject) -> str:
+def box_text(xyxy: XYXY) -> str:
     """Return '(12, 20, 30.5, 40)'."""
-    return "(" + ", ".join(number_text(number) for number in item.xyxy) + ")"
+    return "(" + ", ".join(number_text(number) for number in xyxy) + ")"
+
+
+def write_box(element: Element, xyxy: XYXY) -> None:
+    """Set the four numbers of an object's box."""
+    for name, number in zip(BOX_FIELDS, xyxy, strict=True):
+        set_field(element, f"bndbox/{name}", number_text(number))
 
 
 def set_field(parent: Element, field_path: str, text: str) -> None:

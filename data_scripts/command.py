@@ -2,23 +2,44 @@
 
 import argparse
 import contextlib
+import errno
 import io
 import os
 import select
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from types import FrameType
+from typing import NoReturn, TextIO
 
 EXIT_OK = 0
 EXIT_PARTLY_FAILED = 1
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
+EXIT_SIGNAL = 128  # and the number of the signal, as shells have it
+EXIT_INTERRUPTED = EXIT_SIGNAL + signal.SIGINT
 EXIT_NO_READER = 141  # what shells say of a program whose output nobody reads any more
+# Sent by Slurm, `docker stop`, `timeout` and a shutdown; by a terminal that closes.
+ENDING_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 class CourseError(Exception):
     """Bad input of a user; the text is one sentence: what, where, what to do."""
+
+
+class SignalError(KeyboardInterrupt):
+    """A signal asks the command to end, like Ctrl-C.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, text: str, number: int):
+        super().__init__(text)
+        self.number = number
 
 
 def make_out_folder(path: Path) -> None:
@@ -73,34 +94,86 @@ def run_command(main: Callable[[], int]) -> NoReturn:
 
     An exercise that is not written yet says its number and its notebook; that is enough
     of a message too. A reader of the output that wants no more (`| head`) ends it
-    without a word.
+    without a word. The signals that ask a program to end do what Ctrl-C does.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name may be in no alphabet of it
         sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        code = main()
-        sys.stdout.flush()  # at the very end a closed pipe could not be caught
-    except NotImplementedError as error:
-        print(f"error: not written yet: {error}", file=sys.stderr)
-        code = EXIT_USAGE
-    except CourseError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = EXIT_USAGE
-    except KeyboardInterrupt as error:
-        print(str(error) or "interrupted", file=sys.stderr)
-        code = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        if not _reader_has_gone():
-            raise  # some other pipe broke
-        # Python flushes once more when it ends; that must not fail again.
-        with Path(os.devnull).open("w") as nothing:
-            os.dup2(nothing.fileno(), sys.stdout.fileno())
-        code = EXIT_NO_READER
+    with _ending_signals():
+        code = _exit_code(main)
     sys.exit(code)
 
 
+def _exit_code(main: Callable[[], int]) -> int:
+    try:
+        code = main()
+        sys.stdout.flush()  # at the very end a closed pipe could not be caught
+        return code
+    except NotImplementedError as error:
+        print(f"error: not written yet: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except CourseError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except SignalError as error:
+        name = signal.Signals(error.number).name
+        _say_last_words(str(error) or f"interrupted by {name}")
+        return EXIT_SIGNAL + error.number
+    except KeyboardInterrupt as error:
+        _say_last_words(str(error) or "interrupted")
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO) or not _reader_has_gone():
+            raise  # some other pipe broke
+        _drop_output(sys.stdout)
+        return EXIT_NO_READER
+
+
+@contextlib.contextmanager
+def _ending_signals() -> Iterator[None]:
+    """Let the ending signals raise a SignalError.
+
+    One that is ignored stays ignored: nohup wants it so.
+    """
+    numbers = []
+    if threading.current_thread() is threading.main_thread():
+        numbers = [n for n in ENDING_SIGNALS if signal.getsignal(n) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            if signal.getsignal(number) == _end:
+                signal.signal(number, signal.SIG_DFL)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """End once; `timeout` sends its signal twice, and cleaning up takes a moment."""
+    for each in ENDING_SIGNALS:
+        if signal.getsignal(each) == _end:
+            signal.signal(each, signal.SIG_IGN)
+    raise SignalError("", number)
+
+
+def _say_last_words(text: str) -> None:
+    """Say why the command ends, where the terminal may have closed."""
+    for stream in (sys.stderr, sys.stdout):
+        try:
+            if stream is sys.stderr:
+                print(text, file=stream)
+            stream.flush()
+        except OSError:
+            _drop_output(stream)
+
+
+def _drop_output(stream: TextIO) -> None:
+    """Python flushes once more when it ends; that must not fail again."""
+    with Path(os.devnull).open("w") as nothing:
+        os.dup2(nothing.fileno(), stream.fileno())
+
+
 def _reader_has_gone() -> bool:
-    """Whether stdout is a pipe that nobody reads any more."""
+    """Whether stdout is a pipe, or a terminal, that nobody reads any more."""
     if not hasattr(select, "poll"):  # Windows
         return False
     poll = select.poll()

@@ -9,6 +9,8 @@ from PIL import Image
 
 LEFT_OUT = "image left out"
 DROPPED = "object dropped"
+ORIENTATION_TAG = 0x0112  # of EXIF; from 5 on the picture lies on its side
+FIRST_SIDEWAYS = 5
 
 
 @dataclass(frozen=True)
@@ -41,24 +43,43 @@ class ImageReport:
         findings: What is wrong; empty for a clean image.
         left_out: The clean copy cannot have this image.
         repaired: The annotation's XML where it differs from the file, else None.
+        image: The image's file, or where it should be.
+        objects: Number of objects in the annotation.
+        dropped: How many of them the clean copy cannot have.
     """
 
     image_id: str
+    image: Path
     findings: list[Finding] = field(default_factory=list)
     left_out: bool = False
     repaired: Element | None = None
+    objects: int = 0
+    dropped: int = 0
+
+    @property
+    def kept(self) -> int:
+        """How many objects the clean copy has."""
+        return 0 if self.left_out else self.objects - self.dropped
 
 
-def image_problem(path: Path) -> tuple[tuple[int, int] | None, str]:
-    """Decode a whole image; return ((width, height), "") or (None, what is wrong)."""
+def image_problem(path: Path) -> tuple[tuple[int, int] | None, bool, str]:
+    """Decode a whole image.
+
+    Returns:
+        (width, height) upright, as the loader shows it, or None; whether EXIF lays the
+        stored picture on its side; what is wrong, or "".
+    """
     if not path.is_file():
-        return None, "the image is missing"
+        return None, False, "the image is missing"
     try:
         with warnings.catch_warnings():
             # An image large enough to fill the memory only warns at first.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 image.load()
-                return image.size, ""
+                sideways = image.getexif().get(ORIENTATION_TAG, 1) >= FIRST_SIDEWAYS
+                width, height = image.size
+                return (height, width) if sideways else (width, height), sideways, ""
     except Exception as error:  # noqa: BLE001 (decoders raise whatever they like)
-        return None, f"the image does not decode ({type(error).__name__}: {error})"
+        reason = f"{type(error).__name__}: {error}"
+        return None, False, f"the image does not decode ({reason})"

@@ -1,12 +1,19 @@
 """Check a VOC tree, write a clean copy of it, or turn its XML into the course's JSON.
 
-Exit code 0: clean; 1: findings remain; 2: wrong call.
+Exit code 0: clean; 1: findings remain, or the clean copy lacks something that the tree
+has; 2: wrong call.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
+from data_scripts.clean_copy import (
+    CHANGES_FILE,
+    Kept,
+    count_kept,
+    write_clean_copy,
+)
 from data_scripts.command import (
     EXIT_OK,
     EXIT_PARTLY_FAILED,
@@ -14,13 +21,16 @@ from data_scripts.command import (
     CourseError,
     run_command,
 )
-from data_scripts.tree_check import check_tree, write_clean_copy
+from data_scripts.image_files import image_path
+from data_scripts.tree_check import check_tree
 from data_scripts.voc_format import (
     find_voc_root,
     list_splits,
     read_annotation,
     read_split,
 )
+
+MOST_LINES = 40  # of changes on the screen
 
 
 def annotations_as_json(
@@ -49,7 +59,7 @@ def annotations_as_json(
             for item in annotation.objects
             if not (drop_difficult and item.difficult)
         ]
-        image = voc_root / "JPEGImages" / f"{image_id}.jpg"
+        image = image_path(voc_root, image_id)
         rows.append([image.relative_to(data_dir).as_posix(), objects])
     return rows
 
@@ -79,20 +89,31 @@ def write_json(data_dir: Path, folder: Path, drop_difficult: bool) -> list[Path]
     return paths
 
 
-def _check_and_print(data_dir: Path, out: Path | None) -> bool:
-    """Check a tree, write the clean copy if wanted; return True if it was clean."""
+def _check_and_print(
+    data_dir: Path, classes: tuple[str, ...] | None, out: Path | None = None
+) -> tuple[bool, Kept]:
+    """Check a tree, write the clean copy if wanted.
+
+    Returns:
+        Whether the tree was clean, and what its clean copy keeps.
+    """
     voc_root = find_voc_root(data_dir)
-    report = check_tree(voc_root)
-    lines = [str(finding) for finding in report.findings]
-    if out is not None:
-        lines = write_clean_copy(voc_root, report, out)
-    for line in lines:
-        print(line)
+    report = check_tree(voc_root, classes)
+    if out is None:
+        for finding in report.findings:
+            print(finding)
+    else:
+        changes = write_clean_copy(voc_root, report, out)
+        for line in changes[:MOST_LINES]:
+            print(line)
+        if len(changes) > MOST_LINES:
+            more = len(changes) - MOST_LINES
+            print(f"... and {more:,} more lines in {out / CHANGES_FILE}")
     print(
         f"{voc_root}: {len(report.images)} images checked ({report.unlisted} in no "
         f"split), {len(report.findings)} findings"
     )
-    return not report.findings
+    return not report.findings, count_kept(report)
 
 
 def _parser() -> CommandParser:
@@ -107,6 +128,12 @@ def _parser() -> CommandParser:
         "--fix", action="store_true", help="write a clean copy to --out and check that"
     )
     parser.add_argument("--out", type=Path, help="folder of the clean copy, with --fix")
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="names of your classes, instead of those in VOC2007/classes.txt",
+    )
     parser.add_argument(
         "--json", type=Path, metavar="FOLDER", help="write FOLDER/voc07_<split>.json"
     )
@@ -125,15 +152,20 @@ def main() -> int:
     if options.drop_difficult and options.json is None:
         parser.error("--drop-difficult changes only what --json FOLDER writes")
     data_dir = options.data_dir
-    clean = _check_and_print(data_dir, options.out)
+    classes = tuple(options.classes) if options.classes else None
+    clean, kept = _check_and_print(data_dir, classes, options.out)
+    is_complete = True
     if options.fix:
         data_dir = options.out
-        clean = clean or _check_and_print(data_dir, None)
+        clean = clean or _check_and_print(data_dir, None)[0]
+        is_complete = kept.is_all
+        where = f"; what is not in it: {options.out / CHANGES_FILE}"
+        print(f"{options.out}: {kept}{'' if is_complete else where}")
     if options.json is not None and clean:
         write_json(data_dir, options.json, options.drop_difficult)
     elif options.json is not None:
         print("no JSON written: mend the findings, or use --fix --out CLEAN")
-    return EXIT_OK if clean else EXIT_PARTLY_FAILED
+    return EXIT_OK if clean and is_complete else EXIT_PARTLY_FAILED
 
 
 if __name__ == "__main__":

@@ -1,24 +1,25 @@
-"""Check a whole VOC tree, and write a clean copy of it."""
+"""Check a whole VOC tree: its lists, its classes, its annotations and images."""
 
-import shutil
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
 from tqdm import tqdm
 
 from data_scripts.annotation_check import inspect_image
 from data_scripts.command import CourseError
 from data_scripts.findings import Finding, ImageReport
-from data_scripts.safe_folder import new_folder
-from data_scripts.voc_format import (
-    CLASSES_FILE,
-    MAIN_FOLDER,
+from data_scripts.image_files import (
+    IMAGE_SUFFIXES,
+    image_path,
     is_image_id,
+    line_id,
+)
+from data_scripts.tree_classes import choose_classes
+from data_scripts.voc_format import (
+    MAIN_FOLDER,
     list_splits,
-    read_class_names,
     read_lines,
 )
 from data_scripts.voc_xml import parse_xml
@@ -35,19 +36,23 @@ class TreeReport:
         findings: Everything that is wrong, folder by folder.
         images: One report for each image id that a list or a file names.
         splits: Split name -> ids that are well formed, each once, in order.
+        lines: How many different lines the lists have, with those that are no ids.
         unlisted: How many images are in no split (checked too, and no mistake).
+        new_classes: What classes.txt of a clean copy must hold; None: what is there.
     """
 
     findings: list[Finding]
     images: dict[str, ImageReport]
     splits: dict[str, list[str]]
+    lines: int
     unlisted: int
+    new_classes: tuple[str, ...] | None
 
 
 def _check_split(voc_root: Path, split: str, findings: list[Finding]) -> list[str]:
-    """Return a split's good ids, each once; add what is wrong with its lines."""
+    """Return a split's lines, each once; add what is wrong with them."""
     file = f"{MAIN_FOLDER}/{split}.txt"
-    lines = read_lines(voc_root / file)
+    lines = [line_id(line) for line in read_lines(voc_root / file)]
     if not lines:
         findings.append(Finding(file, "", "the split lists no image", "kept"))
     ids: dict[str, None] = {}
@@ -59,7 +64,7 @@ def _check_split(voc_root: Path, split: str, findings: list[Finding]) -> list[st
             problem = f"image {line} is listed twice"
             findings.append(Finding(file, part, problem, "second line dropped"))
         ids.setdefault(line)
-    return [line for line in ids if is_image_id(line)]
+    return list(ids)
 
 
 def _check_shared(splits: dict[str, list[str]], findings: list[Finding]) -> None:
@@ -77,13 +82,30 @@ def _check_shared(splits: dict[str, list[str]], findings: list[Finding]) -> None
                 splits[split].remove(image_id)
 
 
-def _stray_files(voc_root: Path, folder: str, suffix: str) -> list[Finding]:
+def _stray_files(voc_root: Path) -> list[Finding]:
     """Find files that no image id can ever name."""
-    return [
-        Finding(f"{folder}/{path.name}", "", f"not a {suffix} file", "left out")
-        for path in sorted((voc_root / folder).iterdir())
-        if path.suffix != suffix and not path.name.startswith(".")
-    ]
+    findings = []
+    for folder in ("Annotations", "JPEGImages"):
+        for path in sorted((voc_root / folder).iterdir()):
+            problem = ""
+            if folder == "Annotations" and path.suffix != ".xml":
+                problem = "not a .xml file"
+            elif folder == "JPEGImages":
+                problem = _not_used(voc_root, path)
+            if problem and not path.name.startswith("."):
+                place = f"{folder}/{path.name}"
+                findings.append(Finding(place, "", problem, "left out"))
+    return findings
+
+
+def _not_used(voc_root: Path, image: Path) -> str:
+    """Return why no image id leads to this file, or "" if one does."""
+    if image.suffix.lower() not in IMAGE_SUFFIXES:
+        return f"not a {', '.join(IMAGE_SUFFIXES)} file"
+    used = image_path(voc_root, image.stem)
+    if used.name == image.name:
+        return ""
+    return f"not used, for the image {image.stem} is {used.name}"
 
 
 def _image_named_twice(voc_root: Path, image_ids: list[str]) -> list[Finding]:
@@ -106,8 +128,12 @@ def _image_named_twice(voc_root: Path, image_ids: list[str]) -> list[Finding]:
     ]
 
 
-def check_tree(voc_root: Path) -> TreeReport:
+def check_tree(voc_root: Path, classes: tuple[str, ...] | None = None) -> TreeReport:
     """Check lists, annotations and images; decodes every image fully.
+
+    Args:
+        voc_root: The VOC2007 folder.
+        classes: The names of the classes, instead of those in classes.txt.
 
     Raises:
         CourseError: A folder of the devkit is missing, or classes.txt is not usable.
@@ -115,77 +141,33 @@ def check_tree(voc_root: Path) -> TreeReport:
     for folder in ("Annotations", "JPEGImages", MAIN_FOLDER):
         if not (voc_root / folder).is_dir():
             raise CourseError(f"{voc_root / folder}: missing; is this a VOC tree?")
-    class_names = frozenset(read_class_names(voc_root))
     findings: list[Finding] = []
     names = list_splits(voc_root)
     if not names:
         findings.append(Finding(MAIN_FOLDER, "", "no split list in it", "none"))
-    splits = {name: _check_split(voc_root, name, findings) for name in names}
+    lines = {name: _check_split(voc_root, name, findings) for name in names}
+    splits = {name: list(filter(is_image_id, lines[name])) for name in names}
     listed = {image_id for ids in splits.values() for image_id in ids}
     _check_shared(splits, findings)
-    findings += _stray_files(voc_root, "Annotations", ".xml")
-    findings += _stray_files(voc_root, "JPEGImages", ".jpg")
+    findings += _stray_files(voc_root)
     on_disk = {path.stem for path in (voc_root / "Annotations").glob("*.xml")}
-    on_disk |= {path.stem for path in (voc_root / "JPEGImages").glob("*.jpg")}
+    on_disk |= {
+        path.stem
+        for path in (voc_root / "JPEGImages").iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    }
     image_ids = sorted(listed | on_disk)
     findings += _image_named_twice(voc_root, image_ids)
+    class_names, new_classes = choose_classes(voc_root, image_ids, classes, findings)
     images = {}
     for image_id in tqdm(image_ids, desc="checking", unit="image", file=sys.stderr):
-        images[image_id] = inspect_image(voc_root, image_id, class_names)
+        images[image_id] = inspect_image(voc_root, image_id, frozenset(class_names))
         findings += images[image_id].findings
-    return TreeReport(findings, images, splits, len(on_disk - listed))
-
-
-def write_clean_copy(voc_root: Path, report: TreeReport, out: Path) -> list[str]:
-    """Write out/VOCdevkit/VOC2007 without the findings; `voc_root` stays as it is.
-
-    Returns:
-        One line for each thing that was changed, dropped or not copied.
-
-    Raises:
-        CourseError: `out` exists or lies inside `voc_root`, or writing fails.
-    """
-    if out.resolve().is_relative_to(voc_root.resolve()):
-        raise CourseError(
-            f"{out}: exists already or lies inside the original; give another --out"
-        )
-    kept = [item for item in report.images.values() if not item.left_out]
-    kept_ids = {item.image_id for item in kept}
-    with new_folder(out) as partial:
-        root = partial / "VOCdevkit" / "VOC2007"
-        for folder in ("Annotations", "JPEGImages", MAIN_FOLDER):
-            (root / folder).mkdir(parents=True)
-        if (voc_root / CLASSES_FILE).is_file():
-            shutil.copy2(voc_root / CLASSES_FILE, root / CLASSES_FILE)
-        for item in tqdm(kept, desc="copying", unit="image", file=sys.stderr):
-            image, xml = f"JPEGImages/{item.image_id}.jpg", f"{item.image_id}.xml"
-            shutil.copy2(voc_root / image, root / image)
-            if item.repaired is None:
-                shutil.copy2(voc_root / "Annotations" / xml, root / "Annotations" / xml)
-            else:
-                tree = ElementTree.ElementTree(item.repaired)
-                tree.write(root / "Annotations" / xml, encoding="utf-8")
-        for split, ids in report.splits.items():
-            lines = [f"{image_id}\n" for image_id in ids if image_id in kept_ids]
-            (root / MAIN_FOLDER / f"{split}.txt").write_text("".join(lines), "utf-8")
-    changes = [f"{item} -> {item.remedy}" for item in report.findings]
-    return changes + _not_copied(voc_root)
-
-
-def _not_copied(voc_root: Path) -> list[str]:
-    """Name what of the devkit a clean copy leaves behind."""
-    used = {"Annotations", "JPEGImages", "ImageSets", CLASSES_FILE}
-    others = [path.name for path in sorted(voc_root.iterdir()) if path.name not in used]
-    image_sets = voc_root / "ImageSets"
-    others += [
-        f"ImageSets/{path.name}"
-        for path in sorted(image_sets.iterdir())
-        if path.name != "Main"
-    ]
-    splits = list_splits(voc_root)
-    others += [
-        f"{MAIN_FOLDER}/{path.name}"
-        for path in sorted((image_sets / "Main").iterdir())
-        if path.suffix != ".txt" or path.stem not in splits
-    ]
-    return [f"{name}: not part of detection -> not copied" for name in others]
+    return TreeReport(
+        findings,
+        images,
+        splits,
+        sum(map(len, lines.values())),
+        len(on_disk - listed),
+        new_classes,
+    )

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from data_scripts.command import CourseError
+from data_scripts.image_files import is_image_id, line_id
 from data_scripts.voc_xml import (
     BOX_FIELDS,
     field_flag,
@@ -118,12 +119,20 @@ def read_annotation(path: Path) -> VocAnnotation:
     """
     root = parse_xml(path)
     width, height = parse_size(root, str(path))
-    objects = tuple(
+    filename = field_text(root, "filename", str(path))
+    return VocAnnotation(filename, width, height, _parse_objects(root, path))
+
+
+def read_objects(path: Path) -> tuple[VocObject, ...]:
+    """Read only the objects of an annotation XML; like read_annotation."""
+    return _parse_objects(parse_xml(path), path)
+
+
+def _parse_objects(root: Element, path: Path) -> tuple[VocObject, ...]:
+    return tuple(
         parse_object(element, f"{path}: {object_label(index, element)}")
         for index, element in enumerate(root.findall("object"))
     )
-    filename = field_text(root, "filename", str(path))
-    return VocAnnotation(filename, width, height, objects)
 
 
 def annotation_xml(annotation: VocAnnotation) -> str:
@@ -172,6 +181,12 @@ def find_voc_root(data_dir: Path) -> Path:
     for root in (data_dir / "VOCdevkit" / "VOC2007", data_dir / "VOC2007", data_dir):
         if (root / "JPEGImages").is_dir():
             return root
+    for root in sorted([*data_dir.glob("VOC*"), *data_dir.glob("VOCdevkit/VOC*")]):
+        if (root / "JPEGImages").is_dir():
+            raise CourseError(
+                f"{data_dir}: no VOCdevkit/VOC2007 in it, but {root.name}; to use "
+                f"that, give --data-dir {root}"
+            )
     raise CourseError(
         f"{data_dir}: no VOCdevkit/VOC2007/JPEGImages in it; make the shapes data with "
         "python -m data_scripts.make_shapes, or fetch VOC 2007 with "
@@ -196,11 +211,6 @@ def read_lines(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def is_image_id(text: str) -> bool:
-    """Return True for one word without a folder in it, such as "000005"."""
-    return len(text.split()) == 1 and "/" not in text and "\\" not in text
-
-
 def list_splits(voc_root: Path) -> list[str]:
     """Return the names of the splits in ImageSets/Main, sorted.
 
@@ -221,9 +231,9 @@ def read_split(voc_root: Path, split: str) -> list[str]:
     if not path.is_file():
         known = ", ".join(list_splits(voc_root)) or "none"
         raise CourseError(
-            f"{path.parent}: no split named {split!r}; choose one of: {known}"
+            f"{path.parent}: no split named {split!r}; choose one of: {known} (--split)"
         )
-    image_ids = read_lines(path)
+    image_ids = [line_id(line) for line in read_lines(path)]
     for image_id in image_ids:
         if not is_image_id(image_id):
             raise CourseError(f"{path}: {image_id!r} is no image id; one id a line")

@@ -64,8 +64,8 @@ def field_number(parent: Element, field: str, where: str) -> float:
 
 
 def field_flag(parent: Element, field: str, where: str) -> bool:
-    """Return a 0/1 child as bool; a missing one is False, as the devkit reads it."""
-    text = parent.findtext(field, default="0").strip()
+    """Return a 0/1 child as bool; a missing or empty one is False."""
+    text = parent.findtext(field, default="").strip() or "0"
     if text not in ("0", "1"):
         raise CourseError(f"{where}: <{field}> is {text!r}; write 0 or 1")
     return text == "1"

@@ -1,8 +1,6 @@
 """VOC-style detection data as tensors: one loader for photographs and drawn shapes."""
 
-import json
 import operator
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -15,34 +13,17 @@ from data_scripts import download_voc2007
 from data_scripts.command import CourseError
 from data_scripts.voc_format import (
     find_voc_root,
-    read_annotation,
     read_class_names,
-    read_split,
 )
 from helpers.augment import AugmentConfig, augment
 from helpers.images import load_image, model_scale, normalize, to_model_input
 from helpers.metrics_types import GroundTruth
+from helpers.records import read_json_records, read_xml_records
 
 MIN_PADDED_BOXES = 40
 PADDING = -1.0
 # Where the commands look for a data set when no --data-dir is given.
 DEFAULT_DATA_DIRS = {"shapes": Path("data/shapes"), "voc2007": Path("data/voc2007")}
-
-
-@dataclass(frozen=True)
-class Record:
-    """One image of a data set: where it is, and its true boxes.
-
-    Attributes:
-        boxes: (M, 4) float64, XYXY with continuous edges, pixels of the original.
-        classes: (M,) int64.
-        difficult: (M,) bool.
-    """
-
-    path: Path
-    boxes: np.ndarray
-    classes: np.ndarray
-    difficult: np.ndarray
 
 
 class VOC2007DetectionTiny(Dataset):
@@ -78,6 +59,7 @@ class VOC2007DetectionTiny(Dataset):
         if download:
             download_voc2007.download(Path(dataset_dir))
         self.split = split
+        self.data_dir = Path(dataset_dir)
         self.image_size = image_size
         self.augment = augment
         self.whole_image = split != "train" if whole_image is None else whole_image
@@ -158,76 +140,18 @@ class VOC2007DetectionTiny(Dataset):
         )
 
 
-def continuous_edges(xml_boxes: np.ndarray) -> np.ndarray:
-    """VOC's pixel numbers (1-based, last included) as edges: x1 - 1, y1 - 1, x2, y2."""
-    return xml_boxes - np.array([1.0, 1.0, 0.0, 0.0])
+def check_objects(dataset: VOC2007DetectionTiny) -> None:
+    """Nothing can be learned or measured where no image has an object that counts.
 
-
-def read_xml_records(
-    root: Path, split: str, class_to_idx: dict[str, int]
-) -> list[Record]:
-    """All images of a split, from Annotations/*.xml."""
-    records = []
-    for image_id in read_split(root, split):
-        annotation_path = root / "Annotations" / f"{image_id}.xml"
-        objects = read_annotation(annotation_path).objects
-        records.append(
-            _make_record(
-                root / "JPEGImages" / f"{image_id}.jpg",
-                [entry.xyxy for entry in objects],
-                [entry.name for entry in objects],
-                [entry.difficult for entry in objects],
-                class_to_idx,
-                annotation_path,
-            )
-        )
-    return records
-
-
-def read_json_records(
-    json_path: Path, root: Path, class_to_idx: dict[str, int]
-) -> list[Record]:
-    """All images of voc07_<split>.json: [[path, [{"name", "xyxy"}]], ...]."""
-    try:
-        entries = json.loads(json_path.read_text())
-        records = [
-            _make_record(
-                root / "JPEGImages" / Path(path).name,
-                [entry["xyxy"] for entry in objects],
-                [entry["name"] for entry in objects],
-                [False] * len(objects),
-                class_to_idx,
-                json_path,
-            )
-            for path, objects in entries
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CourseError(
-            f"{json_path} is not a list of [path, [{{name, xyxy}}]] ({error!r}); make "
-            "it again with python -m data_scripts.prepare_annotations"
-        ) from error
-    return records
-
-
-def _make_record(
-    image_path: Path,
-    xml_boxes: list,
-    names: list[str],
-    difficult: list[bool],
-    class_to_idx: dict[str, int],
-    source: Path,
-) -> Record:
-    unknown = [name for name in names if name not in class_to_idx]
-    if unknown:
-        raise CourseError(
-            f"{source} has an object of the unknown class {unknown[0]!r}; known are "
-            f"{', '.join(class_to_idx)}"
-        )
-    return Record(
-        path=image_path,
-        boxes=continuous_edges(
-            np.array(xml_boxes, dtype=np.float64).reshape(len(names), 4)
-        ),
-        classes=np.array([class_to_idx[name] for name in names], dtype=np.int64),
-        difficult=np.array(difficult, dtype=bool),
+    Raises:
+        CourseError: the split has no object, or all are marked difficult.
+    """
+    if any((~record.difficult).any() for record in dataset.records):
+        return
+    difficult = sum(len(record.boxes) for record in dataset.records)
+    marked = f", only {difficult} marked difficult" if difficult else ""
+    raise CourseError(
+        f"the split {dataset.split!r} in {dataset.data_dir} has no object{marked}, so "
+        f"there is nothing to learn from its {len(dataset)} images, or to find; check "
+        "the data with python -m data_scripts.prepare_annotations"
     )

@@ -3,6 +3,7 @@
 Prints a table of its classes and sizes, and draws summary.png and batch.png.
 """
 
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
-from data_scripts.command import EXIT_OK, CommandParser, CourseError, run_command
+from data_scripts.command import (
+    EXIT_OK,
+    EXIT_PARTLY_FAILED,
+    CommandParser,
+    CourseError,
+    run_command,
+)
 from helpers.augment import AugmentConfig
-from helpers.data import VOC2007DetectionTiny
+from helpers.data import VOC2007DetectionTiny, check_objects
 from helpers.draw import class_colour, draw_boxes, make_sheet
 
 BATCH_IMAGES = 8
@@ -211,6 +218,11 @@ def main(arguments: list[str] | None = None) -> int:
             f"{options.out}: cannot write there ({error.strerror}); give another --out"
         ) from error
     print(f"wrote {options.out / 'summary.png'} and {options.out / 'batch.png'}")
+    try:
+        check_objects(dataset)
+    except CourseError as error:  # the table shows it, but nobody need read it there
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_PARTLY_FAILED
     return EXIT_OK
 
 

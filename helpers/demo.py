@@ -157,12 +157,20 @@ def draw_and_train(plan: DemoPlan, watch: Stopwatch) -> None:
             plan.data_dir, plan.train_images, plan.val_images, plan.seed
         ),
     )
+    command = (
+        f"python -m helpers.train --data shapes --data-dir {plan.data_dir} "
+        f"--recipe {plan.recipe.name} --seed {plan.seed} --out {plan.run_dir}"
+    )
     watch.run(
         "Train",
-        f"python -m helpers.train --data shapes --data-dir {plan.data_dir} "
-        f"--recipe {plan.recipe.name} --seed {plan.seed} --out {plan.run_dir}",
+        command,
         lambda: train_run(
-            plan.recipe, plan.data_dir, plan.run_dir, plan.device, plan.seed
+            plan.recipe,
+            plan.data_dir,
+            plan.run_dir,
+            plan.device,
+            plan.seed,
+            go_on=f"{command} --resume; another demo begins anew",
         ),
     )
 

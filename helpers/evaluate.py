@@ -20,7 +20,7 @@ from data_scripts.command import (
 from helpers.box_shift import BoxShift, median_box_shift, shift_line
 from helpers.checkpoint import versions
 from helpers.coco_ap import CocoResult, evaluate_coco
-from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
+from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny, check_objects
 from helpers.detector import LoadedDetector, load_detector, predict
 from helpers.eval_report import (
     class_table,
@@ -177,6 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     if len(dataset) == 0:
         raise CourseError(f"the split {options.split!r} lists no images; take another")
+    check_objects(dataset)
     check_classes(detector.class_names, dataset.class_names)
     checkpoint = options.checkpoint
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent

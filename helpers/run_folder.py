@@ -50,6 +50,8 @@ class RunFolder:
                 "model": state.model.state_dict(),
                 "average": state.average,
                 "optimizer": state.optimizer.state_dict(),
+                "loss_sums": state.loss_sums,
+                "loss_count": state.loss_count,
             },
         )
 

@@ -1,6 +1,7 @@
 """The log of a run: one JSON object a line, and a picture of the losses."""
 
 import json
+import os
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -12,9 +13,11 @@ COLOURS = {"loss_cls": "#0072B2", "loss_box": "#D55E00", "loss_ctr": "#009E73"}
 
 
 def append_log(path: Path, entry: dict) -> None:
-    """Add one line."""
+    """Add one line; it is on the disk before a checkpoint of its iteration can be."""
     with path.open("a") as file:
         file.write(json.dumps(entry) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_log(path: Path) -> list[dict]:

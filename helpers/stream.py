@@ -5,13 +5,14 @@ place in that epoch's order, and the random choices of its augmentation. So a ru
 was stopped goes on with exactly the images that it would have seen.
 """
 
+from collections.abc import Generator, Iterable
 from random import Random
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from helpers.data import VOC2007DetectionTiny
-from helpers.interrupt import ignore_interrupts
+from helpers.interrupt import StoppedError, StopRequest, ignore_signals
 
 
 class TrainingStream(Dataset):
@@ -62,6 +63,26 @@ def training_batches(
         batch_size=batch_size,
         sampler=positions,
         num_workers=num_workers,
-        worker_init_fn=ignore_interrupts,
+        worker_init_fn=ignore_signals,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+def until_stopped(batches: Iterable, stop: StopRequest) -> Generator[tuple]:
+    """The batches; at the end, whichever, no process that loads them is left.
+
+    Raises:
+        StoppedError: such a process was ended by the signal that stops the run.
+    """
+    iterator = iter(batches)
+    try:
+        yield from iterator
+    except RuntimeError:
+        if not stop.requested:
+            raise
+        raise StoppedError from None
+    finally:
+        # The processes ignore SIGTERM, by which Python would end them.
+        end = getattr(iterator, "_shutdown_workers", None)
+        if end is not None:
+            end()

@@ -11,19 +11,21 @@ from data_scripts.command import (
     EXIT_OK,
     CommandParser,
     CourseError,
+    SignalError,
     make_out_folder,
     name_and_value,
     run_command,
 )
 from data_scripts.safe_folder import locked_folder
-from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
+from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny, check_objects
 from helpers.detector import build_detector, choose_device, with_classes
-from helpers.interrupt import StoppedError
+from helpers.interrupt import StoppedError, StopRequest
 from helpers.memory import keep_freed_memory
 from helpers.precision import PRECISIONS, faster_precision
 from helpers.recipes import RECIPES, Recipe, get_recipe, recipe_to_dict
 from helpers.resume import check_is_same_run, read_saved, restore
 from helpers.run_folder import RunFolder, checkpoint_path
+from helpers.save_points import SavePoints
 from helpers.stream import TrainingStream, training_batches
 from helpers.training import TrainingState, make_optimizer, train_loop
 
@@ -46,6 +48,7 @@ def train_run(
     split: str = "train",
     save_every: int = SAVE_PERIOD,
     watch: Watch | None = None,
+    go_on: str = "--resume",
 ) -> Path:
     """Train from start to end, or go on; returns the path of the checkpoint.
 
@@ -54,13 +57,15 @@ def train_run(
         seed: of the weights, the order of the images and their augmentation.
         resume: go on with the checkpoint in out.
         precision: "float32", "bfloat16", or "auto" for the faster one here.
-        save_every: iterations between checkpoints.
+        save_every: iterations between checkpoints; every few minutes there is one, too.
         watch: looks on; it must leave the model's mode and weights as they are.
+        go_on: with what a stopped run goes on, for the message.
 
     Raises:
         CourseError: bad data, a run that is already there or going on, a loss that is
             not finite.
-        KeyboardInterrupt: Ctrl-C; the run is saved and the text says how to go on.
+        SignalError: Ctrl-C or a signal that ends programs; the run is saved and the
+            text says how to go on.
     """
     saved = read_saved(checkpoint_path(out), resume)
     chosen = choose_device(device)
@@ -78,6 +83,7 @@ def train_run(
             split,
             save_every,
             watch,
+            go_on,
         )
 
 
@@ -93,6 +99,7 @@ def _train(
     split: str,
     save_every: int,
     watch: Watch | None,
+    go_on: str,
 ) -> Path:
     """The run itself, alone in its folder; saved is the checkpoint to go on with."""
     if device.type == "cpu":
@@ -129,28 +136,36 @@ def _train(
         if watch is not None:
             watch(state, entry)
 
-    def save_now_and_then() -> None:
-        if state.iteration % save_every == 0:
-            folder.save(state)
-
-    try:
-        train_loop(
-            state,
-            recipe,
-            batches,
-            device,
-            PRECISIONS[precision],
-            LOG_PERIOD,
-            log,
-            save_now_and_then,
-        )
-    except StoppedError:
-        folder.save(state)
-        raise KeyboardInterrupt(
-            f"stopped after {state.iteration} of {recipe.iterations} iterations, which "
-            f"are saved in {folder.checkpoint}; go on with --resume"
-        ) from None
-    folder.save(state)
+    total, where = recipe.iterations, folder.checkpoint
+    with StopRequest() as stop:
+        points = SavePoints(lambda: folder.save(state), save_every, stop)
+        try:
+            train_loop(
+                state,
+                recipe,
+                batches,
+                device,
+                PRECISIONS[precision],
+                LOG_PERIOD,
+                log,
+                lambda: points.after(state.iteration),
+                stop,
+            )
+        except StoppedError:
+            points.save(state.iteration)
+            raise SignalError(
+                f"stopped after {state.iteration} of {total} iterations, which are "
+                f"saved in {where}; go on with {go_on}",
+                stop.number,
+            ) from None
+        except KeyboardInterrupt:  # again, so in the middle of an iteration
+            done = points.saved or (saved or {}).get("iteration", 0)
+            raise SignalError(
+                f"stopped at once after {state.iteration} of {total} iterations, of "
+                f"which {done} are saved in {where}; go on with {go_on}",
+                stop.number,
+            ) from None
+        points.save(state.iteration)
     folder.draw()
     return folder.checkpoint
 
@@ -161,7 +176,8 @@ def load_training_images(
     """The images of a split as the recipe wants them.
 
     Raises:
-        CourseError: the data is missing or broken, or the split is empty.
+        CourseError: the data is missing or broken, or the split has no images or not
+            one object.
     """
     dataset = VOC2007DetectionTiny(
         data_dir,
@@ -173,6 +189,7 @@ def load_training_images(
     )
     if len(dataset) == 0:
         raise CourseError(f"the split {split!r} in {data_dir} lists no images")
+    check_objects(dataset)
     return dataset
 
 
@@ -183,6 +200,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--data-dir", type=Path, help="default data/shapes or data/voc2007"
     )
+    parser.add_argument("--split", default="train", help="train, trainval, ...")
     parser.add_argument("--recipe", choices=sorted(RECIPES), required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on with a run")
@@ -230,6 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.resume,
         options.precision,
         options.workers,
+        options.split,
         save_every=options.save_every,
     )
     print(f"wrote {checkpoint}")

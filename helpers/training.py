@@ -1,8 +1,9 @@
 """The training loop: any detector that returns a dict of losses, on any batches."""
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from tqdm.auto import tqdm
 from data_scripts.command import CourseError
 from helpers.interrupt import StoppedError, StopRequest
 from helpers.recipes import Recipe
+from helpers.stream import until_stopped
 
 MOMENTUM = 0.9
 STEP_DECAY = 0.1
@@ -32,12 +34,16 @@ class TrainingState:
     Attributes:
         average: running mean of the weights, or None where the recipe keeps none.
         iteration: number of finished iterations.
+        loss_sums: of the losses since the last line of the log.
+        loss_count: iterations in these sums.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     average: dict[str, torch.Tensor] | None = None
     iteration: int = 0
+    loss_sums: dict[str, float] = field(default_factory=dict)
+    loss_count: int = 0
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -175,6 +181,7 @@ def train_loop(
     log_period: int,
     on_log: Callable[[dict], None],
     on_iteration: Callable[[], None] = lambda: None,
+    stop: StopRequest | None = None,
 ) -> None:
     """Train until recipe.iterations, with a progress bar.
 
@@ -182,9 +189,10 @@ def train_loop(
         log_period: iterations between calls of on_log.
         on_log: gets the iteration, the mean losses since the last call and the rate.
         on_iteration: called after each iteration, behind on_log.
+        stop: listens to signals already; default: only in here.
 
     Raises:
-        StoppedError: Ctrl-C; the iteration it came in is done.
+        StoppedError: a signal, as of Ctrl-C; the iteration it came in is done.
         CourseError: a loss is not a finite number.
     """
     set_train_mode(state.model, recipe)
@@ -196,24 +204,27 @@ def train_loop(
         dynamic_ncols=True,
         mininterval=1.0,
     )
-    sums: dict[str, float] = {}
-    count = 0  # iterations in the sums
-    with bar, StopRequest() as stop:
-        for batch in batches:
+    listening = StopRequest() if stop is None else contextlib.nullcontext(stop)
+    with (
+        bar,
+        listening as request,
+        contextlib.closing(until_stopped(batches, request)) as stream,
+    ):
+        for batch in stream:
             values = train_step(state, recipe, batch, device, precision)
             for name, value in values.items():
-                sums[name] = sums.get(name, 0.0) + value
+                state.loss_sums[name] = state.loss_sums.get(name, 0.0) + value
+            state.loss_count += 1
             bar.update()
-            count += 1
             is_last = state.iteration == recipe.iterations
             if state.iteration % log_period == 0 or is_last:
-                means = {name: value / count for name, value in sums.items()}
+                means = {k: v / state.loss_count for k, v in state.loss_sums.items()}
                 bar.set_postfix(
                     {n.removeprefix("loss_"): f"{v:.3f}" for n, v in means.items()}
                 )
-                sums, count = {}, 0
+                state.loss_sums, state.loss_count = {}, 0
                 rate = state.optimizer.param_groups[-1]["lr"]
                 on_log({"iteration": state.iteration, **means, "learning_rate": rate})
             on_iteration()
-            if stop.requested and not is_last:
+            if request.requested and not is_last:
                 raise StoppedError

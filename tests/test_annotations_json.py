@@ -60,12 +60,12 @@ def test_json_is_not_written_from_a_tree_with_findings(
     data_dir, tmp_path, monkeypatch, capsys
 ):
     """Labels with mistakes never reach the JSON; a clean copy's do."""
-    plant_fault(data_dir, "unknown class")
+    plant_fault(data_dir, "wholly outside")
     arguments = ("--data-dir", data_dir, "--json", tmp_path / "json")
     code, said = call(monkeypatch, capsys, *arguments)
     assert code == 1 and "no JSON written" in said
     assert not (tmp_path / "json").exists()
     fix = ("--fix", "--out", tmp_path / "clean")
-    assert call(monkeypatch, capsys, *arguments, *fix)[0] == 0
+    assert call(monkeypatch, capsys, *arguments, *fix)[0] == 1  # one object is lost
     rows = json.loads((tmp_path / "json" / "voc07_train.json").read_text())
     assert [item["name"] for item in rows[0][1]] == ["cat", "bird"]

@@ -1,8 +1,10 @@
 """What every command says when it cannot do its work."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,83 @@ def test_output_that_nobody_reads_ends_the_command_quietly(lines):
     said = command.stderr.read()
     assert command.wait() == EXIT_NO_READER
     assert said == ""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+def test_signal_lets_a_command_clean_up_and_ends_it_with_its_code(name, tmp_path):
+    """128 + the number, one line; a second signal does not disturb the cleaning up."""
+    number = getattr(signal, name)
+    script = (
+        "import pathlib, sys, time\n"
+        "from data_scripts.command import run_command\n"
+        "def main():\n"
+        "    try:\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(60)\n"
+        "    finally:\n"
+        "        print('cleaning', flush=True)\n"
+        "        sys.stdin.read()\n"
+        "        pathlib.Path(sys.argv[1]).touch()\n"
+        "run_command(main)\n"
+    )
+    command = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "cleaned")],
+        cwd=Path(__file__).resolve().parent.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert command.stdout is not None
+    assert command.stdout.readline() == "ready\n"
+    command.send_signal(number)
+    assert command.stdout.readline() == "cleaning\n"
+    if name != "SIGINT":  # a person who presses Ctrl-C again means it
+        for each in (signal.SIGTERM, signal.SIGHUP):
+            command.send_signal(each)
+        time.sleep(0.05)
+    _, said = command.communicate()
+    assert command.returncode == 128 + number
+    assert said == ("interrupted\n" if name == "SIGINT" else f"interrupted by {name}\n")
+    assert (tmp_path / "cleaned").is_file()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+def test_hang_up_that_nohup_ignores_does_not_end_a_command():
+    """What was ignored at the start stays ignored, and is as before at the end."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            run_command(lambda: signal.raise_signal(signal.SIGHUP) or 0)
+        assert ended.value.code == 0
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
+def test_terminal_that_has_closed_ends_the_command_quietly(tmp_path):
+    """What could not be printed is no mistake of the course: no traceback."""
+    outside, inside = os.openpty()
+    script = (
+        "import sys\n"
+        "from data_scripts.command import run_command\n"
+        "run_command(lambda: print('line', sys.stdin.read()) or 0)\n"
+    )
+    command = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).resolve().parent.parent,
+        stdin=subprocess.PIPE,
+        stdout=inside,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(inside)
+    os.close(outside)
+    _, said = command.communicate()
+    assert (command.returncode, said) == (EXIT_NO_READER, "")
 
 
 def test_another_pipe_that_breaks_is_not_hidden():

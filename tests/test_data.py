@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from data_scripts.command import CourseError
-from helpers.data import VOC2007DetectionTiny, continuous_edges
+from helpers.data import VOC2007DetectionTiny
 from helpers.images import denormalize
+from helpers.records import continuous_edges
 from tests.small_trees import CLASSES, GREY, Picture, Thing, write_tree
 
 EMPTY = Picture("000", (120, 80))

@@ -80,14 +80,16 @@ def test_batch_picture_shows_the_boxes(tree):
     assert four.getcolors(10**7) != sheet.getcolors(10**7)
 
 
-@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize(("split", "code"), [("train", 0), ("val", 1)])
 def test_command_prints_the_table_and_writes_two_pictures(
-    tree, tmp_path, capsys, split
+    tree, tmp_path, capsys, split, code
 ):
-    """Also for a split whose images are all empty."""
+    """Also for a split whose images are all empty, but that is said then."""
     line = ["--data-dir", str(tree), "--split", split, "--out", str(tmp_path / "out")]
-    assert main(line) == 0
-    assert "difficult" in capsys.readouterr().out
+    assert main(line) == code
+    said = capsys.readouterr()
+    assert "difficult" in said.out
+    assert ("error: the split 'val' in" in said.err) is (code == 1)
     for name in ("summary.png", "batch.png"):
         with Image.open(tmp_path / "out" / name) as picture:
             assert min(picture.size) > 200

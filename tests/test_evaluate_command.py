@@ -38,7 +38,7 @@ PICTURES = [
 def place(tmp_path_factory):
     """A folder with data/ (val, none) and run/checkpoint.pt."""
     folder = tmp_path_factory.mktemp("evaluate")
-    write_tree(folder / "data", val=PICTURES, none=[])
+    write_tree(folder / "data", val=PICTURES, none=[], bare=PICTURES[:1])
     write_checkpoint(folder / "run" / "checkpoint.pt")
     return folder
 
@@ -215,7 +215,8 @@ def test_class_list_that_does_not_fit_is_refused(place, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        (["--split", "test"], "no split named 'test'; choose one of: none, val"),
+        (["--split", "test"], "no split named 'test'; choose one of: bare, none, val"),
+        (["--split", "bare"], "the split 'bare' in"),
         (["--split", "none"], "'none' lists no images"),
         (["--data", "cats"], "invalid choice: 'cats'"),
         (

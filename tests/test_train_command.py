@@ -18,9 +18,12 @@ from PIL import Image
 from data_scripts.command import run_command
 from data_scripts.make_shapes import make_shapes
 from data_scripts.safe_folder import locked_folder
+from helpers import save_points
 from helpers.checkpoint import read_checkpoint
 from helpers.recipes import get_recipe
+from helpers.run_folder import RunFolder
 from helpers.train import main, train_run
+from tests.small_trees import Picture, Thing, write_tree
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {
@@ -31,6 +34,9 @@ SMALL = {
     "stem_channels": "[8]",
     "warmup": "2",
 }
+# Signals that stop a run, and after which iteration they come.
+STOPPED_AFTER = {signal.SIGINT: 1, signal.SIGTERM: 2}
+LOSSES = ("loss_cls", "loss_box", "loss_ctr")
 TIME_LIMIT_S = 120  # only against a test that hangs
 
 
@@ -60,7 +66,14 @@ def start(line: list[str]) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        process_group=0,
     )
+
+
+def read_losses(out: Path) -> list[list[float]]:
+    """Iteration and losses of each line of a log; other columns are times."""
+    lines = (out / "log.jsonl").read_text().splitlines()
+    return [[json.loads(row)[k] for k in ("iteration", *LOSSES)] for row in lines]
 
 
 def wait_for_iteration(process: subprocess.Popen, out: Path, iteration: int) -> None:
@@ -103,12 +116,19 @@ class Interrupted:
     stderr: str
 
 
+def send(process: subprocess.Popen, number: int) -> None:
+    """As `timeout` does it: to the process and then to all of its group."""
+    process.send_signal(number)
+    if number != signal.SIGKILL:
+        os.killpg(process.pid, number)
+
+
 def interrupt(line: list[str], out: Path, iteration: int, number: int) -> Interrupted:
     """Start a run, send the signal after this iteration, and wait for its end."""
     process = start(line)
     try:
         wait_for_iteration(process, out, iteration)
-        process.send_signal(number)
+        send(process, number)
         _, stderr = process.communicate(timeout=TIME_LIMIT_S)
     finally:
         process.kill()
@@ -117,12 +137,13 @@ def interrupt(line: list[str], out: Path, iteration: int, number: int) -> Interr
 
 @pytest.fixture(scope="module")
 def interrupted(shapes, tmp_path_factory) -> Iterator[dict[int, Future]]:
-    """Two runs, started together to save time: one is killed, one gets Ctrl-C."""
+    """Runs, two at a time: one is killed, others get a signal that asks to end."""
     with ThreadPoolExecutor(2) as pool:
         futures = {}
-        for number, iteration in ((signal.SIGKILL, 3), (signal.SIGINT, 1)):
+        for number, iteration in ((signal.SIGKILL, 3), *STOPPED_AFTER.items()):
             out = tmp_path_factory.mktemp("runs")
-            line = arguments(shapes, out, "--save-every", "1", iterations="40")
+            more = ("--workers", "1") if number == signal.SIGTERM else ()
+            line = arguments(shapes, out, "--save-every", "1", *more, iterations="40")
             futures[int(number)] = pool.submit(interrupt, line, out, iteration, number)
         yield futures
 
@@ -175,14 +196,14 @@ def test_killed_run_ends_with_the_weights_of_one_that_ran_through(
     assert read_checkpoint(run.out)["iteration"] < 40
     assert main([*run.line, "--resume"]) == 0
     assert_same_state(read_checkpoint(run.out), read_checkpoint(whole_run))
-    log = (run.out / "log.jsonl").read_text().splitlines()
-    assert [json.loads(row)["iteration"] for row in log] == [20, 40]
+    assert read_losses(run.out) == read_losses(whole_run)
 
 
-def test_ctrl_c_saves_says_so_and_the_run_can_go_on(whole_run, interrupted):
-    """Exit code 130, one sentence with --resume; the end is that of a whole run."""
-    run = interrupted[signal.SIGINT].result()
-    assert run.returncode == 130, run.stderr
+@pytest.mark.parametrize("number", STOPPED_AFTER)
+def test_signal_saves_says_so_and_the_run_can_go_on(whole_run, interrupted, number):
+    """128 + its number, one sentence with --resume; the end is that of a whole run."""
+    run = interrupted[number].result()
+    assert run.returncode == 128 + number, run.stderr
     saved = read_checkpoint(run.out)["iteration"]
     last_line = run.stderr.splitlines()[-1]
     assert last_line.startswith(f"stopped after {saved} of 40 iterations")
@@ -190,6 +211,30 @@ def test_ctrl_c_saves_says_so_and_the_run_can_go_on(whole_run, interrupted):
     assert "Traceback" not in run.stderr
     assert main([*run.line, "--resume"]) == 0
     assert_same_state(read_checkpoint(run.out), read_checkpoint(whole_run))
+    assert read_losses(run.out) == read_losses(whole_run)
+
+
+def test_run_is_saved_every_few_minutes_whatever_its_interval(
+    shapes, tmp_path, monkeypatch
+):
+    """With 100 s an iteration, the third is saved at the latest."""
+    clock = iter(range(0, 100_000, 100))
+    now = [0]
+    saves = []
+
+    def tick(state, entry=None):
+        now[0] = next(clock)
+
+    monkeypatch.setattr(save_points.time, "monotonic", lambda: float(now[0]))
+    monkeypatch.setattr(
+        RunFolder, "save", lambda folder, state: saves.append(state.iteration)
+    )
+    monkeypatch.setattr("helpers.train.LOG_PERIOD", 1)
+    monkeypatch.setattr(RunFolder, "draw", lambda folder: None)
+    recipe = get_recipe("tiny", {**SMALL, "iterations": "8"})
+    train_run(recipe, shapes, tmp_path, "cpu", precision="float32", watch=tick)
+    assert saves == [4, 7, 8]
+    assert save_points.SAVE_SECONDS < 300
 
 
 def test_resume_of_a_finished_run_changes_nothing(shapes, whole_run):
@@ -296,6 +341,27 @@ def test_wrong_argument_is_one_sentence(shapes, tmp_path, capsys, change, named)
     """Exit code 2, and the message names the argument."""
     message = run_wrong([*arguments(shapes, tmp_path / "run"), *change], capsys)
     assert named in message
+
+
+def test_training_on_images_without_one_object_is_refused(tmp_path, capsys):
+    """A repair that lost all labels, for example: nothing would be learned."""
+    easy, hard = (Thing("cat", (5, 5, 40, 40), difficult=d) for d in (False, True))
+    pictures = [Picture("1", (64, 64)), Picture("2", (64, 64), (hard,))]
+    write_tree(tmp_path / "data", train=pictures, val=[Picture("3", (64, 64), (easy,))])
+    line = arguments(tmp_path / "data", tmp_path / "run")
+    said = run_wrong(line, capsys)
+    assert "the split 'train' in" in said
+    assert "has no object, only 1 marked difficult" in said
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_another_split_can_be_trained(tmp_path):
+    """A tree that has only the list trainval."""
+    cat = Thing("cat", (5, 5, 40, 40))
+    write_tree(tmp_path / "data", trainval=[Picture("1", (64, 64), (cat,))])
+    line = arguments(tmp_path / "data", tmp_path / "run", "--split", "trainval")
+    assert main([*line, "--set", "iterations=1"]) == 0
+    assert read_checkpoint(tmp_path / "run")["data"]["split"] == "trainval"
 
 
 def test_out_that_is_a_file_is_refused(shapes, tmp_path, capsys):

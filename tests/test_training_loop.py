@@ -7,8 +7,16 @@ import signal
 import pytest
 
 from data_scripts.command import CourseError
+from helpers import interrupt
 from helpers.interrupt import StoppedError
 from tests.line_model import line_batches, line_recipe, line_state, run_loop
+
+# Those that this system has; on Windows there are no terminals that hang up.
+STOP_SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if hasattr(signal, name)
+]
 
 
 def test_loop_logs_the_mean_loss_since_the_last_entry():
@@ -62,27 +70,98 @@ def test_gradient_that_is_not_finite_stops_before_the_weights_change():
     assert state.model.weight.item() == 3
 
 
-def test_ctrl_c_finishes_the_iteration_and_stops():
-    """The signal comes in the middle of iteration 3; 3 iterations are whole."""
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_signal_finishes_the_iteration_and_stops(number, monkeypatch):
+    """It comes in the middle of iteration 3, twice; 3 iterations are whole."""
+    if number != signal.SIGINT:  # only Ctrl-C is pressed again by a person
+        monkeypatch.setattr(interrupt, "AGAIN_S", 0.0)
     recipe = line_recipe()
     state = line_state(recipe)
 
     def batches():
-        for number, batch in enumerate(line_batches(10)):
-            if number == 2:
-                os.kill(os.getpid(), signal.SIGINT)
+        for place, batch in enumerate(line_batches(10)):
+            if place == 2:  # `timeout` tells the process, and then its whole group
+                os.kill(os.getpid(), number)
+                os.kill(os.getpid(), number)
             yield batch
 
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     with pytest.raises(StoppedError):
         run_loop(state, recipe, batches())
     assert state.iteration == 3
     assert state.model.calls.item() == 3
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
 
 
-def test_second_ctrl_c_interrupts_at_once():
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminals that hang up")
+def test_hang_up_that_nohup_ignores_stays_ignored():
+    """Training goes on when the terminal closes, for that was asked for."""
+    recipe = line_recipe(iterations=3)
+    state = line_state(recipe)
+
+    def batches():
+        os.kill(os.getpid(), signal.SIGHUP)
+        yield from line_batches(3)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        run_loop(state, recipe, batches())
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert state.iteration == 3
+
+
+def test_file_that_is_being_written_is_not_interrupted(monkeypatch):
+    """Ctrl-C again waits for the end of a checkpoint, and is not forgotten."""
+    monkeypatch.setattr(interrupt, "AGAIN_S", 0.0)
+    with interrupt.StopRequest() as stop:
+        with stop.undisturbed():
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stop.requested
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_process_that_loads_data_and_was_ended_by_the_signal_is_no_mistake():
+    """The signal reached it before it could ignore it; the run stops as asked for."""
+    recipe = line_recipe()
+    state = line_state(recipe)
+
+    def batches(*, is_told: bool):
+        yield from line_batches(2)
+        if is_told:
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")
+
+    with pytest.raises(StoppedError):
+        run_loop(state, recipe, batches(is_told=True))
+    assert state.iteration == 2
+    with pytest.raises(RuntimeError, match="pid 7"):
+        run_loop(state, recipe, batches(is_told=False))
+
+
+def test_resumed_loop_logs_the_mean_of_both_parts():
+    """Stopped at iteration 3 of 4, the line at 4 is that of a run without a stop."""
+    recipe = line_recipe(iterations=4, learning_rate=0.0)
+    batches = [line_batches(1, float(i))[0] for i in range(4)]
+    state = line_state(recipe)
+
+    def stopped():
+        yield from batches[:2]
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield batches[2]
+
+    with pytest.raises(StoppedError):
+        run_loop(state, recipe, stopped())
+    assert state.loss_count == 3
+    (entry,) = run_loop(state, recipe, batches[3:])
+    assert entry["loss_cls"] == 4.5  # weight 3 times the mean of 0, 1, 2, 3
+
+
+def test_second_ctrl_c_interrupts_at_once(monkeypatch):
     """Somebody who presses twice does not want to wait."""
+    monkeypatch.setattr(interrupt, "AGAIN_S", 0.0)
     recipe = line_recipe()
 
     def batches():

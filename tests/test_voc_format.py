@@ -87,6 +87,7 @@ def test_write_annotation_can_be_read_back_to_the_last_digit(tmp_path):
         ("<xmin>10</xmin>", "<xmin>ten</xmin>", r"object 1 .*'ten'"),
         ("<xmin>10</xmin>", "<xmin>nan</xmin>", r"object 1 .*'nan'"),
         ("<xmax>160</xmax>", "<xmax>inf</xmax>", r"object 2 \(cat\): .*'inf'"),
+        ("<truncated>1", "<truncated>0.5", r"object 1 .*<truncated> is '0\.5'"),
         ("<difficult>0", "<difficult>yes", r"object 1 .*<difficult> is 'yes'"),
     ],
 )
@@ -128,7 +129,13 @@ def test_read_split_names_the_splits_that_exist(voc_root):
         read_split(voc_root, "test")
 
 
-@pytest.mark.parametrize("line", ["000012 -1", "../000012", "a\\b"])
+def test_read_split_takes_the_id_before_a_flag(voc_root):
+    """Lists of one class have 1, 0 or -1 behind the id, and tools copy that."""
+    (voc_root / "ImageSets/Main/val.txt").write_text("000012  1\n000005 -1\n7 0\n")
+    assert read_split(voc_root, "val") == ["000012", "000005", "7"]
+
+
+@pytest.mark.parametrize("line", ["000012 2", "photo of 1", "../000012", "a\\b"])
 def test_read_split_refuses_lines_that_are_no_id(voc_root, line):
     """An id is one word and cannot point to another folder."""
     (voc_root / "ImageSets/Main/val.txt").write_text(f"000005\n{line}\n")

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from data_scripts.command import (
     EXIT_PARTLY_FAILED,
     CommandParser,
     CourseError,
+    SignalError,
     positive,
 )
 
@@ -98,17 +100,24 @@ def run_grade(options: argparse.Namespace, root: Path) -> int:
     if options.limits:
         os.environ[LIMITS_VARIABLE] = " ".join(options.limits)
     chosen_limits()  # a wrong one is said before anything runs
-    return grade_paths(
-        root,
-        options.submissions,
-        options.out,
-        options.jobs,
-        options.exercises,
-        options.regrade,
-        options.level,
-        options.unsafe,
-        options.allow_ops,
-    )
+    try:
+        return grade_paths(
+            root,
+            options.submissions,
+            options.out,
+            options.jobs,
+            options.exercises,
+            options.regrade,
+            options.level,
+            options.unsafe,
+            options.allow_ops,
+        )
+    except KeyboardInterrupt as error:
+        raise SignalError(
+            f"stopped; who is graded stays so in {options.out}, and the same command "
+            "goes on with the others",
+            getattr(error, "number", signal.SIGINT),
+        ) from None
 
 
 def grade_paths(

@@ -19,6 +19,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from data_scripts.command import ENDING_SIGNALS
 from grader.files import write_atomically
 
 # Threads do not survive a fork, so this process must never have started one.
@@ -113,8 +114,9 @@ def _start(job: Job) -> _Running:
 
 
 def _child(job: Job) -> None:
-    """Do the job; Ctrl-C is for the parent, which ends this process itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Do the job; signals are for the parent, which ends this process itself."""
+    for number in (signal.SIGINT, *ENDING_SIGNALS):
+        signal.signal(number, signal.SIG_IGN)
     _die_with_parent()
     # The sandbox opens its own folders for another user; a stricter mask would not.
     os.umask(0o022)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from data_scripts.command import CourseError
+from data_scripts.command import CourseError, SignalError
 from helpers.checks.exercises import MARK, ROOT, Exercise, read_exercises
 from helpers.checks.expect import CheckError
 from helpers.checks.explain import explain_exception, explain_import, own_places
@@ -171,9 +171,10 @@ class CheckRun:
         if not places:
             return error
         last = places[-1]
-        return KeyboardInterrupt(
-            f"interrupted at line {last.line} of {last.file}: {last.code}"
-        )
+        text = f"interrupted at line {last.line} of {last.file}: {last.code}"
+        if isinstance(error, SignalError):
+            return SignalError(text, error.number)
+        return KeyboardInterrupt(text)
 
     def _unwritten(
         self, exercise: Exercise, title: str, error: NotImplementedError

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from data_scripts.command import EXIT_OK
+from data_scripts.command import EXIT_OK, EXIT_SIGNAL, SignalError
 from helpers.checks.exercises import ROOT
 from helpers.checks.report import paint, report_text
 from helpers.checks.results import PASS
@@ -43,6 +43,8 @@ def watch(number: str | None, device: str = "cpu") -> int:
             print(f"\n{error}")
         again = f" {number}" if number else ""
         print(f"\nStopped. Go on with: python -m helpers.check{again} --watch")
+        if isinstance(error, SignalError):
+            return EXIT_SIGNAL + error.number
         return EXIT_OK
 
 

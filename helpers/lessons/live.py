@@ -216,9 +216,12 @@ def train_live(
             save_every=SAVE_PERIOD,
             watch=watch,
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         done = read_checkpoint(out)["iteration"] if checkpoint_path(out).exists() else 0
         print(f"[stopped] {done} of {recipe.iterations} iterations are saved in {out}")
+        number = getattr(error, "number", signal.SIGINT)
+        if number != signal.SIGINT:  # it is for the whole notebook
+            signal.raise_signal(number)
     return out
 
 
