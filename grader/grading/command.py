@@ -12,6 +12,7 @@ from data_scripts.command import (
     CourseError,
     positive,
 )
+from grader.course_folder import add_course_options, course_with
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -48,6 +49,7 @@ def add_grade_parser(
     parser.add_argument(
         "--exercises", nargs="+", default=[], metavar="N.N", help="only these count"
     )
+    add_course_options(parser)
     parser.add_argument(
         "--regrade",
         nargs="+",
@@ -96,17 +98,19 @@ def run_grade(options: argparse.Namespace, root: Path) -> int:
     if options.limits:
         os.environ[LIMITS_VARIABLE] = " ".join(options.limits)
     chosen_limits()  # a wrong one is said before anything runs
-    return grade_paths(
-        root,
-        options.submissions,
-        options.out,
-        options.jobs,
-        options.exercises,
-        options.regrade,
-        options.level,
-        options.unsafe,
-        options.allow_ops,
-    )
+    with course_with(root, options.course_dir) as course:
+        return grade_paths(
+            course,
+            options.submissions,
+            options.out,
+            options.jobs,
+            options.exercises,
+            options.regrade,
+            options.level,
+            options.unsafe,
+            options.allow_ops,
+            options.parts,
+        )
 
 
 def grade_paths(
@@ -119,21 +123,24 @@ def grade_paths(
     level_name: str | None = None,
     unsafe: bool = False,
     allowed_ops: Sequence[str] = (),
+    parts: Sequence[str] = (),
 ) -> int:
     """Grade what the paths hold; the arguments are the command's options."""
     for name in ONE_THREAD:  # read when torch is imported
         os.environ[name] = "1"
     import torch
 
+    from core.course import read_registry
     from grader.course import read_course
     from grader.grading.grade import grade
     from grader.grading.level import choose_level
     from grader.submissions.find import find_submissions
 
     torch.set_num_threads(1)
-    check_allowed(allowed_ops)
+    registry = read_registry(root)
+    check_allowed(allowed_ops, registry.closed(registry.parts))
     level = choose_level(level_name, unsafe)
-    course = read_course(root, exercises, level.value, allowed_ops)
+    course = read_course(root, exercises, level.value, allowed_ops, parts)
     submissions = find_submissions(paths, out.resolve())
     code = grade(course, level, submissions, out, jobs, regrade)
     print(f"{out / 'index.html'}: {len(submissions)} submissions")
@@ -142,11 +149,11 @@ def grade_paths(
     return code
 
 
-def check_allowed(names: Sequence[str]) -> None:
+def check_allowed(names: Sequence[str], asked: Sequence[str]) -> None:
     """Raise a CourseError for a name that needs no permission, or does not exist."""
     from grader.worker.vision import closed_functions
 
-    closed = [name for name in closed_functions() if not name.startswith("_")]
+    closed = [name for name in closed_functions(asked) if not name.startswith("_")]
     for name in names:
         if name not in closed:
             raise CourseError(

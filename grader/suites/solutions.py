@@ -11,14 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from core.course import PACKAGE, read_registry
 from data_scripts.command import CourseError
-
-PACKAGE = "assignment"
-# In the order in which they import each other.
-FILES = (
-    *("common", "fcos_head", "fcos_matching", "fcos_deltas", "fcos_losses"),
-    "one_stage_detector",
-)
 
 
 def load_solution(folder: Path) -> dict[str, ModuleType]:
@@ -29,14 +23,15 @@ def load_solution(folder: Path) -> dict[str, ModuleType]:
     Raises:
         CourseError: no file is there, or one cannot be imported.
     """
-    present = [name for name in FILES if (folder / f"{name}.py").is_file()]
+    files = tuple(read_registry().modules)  # in the order of their imports
+    present = [name for name in files if (folder / f"{name}.py").is_file()]
     if not present:
         raise CourseError(
             f"{folder}: none of the files of assignment/ is there; "
             "name the folder that holds common.py"
         )
     modules = {}
-    with _own_package(folder):
+    with _own_package(folder, files):
         for name in present:
             full_name = f"{PACKAGE}.{name}"
             try:
@@ -51,11 +46,11 @@ def load_solution(folder: Path) -> dict[str, ModuleType]:
 
 
 @contextmanager
-def _own_package(folder: Path) -> Iterator[None]:
+def _own_package(folder: Path, files: tuple[str, ...]) -> Iterator[None]:
     """`assignment` is this folder for a while; afterwards all is as it was."""
 
     def is_ours(name: str) -> bool:
-        return name.split(".")[0] in (PACKAGE, *FILES)
+        return name.split(".")[0] in (PACKAGE, *files)
 
     saved = {name: sys.modules.pop(name) for name in list(sys.modules) if is_ours(name)}
     package = ModuleType(PACKAGE)

@@ -7,7 +7,6 @@ is a function with one argument, `student`, which raises when the student is wro
 import contextlib
 import importlib
 import io
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,13 +17,13 @@ from typing import Any
 import pytest
 import torch
 
+from core.course import PACKAGE, id_order, mentioned, read_registry
 from data_scripts.command import CourseError
 from grader.manifest import ManifestTest, manifest_id, read_manifest
 from helpers.checks.expect import CheckError
-from helpers.checks.student import Student
+from helpers.checks.student import Student, student_of
 
 HIDDEN, VISIBLE = "grader_tests", "helpers/checks"
-STUB_TEXT = re.compile(r"Exercise (\d+\.\d+) ")
 Test = Callable[[Student], None]
 
 
@@ -85,7 +84,13 @@ def make_student(
     modules: dict[str, ModuleType] | None = None, device: str = "cpu"
 ) -> Student:
     """A student with these modules (by default those of assignment/)."""
-    return Student(modules, device)
+    registry = read_registry()
+    if modules is None:
+        modules = {
+            name: importlib.import_module(f"{PACKAGE}.{name}")
+            for name in registry.modules
+        }
+    return student_of(modules, registry.visible, device)
 
 
 def judge(error: BaseException, exercise: str) -> tuple[str, str | None]:
@@ -98,9 +103,9 @@ def judge(error: BaseException, exercise: str) -> tuple[str, str | None]:
     if isinstance(error, CheckError):
         return error.category, error.cause
     if isinstance(error, NotImplementedError):
-        found = STUB_TEXT.match(str(error))
-        if found and found[1] != exercise:
-            return "blocked", f"exercise {found[1]} comes first"
+        found = mentioned(str(error))
+        if found and found != exercise:
+            return "blocked", f"exercise {found} comes first"
         return "not implemented", None
     return "exception", None
 
@@ -188,7 +193,7 @@ def format_table(
         exercise = entries[each.id].exercise if each.id in entries else "?"
         rows.setdefault(exercise, []).append(each)
     lines = ["exercise  passed      points   seconds"]
-    for exercise, own in sorted(rows.items()):
+    for exercise, own in sorted(rows.items(), key=lambda row: id_order(row[0])):
         points = [entries[o.id].points if o.id in entries else 0 for o in own]
         earned = sum(p for p, o in zip(points, own, strict=True) if not o.category)
         passed = sum(not o.category for o in own)

@@ -55,7 +55,7 @@ def main() -> None:
     torch.set_num_threads(1)
     tempfile.tempdir = TEMPORARY  # to look for one, Python writes, which no test may
     _import_for_children()
-    prepare_torchvision(settings["allowed_ops"])
+    prepare_torchvision(settings["closed_ops"], settings["allowed_ops"])
     folders = [Path(settings["code"]), Path(settings["submission"])]
     use_large_pages()
     in_use = address_space()  # asked now, as the pages were: the lock may hide /proc
@@ -85,7 +85,7 @@ class Zygote:
         self.lockdown = Lockdown(**settings["lockdown"])
         self.limits = Limits(**settings["limits"])
         self.in_use = in_use
-        self.submission = Submission(Path(settings["submission"]))
+        self.submission = Submission(Path(settings["submission"]), settings["visible"])
         self.child = 0
 
     def compile_submission(self) -> None:
