@@ -51,7 +51,7 @@ def iou(boxes1: torch.Tensor, boxes2: torch.Tensor) -> torch.Tensor:
 
 
 def make_fpn_layers(in_channels: dict[str, int], out_channels: int) -> nn.ModuleDict:
-    """Exercise 2.1 (about 6 lines): the convolutions of a feature pyramid network.
+    """Exercise 2.1 (about 8 lines): the convolutions of a feature pyramid network.
 
     Each level needs a 1x1 "lateral" convolution, which brings c3, c4, c5 to the same
     number of channels, and a 3x3 "output" convolution, which smooths the sum. The
@@ -119,7 +119,7 @@ class DetectorBackboneWithFPN(nn.Module):
     def merge_levels(
         self, features: dict[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
-        """Exercise 2.2 (about 9 lines): the top-down path of the FPN.
+        """Exercise 2.2 (about 10 lines): the top-down path of the FPN.
 
         Start from the coarsest map and walk down: enlarge the merged map of the level
         above (nearest neighbour) to the size of this level, add this level's lateral,
@@ -154,7 +154,7 @@ def get_fpn_location_coords(
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
 ) -> dict[str, torch.Tensor]:
-    """Exercise 4.1 (about 8 lines): where in the image does each location look?
+    """Exercise 4.1 (about 9 lines): where in the image does each location look?
 
     The location in row i and column j of a level stands for the middle of its
     stride x stride cell: x = stride * (j + 0.5), y = stride * (i + 0.5).
@@ -190,7 +190,7 @@ def get_fpn_location_coords(
 def nms(
     boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float = 0.5
 ) -> torch.Tensor:
-    """Exercise 8.1 (about 9 lines): non-maximum suppression.
+    """Exercise 8.1 (about 10 lines): non-maximum suppression.
 
     Keep the box with the highest score, drop every other box that overlaps it by more
     than the threshold, and go on with the best of the rest. A box that overlaps by

@@ -11,7 +11,7 @@ from assignment.common import BACKGROUND
 def fcos_get_deltas_from_locations(
     locations: torch.Tensor, gt_boxes: torch.Tensor, stride: int
 ) -> torch.Tensor:
-    """Exercise 5.1 (about 6 lines): what the box predictor should answer.
+    """Exercise 5.1 (about 5 lines): what the box predictor should answer.
 
     Distances to the four edges of the matched box, in units of the stride, so that all
     levels predict numbers of one size.
@@ -42,7 +42,7 @@ def fcos_get_deltas_from_locations(
 def fcos_apply_deltas_to_locations(
     deltas: torch.Tensor, locations: torch.Tensor, stride: int
 ) -> torch.Tensor:
-    """Exercise 5.2 (about 5 lines): from predicted deltas back to boxes; inverts 5.1.
+    """Exercise 5.2 (about 4 lines): from predicted deltas back to boxes; inverts 5.1.
 
     A negative distance makes no sense, so it counts as 0. The boxes are not clipped to
     the image here.
@@ -70,7 +70,7 @@ def fcos_apply_deltas_to_locations(
 
 
 def fcos_make_centerness_targets(deltas: torch.Tensor) -> torch.Tensor:
-    """Exercise 5.3 (about 7 lines): how central is each location in its box?
+    """Exercise 5.3 (about 6 lines): how central is each location in its box?
 
     sqrt(min(l, r) * min(t, b) / (max(l, r) * max(t, b))): 1 in the middle, towards 0 at
     the edges. The root makes it fall slowly. A ratio, so the stride cancels.

@@ -58,7 +58,7 @@ class FCOSPredictionNetwork(nn.Module):
     def forward(
         self, feats_per_fpn_level: dict[str, torch.Tensor]
     ) -> list[dict[str, torch.Tensor]]:
-        """Exercise 3.2 (about 12 lines): predictions at every location of every level.
+        """Exercise 3.2 (about 8 lines): predictions at every location of every level.
 
         Flatten each map row by row: (B, C, H, W) -> (B, H * W, C). A bare reshape would
         mix channels and places. No sigmoid here: all outputs are raw.

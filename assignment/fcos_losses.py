@@ -49,7 +49,7 @@ def fcos_classification_loss(
 def fcos_box_loss(
     pred_boxreg_deltas: torch.Tensor, gt_deltas: torch.Tensor
 ) -> torch.Tensor:
-    """Exercise 6.2 (about 4 lines): the L1 loss of each location's box.
+    """Exercise 6.2 (about 3 lines): the L1 loss of each location's box.
 
     0.25 * (|l| + |t| + |r| + |b|) of the differences, 0 for background.
 
@@ -70,7 +70,7 @@ def fcos_box_loss(
 def fcos_centerness_loss(
     pred_ctr_logits: torch.Tensor, gt_centerness: torch.Tensor
 ) -> torch.Tensor:
-    """Exercise 6.3 (about 5 lines): the cross-entropy of each location's centerness.
+    """Exercise 6.3 (about 4 lines): the cross-entropy of each location's centerness.
 
     Binary cross-entropy against a target between 0 and 1, 0 for background.
     Source: Tian et al., "FCOS", 2019, section 3.3.

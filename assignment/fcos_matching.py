@@ -39,7 +39,7 @@ def fcos_size_range_per_level(
 def fcos_distances_to_edges(
     locations: torch.Tensor, boxes_xyxy: torch.Tensor
 ) -> torch.Tensor:
-    """Exercise 4.2 (about 5 lines): distances from each location to each box's edges.
+    """Exercise 4.2 (about 3 lines): distances from each location to each box's edges.
 
     A distance is negative when the location lies beyond that edge.
     Source: Tian et al., "FCOS", 2019, equation 1.
@@ -91,7 +91,7 @@ def fcos_is_candidate(
 def fcos_pick_smallest_box(
     is_candidate: torch.Tensor, areas: torch.Tensor
 ) -> torch.Tensor:
-    """Exercise 4.4 (about 5 lines): one box a location, the smallest of its candidates.
+    """Exercise 4.4 (about 4 lines): one box a location, the smallest of its candidates.
 
     Of boxes with the same area the one with the lowest index wins.
     Source: Tian et al., "FCOS", 2019, section 3.1 ("ambiguous samples").

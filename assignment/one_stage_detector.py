@@ -59,7 +59,7 @@ class FCOS(nn.Module):
         stem_channels: list[int],
         backbone: str | nn.Module = "regnet_x_400mf",
     ):
-        """Exercise 7.1 (about 6 lines): the parts of the detector.
+        """Exercise 7.1 (about 3 lines): the parts of the detector.
 
         `backbone` with FPN, `pred_net` (the head), and the running mean of foreground
         locations an image, a buffer `_normalizer` that starts at NORMALIZER_START. A
@@ -120,7 +120,7 @@ class FCOS(nn.Module):
     def make_targets(
         self, locations: dict[str, torch.Tensor], gt_boxes: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Exercise 7.2 (about 15 lines): what each location of each image should say.
+        """Exercise 7.2 (about 19 lines): what each location of each image should say.
 
         Args:
             locations: for each level (N, 2) of (x, y) in pixels.
@@ -153,7 +153,7 @@ class FCOS(nn.Module):
         ### END SOLUTION
 
     def update_normalizer(self, num_foreground: torch.Tensor, num_images: int) -> None:
-        """Exercise 7.3 (about 4 lines): follow the mean number of foreground locations.
+        """Exercise 7.3 (about 2 lines): follow the mean number of foreground locations.
 
         New value = 0.9 * old + 0.1 * (foreground locations of the batch / images). The
         value changes slowly, so that one odd batch does not change the losses' scale.
@@ -173,7 +173,7 @@ class FCOS(nn.Module):
         predictions: list[dict[str, torch.Tensor]],
         gt_boxes: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
-        """Exercise 7.4 (about 15 lines): the three losses of a batch.
+        """Exercise 7.4 (about 12 lines): the three losses of a batch.
 
         Make the targets, update the normalizer, sum each loss over all locations of all
         images, and divide by (normalizer * B). Update first, then divide.
@@ -212,7 +212,7 @@ class FCOS(nn.Module):
         test_score_thresh: float = 0.3,
         test_nms_thresh: float = 0.5,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Exercise 8.2 (about 20 lines): from raw predictions to detections, one image.
+        """Exercise 8.2 (about 22 lines): from raw predictions to detections, one image.
 
         For each location: score = sqrt(sigmoid(class) * sigmoid(centerness)) of its
         best class. Keep scores above the threshold, decode the boxes, clip them to the

@@ -8,6 +8,7 @@ from data_scripts.command import (
     CommandParser,
     run_command,
 )
+from grader.course_folder import add_course_options, course_with
 from grader.demo import add_demo_parser
 from grader.doctor.command import add_doctor_parser
 from grader.gradescope.command import add_gradescope_parser
@@ -39,6 +40,7 @@ def make_parser() -> CommandParser:
         metavar="ADDRESS",
         help="where you will publish it, for Colab: https://github.com/YOU/COURSE",
     )
+    add_course_options(release)
     release.set_defaults(run=run_release)
     references = commands.add_parser(
         "references",
@@ -61,12 +63,17 @@ def make_parser() -> CommandParser:
 
 def run_release(options: argparse.Namespace) -> int:
     """Write the release and say what is in it."""
-    release = write_release(ROOT, options.out, options.zip, options.repository)
-    count = sum(len(each) for each in release.exercises.values())
+    with course_with(ROOT, options.course_dir) as root:
+        release = write_release(
+            root, options.out, options.zip, options.repository, options.parts
+        )
     print(
-        f"{options.out}: {len(release.files)} files, {count} exercises, each raises "
-        f"NotImplementedError; none of {release.num_secrets} secret lines is in it"
+        f"{options.out}: {len(release.files)} files, {len(release.registry.exercises)} "
+        "exercises, each raises NotImplementedError; none of "
+        f"{release.num_secrets} secret lines is in it"
     )
+    if release.solved:
+        print(f"With their solutions: exercises {', '.join(release.solved)}")
     if options.zip:
         print(f"{options.zip}: the same as a zip")
     if not options.repository:

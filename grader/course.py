@@ -5,13 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.course import FILE, Registry, read_registry
 from grader.files import digest
-from grader.manifest import (
-    ManifestTest,
-    choose_exercises,
-    read_exercises,
-    read_manifest,
-)
+from grader.manifest import ManifestTest, choose_exercises, read_manifest
 
 REFERENCES_VARIABLE = "COURSE_REFERENCES"  # grader_tests/references.py reads it
 # Limits that an instructor chose, as "cpu_seconds=5 memory_mb=1024"; the command's
@@ -31,7 +27,8 @@ class Course:
         root: its folder.
         tests: the whole manifest.
         chosen: the tests that count, in its order.
-        titles: exercise -> the function that is written there.
+        registry: what course.toml says.
+        parts: those whose exercises submissions were asked for.
         hashes: of all that a result depends on, but the submission.
         allowed_ops: functions of torchvision.ops that submissions may call although
             an exercise asks to write them.
@@ -40,7 +37,8 @@ class Course:
     root: Path
     tests: Sequence[ManifestTest]
     chosen: Sequence[ManifestTest]
-    titles: dict[str, str]
+    registry: Registry
+    parts: Sequence[str]
     hashes: dict[str, str]
     allowed_ops: Sequence[str] = ()
 
@@ -49,23 +47,36 @@ class Course:
         """Ids of the tests that count."""
         return frozenset(test.id for test in self.chosen)
 
+    @property
+    def titles(self) -> dict[str, str]:
+        """Exercise -> the function that is written there."""
+        exercises = self.registry.exercises
+        return {number: each.function for number, each in exercises.items()}
+
 
 def read_course(
-    root: Path, exercises: Sequence[str], level: str, allowed_ops: Sequence[str] = ()
+    root: Path,
+    exercises: Sequence[str],
+    level: str,
+    allowed_ops: Sequence[str] = (),
+    parts: Sequence[str] = (),
 ) -> Course:
     """Read the manifest and choose the exercises.
 
     Args:
         root: the checkout.
-        exercises: numbers; all if empty.
+        exercises: ids; all of the parts if empty.
         level: of the sandbox.
         allowed_ops: as Course's.
+        parts: of the course; the default ones if empty.
 
     Raises:
         CourseError: the manifest is not right, or there is no such exercise.
     """
-    tests = read_manifest(root)
-    chosen = choose_exercises(tests, exercises)
+    registry = read_registry(root)
+    tests = read_manifest(root, registry)
+    chosen = choose_exercises(tests, exercises, registry, parts)
+    own_parts = dict.fromkeys(registry.part_of(test.exercise) for test in chosen)
     hashes = {
         "tests": _digest_tests(root),
         "grader": digest(root, _below(root / "grader", GRADER_SUFFIXES)),
@@ -80,13 +91,13 @@ def read_course(
         hashes["limits"] = limits
     if allowed_ops:
         hashes["allowed_ops"] = " ".join(sorted(set(allowed_ops)))
-    return Course(root, tests, chosen, read_exercises(root), hashes, allowed_ops)
+    return Course(root, tests, chosen, registry, tuple(own_parts), hashes, allowed_ops)
 
 
 def _digest_tests(root: Path) -> str:
     """Tests, manifest, references, and the course's own code that runs with them."""
-    paths = [root / "notebooks" / "README.md"]
-    for folder in ("grader_tests", "helpers", "data_scripts", SOLUTION):
+    paths = [root / FILE]
+    for folder in ("grader_tests", "core", "helpers", "data_scripts", SOLUTION):
         paths += _below(root / folder, TEST_SUFFIXES)
     total = digest(root, paths)
     other = os.environ.get(REFERENCES_VARIABLE)

@@ -4,18 +4,17 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from core.course import FILE, Registry, read_registry
 from data_scripts.command import CourseError
 
 FOLDER = Path("grader_tests/manifest")
-EXERCISES = Path("notebooks/README.md")
 VISIBLE_PREFIX = "checks/"
 TEST_ID = re.compile(r"(?:checks/)?test_\w+\.py::test_\w+")
-# A row of the map: | 2 Backbone | 2.1 | `make_fpn_layers` | `common.py` |
-MAP_ROW = re.compile(r"^\|[^|]*\|\s*(\d+\.\d+)\s*\|\s*`([\w.]+)`", re.MULTILINE)
+DIGITS = 6  # of points that were scaled
 
 
 @dataclass(frozen=True)
@@ -39,36 +38,19 @@ class ManifestTest:
     hint: str
 
 
-def read_exercises(root: Path) -> dict[str, str]:
-    """Number -> function of every exercise, from the map in notebooks/README.md.
-
-    Raises:
-        CourseError: the map is missing or empty.
-    """
-    path = root / EXERCISES
-    try:
-        found = dict(MAP_ROW.findall(path.read_text("utf-8")))
-    except OSError as error:
-        raise CourseError(
-            f"{path}: cannot read the map of exercises ({error.strerror}); "
-            "grade from a whole checkout of the course"
-        ) from error
-    if not found:
-        raise CourseError(f"{path}: no exercise stands in its table; add the rows")
-    return found
-
-
-def read_manifest(root: Path) -> list[ManifestTest]:
+def read_manifest(root: Path, registry: Registry | None = None) -> list[ManifestTest]:
     """Every test of the course, in the order of the files and of their tables.
 
     Args:
-        root: folder of the course, which holds grader_tests/ and notebooks/.
+        root: folder of the course, which holds grader_tests/ and course.toml.
+        registry: what course.toml says, if it was read already.
 
     Raises:
         CourseError: a file cannot be read, or a table is not as ManifestTest says.
     """
-    exercises = read_exercises(root)
-    files = sorted((root / FOLDER).glob("*.toml"))
+    registry = registry or read_registry(root)
+    exercises = registry.exercises
+    files = sorted((root / FOLDER).glob("*.toml"), key=_file_order)
     if not files:
         raise CourseError(
             f"{root / FOLDER}: no *.toml is there; grade from a whole checkout"
@@ -81,31 +63,71 @@ def read_manifest(root: Path) -> list[ManifestTest]:
             if test.exercise not in exercises:
                 raise CourseError(
                     f"{where} ({test.id}): there is no exercise {test.exercise!r}; "
-                    f"the map in {EXERCISES} has {', '.join(exercises)}"
+                    f"{FILE} has {', '.join(exercises)}"
                 )
             if test.id in tests:
                 raise CourseError(f"{where}: {test.id} stands there twice; remove one")
             tests[test.id] = test
-    return list(tests.values())
+    return [_weigh(test, tests.values(), registry) for test in tests.values()]
+
+
+def _file_order(path: Path) -> list[tuple[int, str]]:
+    """step2.toml comes before step10.toml, and visible.toml behind both."""
+    parts = re.findall(r"\d+|\D+", path.name)
+    return [(int(each), "") if each.isdigit() else (-1, each) for each in parts]
+
+
+def _weigh(
+    test: ManifestTest, tests: Iterable[ManifestTest], registry: Registry
+) -> ManifestTest:
+    """The test with the share of the points that course.toml gives to its exercise."""
+    wanted = registry.points.get(test.exercise)
+    if wanted is None:
+        return test
+    own = sum(each.points for each in tests if each.exercise == test.exercise)
+    if not own:
+        raise CourseError(
+            f"{FILE}: points of {test.exercise}: its tests have none to be shared out; "
+            "give them points in the manifest"
+        )
+    return replace(test, points=round(test.points * wanted / own, DIGITS))
 
 
 def choose_exercises(
-    tests: Iterable[ManifestTest], wanted: Sequence[str] | None
+    tests: Iterable[ManifestTest],
+    wanted: Sequence[str],
+    registry: Registry,
+    parts: Sequence[str] = (),
 ) -> list[ManifestTest]:
-    """The tests of some exercises; of all if `wanted` is empty.
+    """The tests of some exercises, or else of all that some parts ask for.
+
+    Args:
+        tests: the manifest.
+        wanted: ids; they may be of any part.
+        registry: says which exercises are asked for.
+        parts: the default ones if there are none.
 
     Raises:
-        CourseError: an exercise has no test.
+        CourseError: there is no such exercise or part, or one has no hidden test.
     """
     tests = list(tests)
-    known = {test.exercise for test in tests}
-    for exercise in wanted or ():
-        if exercise not in known:
+    # With ids alone a part need not be named, too.
+    asked = registry.asked(parts or (registry.parts if wanted else ()))
+    for exercise in wanted:
+        if exercise not in asked:
             raise CourseError(
                 f"--exercises {exercise}: no test belongs to it; choose of "
-                + ", ".join(sorted(known))
+                + ", ".join(asked)
             )
-    return [test for test in tests if not wanted or test.exercise in wanted]
+    chosen = [number for number in asked if not wanted or number in wanted]
+    hidden = {test.exercise for test in tests if not test.visible}
+    for number in chosen:
+        if number not in hidden:
+            raise CourseError(
+                f"exercise {number} has no hidden test; write one in grader_tests/ and "
+                f"list it in {FOLDER}/"
+            )
+    return [test for test in tests if test.exercise in chosen]
 
 
 def points_by_exercise(tests: Iterable[ManifestTest]) -> dict[str, float]:

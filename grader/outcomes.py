@@ -1,14 +1,13 @@
 """How a test ended, and what its exception means for a student."""
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
+from core.course import MENTION
 from grader.manifest import ManifestTest
 from helpers.checks.expect import CATEGORIES, CheckError
 
 NOT_RUN = "not run"  # beside CATEGORIES: skipped, or never reached
-STUB_TEXT = re.compile(r"Exercise (\d+\.\d+)\b")
 MOST_MESSAGE = 4000  # characters
 
 
@@ -63,7 +62,7 @@ def judge(
             test.id, "wrong type", f"the answer cannot be used ({kind}: {text})"
         )
     if found.category in ("not implemented", "exception", "blocked"):
-        stub = STUB_TEXT.search(f"{text}\n{found.traceback}")
+        stub = MENTION.search(f"{text}\n{found.traceback}")
         if stub and stub[1] not in exercises:
             return found
         if stub and stub[1] != test.exercise:

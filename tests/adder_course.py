@@ -33,6 +33,34 @@ class Adder:
         """Also given."""
         return 1
 '''
+COURSE = """
+default_parts = ["adding"]
+
+[[part]]
+name = "adding"
+title = "Adding"
+
+[[module]]
+name = "common"
+part = "adding"
+visible = true
+
+[[step]]
+number = 1
+part = "adding"
+title = "Adding"
+notebook = "one.ipynb"
+minutes = 10
+writes = "a sum"
+
+[[exercise]]
+id = "1.1"
+function = "Adder.add"
+file = "common.py"
+title = "the sum of squares"
+lines = 2
+minutes = 5
+"""
 
 
 def make_course(root: Path) -> Path:
@@ -41,6 +69,7 @@ def make_course(root: Path) -> Path:
         (root / folder).mkdir(parents=True)
     (root / "assignment" / "common.py").write_text(SOURCE)
     (root / "helpers" / "given.py").write_text("VALUE = 1\n")
+    (root / "course.toml").write_text(COURSE)
     for name in ("environment.yml", "requirements.txt", "LICENSE", "CHANGELOG.md"):
         (root / name).write_text(f"{name}\n")
     (root / README).parent.mkdir(parents=True)

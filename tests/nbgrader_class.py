@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_raw_cell
 
+from core.course import FILE
 from grader.release.markers import MARKERS
 from grader.release.release_files import README, SINGLE_FILES
 from tests.small_course import write_course
@@ -36,14 +37,14 @@ SMALL = '''"""Two exercises."""
 
 
 def double(x: int) -> int:
-    """Exercise 1.1 (about 1 lines): twice the number."""
+    """Exercise 1.1 (about 1 line): twice the number."""
     ### BEGIN SOLUTION
     return 2 * x  # the secret of doubling
     ### END SOLUTION
 
 
 def add_one(x: int) -> int:
-    """Exercise 1.2 (about 1 lines): one more."""
+    """Exercise 1.2 (about 1 line): one more."""
     ### BEGIN SOLUTION
     return x + 1  # the secret of counting
     ### END SOLUTION
@@ -71,9 +72,9 @@ def marks(name: str, cell_type: str, solution: bool, points: float) -> dict:
 def write_checkout(root: Path) -> Path:
     """A course of two exercises and a written question, with all that a release has."""
     write_course(root)
-    for folder in ("data_scripts", "grader/release"):
+    for folder in ("data_scripts", "grader/release", "notebooks"):
         (root / folder).mkdir(parents=True)
-    for name in (*SINGLE_FILES, README, "helpers/__init__.py"):
+    for name in {*SINGLE_FILES, README, "helpers/__init__.py"} - {FILE}:
         (root / name).write_text("")
     (root / "assignment" / "common.py").write_text(SMALL)
     cells = [

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from core.course import read_registry
 from data_scripts.command import (
     EXIT_OK,
     EXIT_PARTLY_FAILED,
@@ -133,8 +134,13 @@ def secret_lines() -> tuple[dict[str, str], dict[str, str]]:
     ]
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         secrets += clear_notebook(path.read_text("utf-8"), path.name)[1]
+    exercises = read_registry(ROOT).exercises.values()
     stubs = [
-        cut_solutions(path.read_text("utf-8"), path.name)
+        cut_solutions(
+            path.read_text("utf-8"),
+            path.name,
+            [each for each in exercises if each.file == path.name],
+        )
         for path in (ROOT / "assignment").glob("*.py")
     ]
     solution = [line for stub in stubs for line in stub.secrets]

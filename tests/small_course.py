@@ -15,10 +15,42 @@ from grader.sandbox.sandbox import Level
 from grader.submissions.find import find_submissions
 from helpers.checks.expect import CheckError
 
-MAP = """| step | exercise | you write | in |
-|---|---|---|---|
-| 1 Small | 1.1 | `double` | `common.py` |
-| | 1.2 | `add_one` | `common.py` |
+COURSE = """
+default_parts = ["small"]
+
+[[part]]
+name = "small"
+title = "A small one"
+
+[[module]]
+name = "common"
+part = "small"
+visible = true
+
+[[step]]
+number = 1
+part = "small"
+title = "Small"
+notebook = "01_small.ipynb"
+minutes = 10
+writes = "two functions"
+
+[[exercise]]
+id = "1.1"
+function = "double"
+file = "common.py"
+title = "twice"
+lines = 1
+minutes = 1
+closed = ["nms", "box_iou", "sigmoid_focal_loss"]
+
+[[exercise]]
+id = "1.2"
+function = "add_one"
+file = "common.py"
+title = "one more"
+lines = 1
+minutes = 1
 """
 MANIFEST = """
 [[test]]
@@ -80,13 +112,12 @@ def add_one(x):
     return x + 1
 """
 HALF = SOLUTION.replace("2 * x", "x // 2")
-MODULES = ("common", "one_stage_detector")
 
 
 def write_course(root: Path) -> Path:
     """A course whose solution passes every test."""
     files = {
-        "notebooks/README.md": MAP,
+        "course.toml": COURSE,
         "grader_tests/pytest.ini": "[pytest]\n",
         "grader_tests/manifest/step1.toml": MANIFEST,
         "grader_tests/test_1_small.py": HIDDEN,

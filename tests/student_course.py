@@ -6,27 +6,30 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from core.course import FILE, read_registry
 from grader.release.build import STUBS
 from grader.release.markers import MARKERS
 from grader.release.stubs import cut_solutions, definitions, stub_functions
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "assignment").glob("*.py"))
+EXERCISES = read_registry(ROOT).exercises.values()
 
 
 def all_stubs() -> dict[str, tuple[str, str, str]]:
     """Number -> (file, name, stub) of every exercise."""
     found = {}
     for path in FILES:
-        stub = cut_solutions(path.read_text(), path.name)
+        own = [each for each in EXERCISES if each.file == path.name]
+        stub = cut_solutions(path.read_text(), path.name, own)
         texts = stub_functions(stub)
         for each in stub.exercises:
-            found[each.number] = (path.name, each.name, texts[each.number])
+            found[each.id] = (path.name, each.function, texts[each.id])
     return found
 
 
 def make_course(folder: Path, opened: Iterable[str] | None = None) -> Path:
-    """assignment/ and the map in `folder`.
+    """assignment/ and course.toml in `folder`.
 
     Args:
         folder: where to; it need not exist.
@@ -34,8 +37,7 @@ def make_course(folder: Path, opened: Iterable[str] | None = None) -> Path:
             default all are stubs.
     """
     (folder / "assignment").mkdir(parents=True)
-    (folder / "notebooks").mkdir()
-    shutil.copy(ROOT / "notebooks" / "README.md", folder / "notebooks")
+    shutil.copy(ROOT / FILE, folder)
     stubs = all_stubs()
     wanted = set(stubs) if opened is None else set(opened)
     for path in FILES:
@@ -53,7 +55,7 @@ def make_whole_course(folder: Path) -> Path:
     """The same with helpers/, and the stubs that `reset` puts back."""
     make_course(folder)
     ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("helpers", "data_scripts"):
+    for name in ("core", "helpers", "data_scripts"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     texts = {number: stub for number, (_, _, stub) in all_stubs().items()}
     (folder / STUBS).write_text(json.dumps(texts))

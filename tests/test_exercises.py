@@ -1,79 +1,105 @@
-"""Every exercise is whole: one number, a docstring, one region, a place in the map."""
+"""Every exercise is whole: one region, its docstring, a place in every text."""
 
 import ast
 import re
-from pathlib import Path
 
+import nbformat
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from core.course import read_registry
+from grader.release.stubs import definitions
+from helpers.checks.hints import read_hints
+from helpers.checks.runner import read_checks
+from tests.course_texts import ROOT, texts
+
+REGISTRY = read_registry(ROOT)
+EXERCISES = tuple(REGISTRY.exercises.values())
 FILES = tuple(sorted(path.name for path in (ROOT / "assignment").glob("*.py")))
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+EACH = pytest.mark.parametrize("exercise", EXERCISES, ids=[e.id for e in EXERCISES])
+READING = 10  # minutes that a notebook's text takes at least, beside its exercises
+ROUND = 5  # minutes are said in steps of so many
 
 
-def find_exercises() -> list[tuple[str, str, str, str, str]]:
-    """(number, qualified name, file, docstring, source) of every exercise."""
-    found = []
-    for file in FILES:
-        source = (ROOT / "assignment" / file).read_text()
-        tree = ast.parse(source)
-        scopes = [("", tree.body)]
-        scopes += [
-            (f"{node.name}.", node.body)
-            for node in tree.body
-            if isinstance(node, ast.ClassDef)
-        ]
-        for prefix, body in scopes:
-            for node in body:
-                if not isinstance(node, ast.FunctionDef):
-                    continue
-                text = ast.get_docstring(node) or ""
-                match = re.match(r"Exercise (\d\.\d) \(about \d+ lines\): ", text)
-                if match:
-                    # One line more: the end of the region is a comment.
-                    last = (node.end_lineno or 0) + 1
-                    lines = source.splitlines()[node.lineno - 1 : last]
-                    own = "\n".join(lines)
-                    found.append((match[1], prefix + node.name, file, text, own))
-    return found
+def source_of(exercise) -> str:
+    """The function of an exercise, with the comment that ends its region."""
+    source = (ROOT / "assignment" / exercise.file).read_text()
+    node = definitions(ast.parse(source))[exercise.function]
+    # One line more: the end of the region is a comment.
+    return "\n".join(source.splitlines()[node.lineno - 1 : (node.end_lineno or 0) + 1])
 
 
-EXERCISES = find_exercises()
-
-
-def test_numbers_are_in_order_and_without_gaps():
-    """1.1, 2.1, 2.2, ...: no number twice, none left out."""
-    numbers = sorted(entry[0] for entry in EXERCISES)
-    assert len(set(numbers)) == len(numbers)
-    for chapter in "12345678":
-        own = [number for number in numbers if number[0] == chapter]
-        assert own == [f"{chapter}.{i + 1}" for i in range(len(own))], chapter
-        assert own, f"chapter {chapter} has no exercise"
+def test_numbers_are_without_gaps():
+    """1.1, 2.1, 2.2, ...: none left out, and each step but the ends has some."""
+    for number, step in REGISTRY.steps.items():
+        own = [each.id for each in EXERCISES if each.step == number]
+        assert own == [f"{number}.{i + 1}" for i in range(len(own))], number
+        assert own or step.writes.startswith("nothing"), number
 
 
 def test_regions_and_exercises_are_the_same_in_number():
     """No region outside of an exercise."""
     for file in FILES:
         source = (ROOT / "assignment" / file).read_text()
-        here = [entry for entry in EXERCISES if entry[2] == file]
+        here = [each for each in EXERCISES if each.file == file]
         assert source.count(BEGIN) == source.count(END) == len(here), file
 
 
-@pytest.mark.parametrize("entry", EXERCISES, ids=[entry[0] for entry in EXERCISES])
-def test_solution_is_the_whole_body(entry):
+@EACH
+def test_solution_is_the_whole_body(exercise):
     """Behind the docstring comes the region; before it at most super() and a name."""
-    source = entry[4]
+    source = source_of(exercise)
     assert source.count(BEGIN) == source.count(END) == 1
     assert source.rstrip().endswith(END)
     between = source.split('"""', 2)[2].split(BEGIN)[0]
     given = [line.strip() for line in between.splitlines() if line.strip()]
     allowed = {"super().__init__()", "self.num_classes = num_classes"}
     assert set(given) <= allowed
-    assert not given or entry[1].endswith("__init__")
+    assert not given or exercise.function.endswith("__init__")
 
 
-def test_map_names_every_exercise_where_it_is():
-    """The table in notebooks/README.md has exactly these rows."""
-    text = (ROOT / "notebooks" / "README.md").read_text()
-    rows = set(re.findall(r"\| (\d\.\d) \| `([\w.]+)` \| `([\w.]+)` \|", text))
-    assert rows == {(number, name, file) for number, name, file, _, _ in EXERCISES}
+@EACH
+def test_lines_are_those_of_the_solution(exercise):
+    """Counted without blank lines and comments; what is said of it is no guess."""
+    region = source_of(exercise).split(BEGIN)[1].split(END)[0]
+    lines = [line.strip() for line in region.splitlines()]
+    count = sum(bool(line) and not line.startswith("#") for line in lines)
+    assert exercise.lines == count
+
+
+@EACH
+def test_exercise_has_checks_and_a_hint(exercise):
+    """Without them nobody could be told that it is done, or how to go on."""
+    assert read_checks()[exercise.id], f"{exercise.id} has no visible check"
+    assert exercise.id in read_hints(), f"{exercise.id} has no hint"
+
+
+@pytest.mark.parametrize("step", REGISTRY.steps.values(), ids=lambda step: step.title)
+def test_minutes_of_the_exercises_fit_the_notebook(step):
+    """They leave time to read."""
+    own = [each.minutes for each in EXERCISES if each.step == step.number]
+    assert sum(own) + READING <= step.minutes
+    assert not any(minutes % ROUND for minutes in (step.minutes, *own))
+
+
+def test_texts_say_what_course_toml_says():
+    """Docstrings, boxes of notebooks, the map, the table in README.md, times."""
+    for path, text in texts().items():
+        name = path.relative_to(ROOT)
+        message = f"{name}: run python -m tests.course_texts"
+        assert path.read_text("utf-8") == text, message
+
+
+@pytest.mark.parametrize("step", REGISTRY.steps.values(), ids=lambda step: step.title)
+def test_first_cell_says_which_exercises_are_written(step):
+    """As in "You write 4.1 in common.py, 4.2 to 4.5 in fcos_matching.py": all of it."""
+    notebook = nbformat.read(ROOT / "notebooks" / step.notebook, as_version=4)
+    text = " ".join(notebook.cells[0].source.split("**You write**")[1].split())
+    said = set(re.findall(r"\d+\.\d+", text))
+    for first, last in re.findall(r"(\d+\.\d+) to (\d+\.\d+)", text):
+        ids = list(REGISTRY.exercises)
+        said |= set(ids[ids.index(first) : ids.index(last) + 1])
+    own = [each for each in EXERCISES if each.step == step.number]
+    assert said == {each.id for each in own}
+    files = set(re.findall(r"\(\.\./assignment/(\w+\.py)\)", text))
+    assert files == {each.file for each in own}

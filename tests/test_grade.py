@@ -208,7 +208,7 @@ def test_allowed_ops_reach_the_sandbox_and_make_old_results_stale(
     seen = tmp_path / "seen.txt"  # each job is a process of its own
 
     class Noting(LocalSession):
-        def __init__(self, *args, allowed_ops):
+        def __init__(self, *args, allowed_ops, **others):
             super().__init__(*args)
             with seen.open("a") as file:
                 file.write(f"{allowed_ops}\n")

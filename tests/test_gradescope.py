@@ -103,7 +103,7 @@ def test_autograder_holds_scripts_tests_and_solution(tmp_path):
     for name in (
         *("requirements-cpu.txt", "course/requirements.txt"),
         *("course/assignment/common.py", "course/grader/gradescope/run.py"),
-        *("course/grader_tests/pytest.ini", "course/notebooks/README.md"),
+        *("course/grader_tests/pytest.ini", "course/course.toml"),
         *("course/helpers/checks/expect.py", "course/grader/worker/zygote.py"),
         "course/grader/pages/templates/class.html",
     ):

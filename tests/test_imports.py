@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("assignment", "helpers", "data_scripts", "grader")
+FOLDERS = ("core", "assignment", "helpers", "data_scripts", "grader")
 PROJECT = (*FOLDERS, "tests", "benchmarks", "grader_tests")
 # What each file imports of the project: folder -> the names it may begin with.
 ALLOWED = {
+    "core": ("core", "data_scripts.command"),
     "data_scripts": ("data_scripts",),
-    "helpers": ("helpers", "data_scripts"),
+    "helpers": ("helpers", "core", "data_scripts"),
     "assignment": ("assignment", "helpers.backbones"),
     "grader": (
-        *("grader", "data_scripts", "helpers.checks", "helpers.backbones"),
+        *("grader", "core", "data_scripts", "helpers.checks", "helpers.backbones"),
         "helpers.torchvision_backbones",
     ),
 }
@@ -30,7 +31,8 @@ GRADER_PARTS = {
     "manifest": (),
     "outcomes": ("manifest",),
     "course": ("files", "manifest"),
-    "release": (),
+    "release": ("manifest",),
+    "course_folder": ("release",),
     "border": (),
     "worker": ("border",),
     "sandbox": ("border", "worker"),
@@ -41,17 +43,20 @@ GRADER_PARTS = {
     "results": ("files", "manifest", "outcomes", "submissions"),
     "pages": ("files", "manifest", "submissions", "results"),
     "grading": (
-        *("files", "outcomes", "course", "suites", "border", "worker", "sandbox"),
-        *("session", "submissions", "results", "pages"),
+        *("files", "outcomes", "course", "course_folder", "suites", "border"),
+        *("worker", "sandbox", "session", "submissions", "results", "pages"),
     ),
-    "gradescope": ("files", "course", "release", "submissions", "results", "grading"),
-    "nbgrader_course": (
-        *("files", "manifest", "course", "release", "submissions", "results"),
+    "gradescope": (
+        *("files", "course", "release", "course_folder", "submissions", "results"),
         "grading",
+    ),
+    "nbgrader_course": (
+        *("files", "manifest", "course", "release", "course_folder", "submissions"),
+        *("results", "grading"),
     ),
     "demo": ("release", "suites", "grading"),
     "__main__": (
-        *("release", "suites", "doctor", "grading"),
+        *("release", "course_folder", "suites", "doctor", "grading"),
         *("gradescope", "nbgrader_course", "demo"),
     ),
 }

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from core.course import read_registry
 from data_scripts.command import CourseError
 from grader.manifest import (
     choose_exercises,
     points_by_exercise,
-    read_exercises,
     read_manifest,
 )
 from tests.small_course import MANIFEST, write_course
@@ -75,14 +75,16 @@ def test_manifest_without_files_is_refused(tmp_path):
 def test_chosen_exercise_without_tests_is_refused(tmp_path):
     """--exercises names those that exist."""
     tests = read_manifest(write_course(tmp_path))
-    assert [t.exercise for t in choose_exercises(tests, ["1.2"])] == ["1.2", "1.2"]
+    registry = read_registry(tmp_path)
+    chosen = choose_exercises(tests, ["1.2"], registry)
+    assert [test.exercise for test in chosen] == ["1.2", "1.2"]
     with pytest.raises(CourseError, match=r"choose of 1\.1, 1\.2"):
-        choose_exercises(tests, ["7.7"])
+        choose_exercises(tests, ["7.7"], registry)
 
 
 def test_manifest_of_this_course_has_every_exercise():
     """Each exercise of the course can earn points, in hidden tests too."""
     tests = read_manifest(ROOT)
     hidden = points_by_exercise(test for test in tests if not test.visible)
-    assert set(hidden) == set(read_exercises(ROOT))
+    assert set(hidden) == set(read_registry(ROOT).exercises)
     assert all(points > 0 for points in hidden.values())

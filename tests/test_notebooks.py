@@ -6,6 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from core.course import ID, read_registry
 from grader.release.notebooks import TEXT_STUB, clear_notebook
 from helpers.notebook import REPOSITORY
 from tests.notebook_points import points_of_exercises, write_points
@@ -25,11 +26,6 @@ def read(path: Path) -> nbformat.NotebookNode:
 
 def sources(path: Path, cell_type: str) -> list[str]:
     return [cell.source for cell in read(path).cells if cell.cell_type == cell_type]
-
-
-def exercises_in_map() -> list[str]:
-    text = (ROOT / "notebooks" / "README.md").read_text("utf-8")
-    return re.findall(r"\| (\d\.\d) \|", text)
 
 
 def graded(path: Path) -> dict[str, dict]:
@@ -105,15 +101,15 @@ def test_every_exercise_is_in_the_notebook_of_its_step():
     for path in PATHS:
         text = "\n".join(sources(path, "markdown"))
         code = sources(path, "code")
-        for number in re.findall(r'^check\("(\d\.\d)"\)', "\n".join(code), re.M):
-            assert number.startswith(str(int(path.name[:2]))), path.name
+        for number in re.findall(rf'^check\("({ID})"\)', "\n".join(code), re.M):
+            assert number.split(".")[0] == str(int(path.name[:2])), path.name
             assert f"### Exercise {number} · `" in text
             assert f'hint("{number}")' in text
             assert any(f'open_exercise("{number}")' in each for each in code)
             marks = graded(path)[f"exercise-{number.replace('.', '-')}"]
             assert marks["points"] > 0 and marks["locked"] and not marks["solution"]
             checked.append(number)
-    assert checked == exercises_in_map()
+    assert checked == list(read_registry(ROOT).exercises)
 
 
 def test_points_of_checks_are_those_of_the_manifest():

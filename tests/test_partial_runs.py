@@ -166,9 +166,8 @@ def test_an_exercise_that_is_gone_is_refused(root, tmp_path, earlier, now):
     write_course(root)
     path = root / "grader_tests" / "manifest" / "step1.toml"
     path.write_text(MANIFEST.replace('"1.2"', '"1.1"'))
-    readme = root / "notebooks" / "README.md"
-    lines = [line for line in readme.read_text().splitlines() if "1.2" not in line]
-    readme.write_text("\n".join(lines) + "\n")
+    registry = root / "course.toml"
+    registry.write_text(registry.read_text().partition('[[exercise]]\nid = "1.2"')[0])
     before = (tmp_path / "out" / "grades.csv").read_bytes()
     with pytest.raises(CourseError, match=r"exercise 1\.2, which the course does not"):
         run(root, now)

@@ -114,7 +114,7 @@ def test_unproven_release_does_not_appear(tree: Path, tmp_path: Path):
     """
     is_installed = any("editable" in str(finder) for finder in sys.meta_path)
     reason = "was imported from elsewhere" if is_installed else "cannot be imported"
-    with pytest.raises(CourseError, match=f"fcos_head {reason}"):
+    with pytest.raises(CourseError, match=f"helpers.train {reason}"):
         write_release(tree, tmp_path / "out")
     assert names_in(tmp_path) == ["course"]
 

@@ -3,9 +3,12 @@
 import io
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from core.course import FILE
+from core.course_text import course_text
 from data_scripts.command import CourseError
 from grader.course import read_course
 from grader.files import write_atomically
@@ -13,9 +16,9 @@ from grader.release.release_files import FILE_MODE, ZIP_TIME, tracked_files
 
 TEMPLATES = Path(__file__).resolve().parent / "files"
 COURSE = "course"
-FOLDERS = ("assignment", "data_scripts", "grader", "grader_tests", "helpers")
+FOLDERS = ("assignment", "core", "data_scripts", "grader", "grader_tests", "helpers")
 LEFT_OUT = ("grader_tests/mistakes/", "grader_tests/mutation_survivors.toml")
-SINGLE_FILES = ("notebooks/README.md", "requirements.txt", "LICENSE")
+SINGLE_FILES = ("requirements.txt", "LICENSE")
 SUFFIXES = (".py", ".html", ".css", ".toml", ".ini", ".safetensors", ".json", ".sh")
 SCRIPT_MODE = 0o100755
 # What tests and students' code import; all that these need comes along.
@@ -63,17 +66,20 @@ def cpu_requirements(text: str) -> str:
     return "".join(pins[name][0] for name in sorted(kept))
 
 
-def autograder_files(root: Path, references: Path | None = None) -> dict[str, bytes]:
+def autograder_files(
+    root: Path, references: Path | None = None, parts: Sequence[str] = ()
+) -> dict[str, bytes]:
     """Path in the zip -> content.
 
     Args:
         root: the checkout of the course.
         references: folder with those of a term, instead of the stored ones.
+        parts: of the course, which count; the default ones if empty.
 
     Raises:
         CourseError: the manifest is not right, or a file is missing.
     """
-    read_course(root, [], "")  # a zip that cannot grade is not made
+    course = read_course(root, [], "", parts=parts)  # it must be able to grade
     tracked = tracked_files(root)
     files = {}
     for folder in FOLDERS:
@@ -87,6 +93,9 @@ def autograder_files(root: Path, references: Path | None = None) -> dict[str, by
                 files[f"{COURSE}/{name}"] = path.read_bytes()
     for name in SINGLE_FILES:
         files[f"{COURSE}/{name}"] = (root / name).read_bytes()
+    registry = course.registry
+    registry = replace(registry, default_parts=registry.check_parts(parts))
+    files[f"{COURSE}/{FILE}"] = course_text(registry).encode()
     if references:
         for path in sorted(references.glob("*.safetensors")):
             files[f"{COURSE}/grader_tests/references/{path.name}"] = path.read_bytes()
@@ -97,13 +106,15 @@ def autograder_files(root: Path, references: Path | None = None) -> dict[str, by
     return files
 
 
-def write_autograder(root: Path, out: Path, references: Path | None = None) -> int:
+def write_autograder(
+    root: Path, out: Path, references: Path | None = None, parts: Sequence[str] = ()
+) -> int:
     """Write the zip, the same bytes for the same files; return how many they are.
 
     Raises:
         CourseError: see autograder_files; or it cannot be written.
     """
-    files = autograder_files(root, references)
+    files = autograder_files(root, references, parts)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         _fill(archive, files)

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from data_scripts.command import EXIT_OK, CommandParser
+from grader.course_folder import add_course_options, course_with
 
 
 def add_gradescope_parser(
@@ -27,6 +28,7 @@ def add_gradescope_parser(
     parser.add_argument(
         "--references", type=Path, help="folder with the references of a term"
     )
+    add_course_options(parser)
     parser.set_defaults(run=lambda options: run_gradescope(options, root))
 
 
@@ -34,7 +36,8 @@ def run_gradescope(options: argparse.Namespace, root: Path) -> int:
     """Write the zip and say how it is used."""
     from grader.gradescope.build import write_autograder
 
-    count = write_autograder(root, options.out, options.references)
+    with course_with(root, options.course_dir) as course:
+        count = write_autograder(course, options.out, options.references, options.parts)
     print(
         f"{options.out}: {count} files; upload it under Configure Autograder, with a "
         "base image that has Python 3.11 or newer, and 2 CPUs with 3 GB or more"

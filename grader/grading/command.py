@@ -14,6 +14,7 @@ from data_scripts.command import (
     SignalError,
     positive,
 )
+from grader.course_folder import add_course_options, course_with
 
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -50,6 +51,7 @@ def add_grade_parser(
     parser.add_argument(
         "--exercises", nargs="+", default=[], metavar="N.N", help="only these count"
     )
+    add_course_options(parser)
     parser.add_argument(
         "--regrade",
         nargs="+",
@@ -101,17 +103,19 @@ def run_grade(options: argparse.Namespace, root: Path) -> int:
         os.environ[LIMITS_VARIABLE] = " ".join(options.limits)
     chosen_limits()  # a wrong one is said before anything runs
     try:
-        return grade_paths(
-            root,
-            options.submissions,
-            options.out,
-            options.jobs,
-            options.exercises,
-            options.regrade,
-            options.level,
-            options.unsafe,
-            options.allow_ops,
-        )
+        with course_with(root, options.course_dir) as course:
+            return grade_paths(
+                course,
+                options.submissions,
+                options.out,
+                options.jobs,
+                options.exercises,
+                options.regrade,
+                options.level,
+                options.unsafe,
+                options.allow_ops,
+                options.parts,
+            )
     except KeyboardInterrupt as error:
         raise SignalError(
             f"stopped; who is graded stays so in {options.out}, and the same command "
@@ -130,6 +134,7 @@ def grade_paths(
     level_name: str | None = None,
     unsafe: bool = False,
     allowed_ops: Sequence[str] = (),
+    parts: Sequence[str] = (),
 ) -> int:
     """Grade what the paths hold; the arguments are the command's options."""
     from grader.grading.level import choose_level
@@ -140,15 +145,18 @@ def grade_paths(
         os.environ[name] = "1"
     import torch
 
+    from core.course import read_registry
     from grader.course import read_course
     from grader.grading.earlier import add_earlier
     from grader.grading.grade import grade
     from grader.submissions.find import find_submissions
 
     torch.set_num_threads(1)
-    check_allowed(allowed_ops)
-    course = read_course(root, exercises, level.value, allowed_ops)
-    counting = add_earlier(exercises, out, {each.exercise for each in course.tests})
+    registry = read_registry(root)
+    check_allowed(allowed_ops, registry.closed(registry.parts))
+    course = read_course(root, exercises, level.value, allowed_ops, parts)
+    asked = list(dict.fromkeys(test.exercise for test in course.chosen))
+    counting = add_earlier(asked, out, {test.exercise for test in course.tests})
     course = read_course(root, counting, level.value, allowed_ops)
     submissions = find_submissions(paths, out.resolve())
     code = grade(course, level, submissions, out, jobs, regrade)
@@ -158,11 +166,11 @@ def grade_paths(
     return code
 
 
-def check_allowed(names: Sequence[str]) -> None:
+def check_allowed(names: Sequence[str], asked: Sequence[str]) -> None:
     """Raise a CourseError for a name that needs no permission, or does not exist."""
     from grader.worker.vision import closed_functions
 
-    closed = [name for name in closed_functions() if not name.startswith("_")]
+    closed = [name for name in closed_functions(asked) if not name.startswith("_")]
     for name in names:
         if name not in closed:
             raise CourseError(

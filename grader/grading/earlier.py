@@ -4,6 +4,7 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from core.course import id_order
 from data_scripts.command import CourseError
 from grader.course import ALL_EXERCISES
 from grader.pages.class_results import read_class
@@ -11,7 +12,7 @@ from grader.submissions.names import shown
 
 
 def add_earlier(
-    exercises: Sequence[str], out: Path, known: Collection[str]
+    asked: Sequence[str], out: Path, known: Collection[str]
 ) -> Sequence[str]:
     """The exercises that count: those that are asked for, and those of earlier runs.
 
@@ -19,33 +20,35 @@ def add_earlier(
     only what it is asked for, 5 of 5 would stand where 236 of 236 stood.
 
     Args:
-        exercises: that are asked for; all if empty.
+        asked: ids of the exercises of this run.
         out: folder of results, which need not exist.
         known: all exercises that the course has tests for.
 
     Returns:
-        Numbers; none for all.
+        Ids, those that are asked for first.
 
     Raises:
         CourseError: there are results of an exercise that the course does not have.
     """
-    earlier, odd = set(), set()
-    for each in read_class(out) if out.is_dir() else ():
-        earlier |= set(str(each.extra["hashes"].get("exercises", "")).split())
-        odd |= set(each.extra["exercises"]) - set(known)
+    earlier: set[str] = set()
+    odd: set[str] = set()
+    for student in read_class(out) if out.is_dir() else ():
+        earlier |= set(str(student.extra["hashes"].get("exercises", "")).split())
+        odd |= set(student.extra["exercises"]) - set(known)
     if odd:
         raise CourseError(
             f"{shown(str(out))}: holds results of exercise {shown(min(odd))}, which "
             "the course does not have; give another --out"
         )
-    more = sorted(earlier - set(exercises))
-    if not exercises or not more:
-        return exercises
-    is_all = ALL_EXERCISES in more
+    if ALL_EXERCISES in earlier:
+        earlier = set(known)
+    more = sorted(earlier - set(asked), key=id_order)
+    if not more:
+        return asked
     print(
         f"{shown(str(out))}: holds results of "
-        f"{'all exercises' if is_all else ' '.join(more)}, which count too; for "
-        f"{' '.join(exercises)} alone give another --out",
+        f"{'all exercises' if earlier == set(known) else ' '.join(more)}, which count "
+        f"too; for {' '.join(asked)} alone give another --out",
         file=sys.stderr,
     )
-    return [] if is_all else [*exercises, *more]
+    return [*asked, *more]

@@ -66,6 +66,8 @@ def run_tests(code: Path, work: Work) -> dict[str, Any]:
             work.level,
             calibration.limits,
             allowed_ops=tuple(work.course.allowed_ops),
+            registry=work.course.registry,
+            parts=work.course.parts,
         ) as session:
             start_seconds = time.perf_counter() - began
             outcomes = run_suite(

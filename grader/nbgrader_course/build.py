@@ -2,14 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from core.course import read_registry
 from data_scripts.command import CourseError
 from data_scripts.safe_folder import is_free, new_folder
+from grader.course_folder import copy_course, course_with
 from grader.files import read_json, write_atomically, write_json
-from grader.manifest import points_by_exercise, read_manifest
+from grader.manifest import choose_exercises, points_by_exercise, read_manifest
 from grader.nbgrader_course.cells import (
     move_map_links,
     move_readme_links,
@@ -17,9 +19,11 @@ from grader.nbgrader_course.cells import (
 )
 from grader.release import release_files
 from grader.release.build import Release, make_release
+from grader.release.given_exercises import fit_notebook
 
 SETTINGS = "course.json"
 CONFIG = "nbgrader_config.py"
+COPIES = "courses"  # with what an instructor has added, by assignment
 FOLDER = "notebooks/"
 MAP = "notebooks/README.md"
 README = "README.md"
@@ -48,14 +52,21 @@ class Assignment:
     Attributes:
         exercises: numbers of those that count.
         student_files: paths in it of what students write.
+        root: the copy of the course that it is graded with; "" for the checkout.
     """
 
     exercises: tuple[str, ...]
     student_files: tuple[str, ...]
+    root: str = ""
 
 
 def build_course(
-    root: Path, out: Path, name: str = "fcos", notebooks: Sequence[str] = ()
+    root: Path,
+    out: Path,
+    name: str = "fcos",
+    notebooks: Sequence[str] = (),
+    parts: Sequence[str] = (),
+    own: Path | None = None,
 ) -> Assignment:
     """Write an assignment into a new course folder, or into one that was built here.
 
@@ -66,6 +77,9 @@ def build_course(
         out: the folder.
         name: of the assignment.
         notebooks: how the names of its notebooks begin, "01"; all if empty.
+        parts: of the course; the default ones if empty.
+        own: folder of --course-dir; the course with it is kept in COPIES, from where
+            submissions are graded.
 
     Raises:
         CourseError: `out` is something else, or a notebook does not fit the manifest.
@@ -75,20 +89,16 @@ def build_course(
     if not is_free(out) and settings is None:
         raise CourseError(f"{out}: is no course folder of ours; give another --out")
     settings = settings or {"assignments": {}}
-    release = make_release(root)
-    files, exercises = _source_files(root, release, notebooks)
-    written = tuple(sorted(release.exercises))
-    assignment = Assignment(exercises, written)
-    out.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-    old = out / "source" / name
-    (out / "source").mkdir(exist_ok=True)
-    target = old.with_name(f".{name}.new")
-    shutil.rmtree(target, ignore_errors=True)  # of a run that was killed
-    with new_folder(target) as folder:
-        release_files.write_files(files, folder)
-    if old.exists():
-        shutil.rmtree(old)
-    target.rename(old)
+    with course_with(root, own) as course:
+        release = make_release(course, parts=parts)
+        files, exercises = _source_files(course, release, notebooks)
+        out.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        kept = ""
+        if own is not None:
+            kept = str(out / COPIES / name)
+            _replace(out / COPIES / name, lambda new: copy_course(root, own, new))
+    assignment = Assignment(exercises, release.written, kept)
+    _replace(out / "source" / name, lambda new: release_files.write_files(files, new))
     settings["checkout"] = str(Path(__file__).resolve().parents[2])
     settings["root"] = str(root.resolve())
     settings["assignments"][name] = asdict(assignment)
@@ -96,6 +106,18 @@ def build_course(
     if not (out / CONFIG).exists():
         write_atomically(out / CONFIG, CONFIG_TEXT)
     return assignment
+
+
+def _replace(old: Path, write: Callable[[Path], object]) -> None:
+    """Put a folder in the place of an earlier one, once it is complete."""
+    old.parent.mkdir(exist_ok=True)
+    target = old.with_name(f".{old.name}.new")
+    shutil.rmtree(target, ignore_errors=True)  # of a run that was killed
+    with new_folder(target) as folder:
+        write(folder)
+    if old.exists():
+        shutil.rmtree(old)
+    target.rename(old)
 
 
 def _source_files(
@@ -106,7 +128,11 @@ def _source_files(
     Python files are stubs, since nbgrader hands them out as they are; notebooks have
     their model answers, which it cuts and keeps for the instructor.
     """
-    points = points_by_exercise(read_manifest(root))
+    whole = read_registry(root)
+    tests = choose_exercises(
+        read_manifest(root, whole), (), whole, release.registry.default_parts
+    )
+    points = points_by_exercise(tests)
     files: dict[str, bytes] = {}
     exercises: list[str] = []
     for path, content in release.files.items():
@@ -118,7 +144,7 @@ def _source_files(
         elif not path.endswith(".ipynb"):
             files[path] = content
         elif short.startswith(tuple(beginnings) or ""):
-            text = (root / path).read_text("utf-8")
+            text = fit_notebook((root / path).read_text("utf-8"), whole, {})
             prepared = prepare_notebook(text, path, points)
             files[short] = prepared.text.encode()
             exercises += prepared.exercises
@@ -160,4 +186,8 @@ def read_assignment(folder: Path, name: str) -> Assignment:
             f"{folder / SETTINGS}: has no assignment {name}; build it with "
             "python -m grader nbgrader"
         ) from None
-    return Assignment(tuple(found["exercises"]), tuple(found["student_files"]))
+    return Assignment(
+        tuple(found["exercises"]),
+        tuple(found["student_files"]),
+        found.get("root", ""),
+    )

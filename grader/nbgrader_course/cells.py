@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 import nbformat
 
+from core.course import ID
 from data_scripts.command import CourseError
 
 PREFIX = "exercise-"  # grade_id of the cell of exercise 4.1: "exercise-4-1"
-CHECK = re.compile(r'^check\("(\d+\.\d+)"\)', re.MULTILINE)
+CHECK = re.compile(rf'^check\("({ID})"\)', re.MULTILINE)
 SCHEMA = 3  # of nbgrader's metadata
 # nbgrader wants notebooks at the top of an assignment, not in notebooks/.
 LINKS = (("](../", "]("), ("](images/", "](notebooks/images/"))
 MAP_LINK = ("](README.md)", "](notebooks/README.md)")
-README_LINKS = re.compile(r"\]\(notebooks/(\d\d_\w+\.ipynb)\)")
-MAP_LINKS = re.compile(r"\]\((\d\d_\w+\.ipynb)\)")
+README_LINKS = re.compile(r"\]\(notebooks/(\w+\.ipynb)\)")
+MAP_LINKS = re.compile(r"\]\((\w+\.ipynb)\)")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def exercise_of(name: str) -> str | None:
         ('4.1', None)
     """
     number = name.removeprefix(PREFIX).replace("-", ".")
-    fits = name.startswith(PREFIX) and re.fullmatch(r"\d+\.\d+", number)
+    fits = name.startswith(PREFIX) and re.fullmatch(ID, number)
     return number if fits else None
 
 

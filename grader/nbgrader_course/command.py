@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from data_scripts.command import EXIT_OK, CommandParser
+from grader.course_folder import add_course_options
 
 
 def add_nbgrader_parser(
@@ -30,6 +31,7 @@ def add_nbgrader_parser(
         metavar="NN",
         help="only these, such as 01 02 03; their exercises count",
     )
+    add_course_options(parser)
     parser.set_defaults(run=lambda options: run_nbgrader(options, root))
 
 
@@ -37,7 +39,14 @@ def run_nbgrader(options: argparse.Namespace, root: Path) -> int:
     """Build, and say what comes next."""
     from grader.nbgrader_course.build import build_course
 
-    built = build_course(root, options.out, options.name, options.notebooks)
+    built = build_course(
+        root,
+        options.out,
+        options.name,
+        options.notebooks,
+        options.parts,
+        options.course_dir,
+    )
     print(
         f"{options.out / 'source' / options.name}: {len(built.exercises)} graded "
         f"exercises; next, in {options.out}: nbgrader generate_assignment "

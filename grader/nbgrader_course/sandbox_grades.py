@@ -64,10 +64,11 @@ class SandboxGrades(NbGraderPreprocessor):
         own = resources["nbgrader"]
         coursedir = self.parent.parent.coursedir
         folder = Path(coursedir.root)
-        exercises = read_assignment(folder, own["assignment"]).exercises
+        assignment = read_assignment(folder, own["assignment"])
+        exercises, root = assignment.exercises, assignment.root or self.root
         submitted = folder_of(self, "submitted", resources)
         out = folder / RESULTS / own["assignment"]
-        course = read_course(Path(self.root), exercises, "")
+        course = read_course(Path(root), exercises, "")
         report = folder_of(self, "autograded", resources) / REPORT
         report.unlink(missing_ok=True)  # a file of that name in the submission
         me = Submission(own["student"], "", submitted)
@@ -85,7 +86,7 @@ class SandboxGrades(NbGraderPreprocessor):
         wanted = {**course.hashes, "submission": taken.digest}
         results = _finished(out / mine.id, wanted)
         if results is None:
-            self._run(named, out, exercises)
+            self._run(named, out, exercises, root)
             results = _finished(out / mine.id, wanted)
         if results is None:
             why = (read_results(out / mine.id) or {}).get("output", "no result")
@@ -94,11 +95,15 @@ class SandboxGrades(NbGraderPreprocessor):
         return results
 
     def _run(
-        self, submissions: list[Submission], out: Path, exercises: tuple[str, ...]
+        self,
+        submissions: list[Submission],
+        out: Path,
+        exercises: tuple[str, ...],
+        root: str,
     ) -> None:
         """In a process of its own: the grader forks, and a server has threads."""
         task = {
-            "root": self.root,
+            "root": root,
             "out": str(out),
             "exercises": exercises,
             "jobs": self.jobs,

@@ -1,18 +1,23 @@
 """The student release: solutions cut out, searched for leaks, and tried out."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.course import FILE, PACKAGE, Exercise, Registry, read_registry
 from data_scripts.command import CourseError
 from data_scripts.safe_folder import is_free, new_folder
+from grader.manifest import points_by_exercise, read_manifest
 from grader.release import release_files
 from grader.release.address import name_repository
+from grader.release.given_exercises import fit_notebook
 from grader.release.leak_check import check_no_leaks, searched_secrets
 from grader.release.notebooks import clear_notebook
 from grader.release.packages import student_environment, student_requirements
+from grader.release.parts import choose_files
 from grader.release.prove import prove_release
-from grader.release.stubs import Exercise, SecretLine, cut_solutions, stub_functions
+from grader.release.stubs import SecretLine, cut_solutions, stub_functions
 
 PACKAGE_LISTS = {
     "requirements.txt": student_requirements,
@@ -27,55 +32,102 @@ class Release:
 
     Attributes:
         files: path -> content, the manifest included.
-        exercises: file of assignment/ -> its exercises.
+        registry: what the students' course.toml says.
+        solved: ids of the exercises that come with their solutions.
         num_secrets: lines that were searched for.
     """
 
     files: dict[str, bytes]
-    exercises: dict[str, tuple[Exercise, ...]]
+    registry: Registry
+    solved: tuple[str, ...]
     num_secrets: int
 
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The files among which students write, "assignment/common.py"."""
+        own = (name for name in self.files if name.startswith(f"{PACKAGE}/"))
+        return tuple(sorted(name for name in own if name.endswith(".py")))
 
-def make_release(root: Path, repository: str = "") -> Release:
+
+def make_release(
+    root: Path, repository: str = "", parts: Sequence[str] = ()
+) -> Release:
     """Cut and check, without writing anything.
 
     Args:
         root: the source, with assignment/, helpers/, ...
         repository: address on GitHub where the release will be; empty if unknown.
+        parts: of the course; the default ones if empty.
 
     Raises:
         CourseError: a marker is wrong, something else than a solution would be lost,
-            a solution or a hidden test would be shown, or the address is none.
+            a solution or a hidden test would be shown, the address is none, or there
+            is no such part.
     """
-    files = release_files.collect_files(root)
+    whole = read_registry(root)
+    collected = release_files.collect_files(root)
+    chosen = choose_files(collected, whole, parts)
+    files = chosen.files
     if repository:
         files = name_repository(files, repository)
-    exercises: dict[str, tuple[Exercise, ...]] = {}
-    secrets: list[SecretLine] = []
+    if not chosen.registry.exercises:
+        raise CourseError(
+            f"{root / FILE}: no exercise of these parts is asked for; choose others"
+        )
+    left_out = {n: each for n, each in collected.items() if n not in files}
+    secrets = _secrets_of(left_out, whole)
     given = []
     functions: dict[str, str] = {}
+    points = _points(root, whole)
     for name, content in files.items():
-        if name.startswith("assignment/") and name.endswith(".py"):
-            stub = cut_solutions(_decode(content, name), name)
-            exercises[name] = stub.exercises
+        if name.startswith(f"{PACKAGE}/") and name.endswith(".py"):
+            own = _exercises_in(name, whole)
+            stub = cut_solutions(_decode(content, name), name, own, chosen.solved)
             given.append(stub.text)
             functions |= stub_functions(stub)
             secrets += stub.secrets
             files[name] = stub.text.encode()
         elif name.endswith(".ipynb"):
-            text, lost = clear_notebook(_decode(content, name), name)
+            fitted = fit_notebook(_decode(content, name), whole, points)
+            text, lost = clear_notebook(fitted, name)
             secrets += lost
             files[name] = text.encode()
-    if not any(exercises.values()):
-        raise CourseError(f"{root}: assignment/ has no exercise; is this the course?")
     for name, cut in PACKAGE_LISTS.items():
         files[name] = cut(_decode(files[name], name)).encode()
     files[STUBS] = (json.dumps(functions, indent=1) + "\n").encode()
     secrets += _hidden_tests(root)
     searched = searched_secrets(secrets, given)
     check_no_leaks(files, searched)
-    files[release_files.MANIFEST] = release_files.make_manifest(files)
-    return Release(files, exercises, len(searched))
+    files[release_files.MANIFEST] = release_files.make_manifest(
+        files, chosen.registry.default_parts, chosen.solved
+    )
+    return Release(files, chosen.registry, chosen.solved, len(searched))
+
+
+def _exercises_in(name: str, registry: Registry) -> list[Exercise]:
+    """Those of "assignment/common.py"."""
+    file = name.removeprefix(f"{PACKAGE}/")
+    return [each for each in registry.exercises.values() if each.file == file]
+
+
+def _secrets_of(files: dict[str, bytes], registry: Registry) -> list[SecretLine]:
+    """Solutions and answers in files of parts that are not handed out (yet)."""
+    found: list[SecretLine] = []
+    for name, content in files.items():
+        if name.startswith(f"{PACKAGE}/") and name.endswith(".py"):
+            own = _exercises_in(name, registry)
+            found += cut_solutions(_decode(content, name), name, own).secrets
+        elif name.endswith(".ipynb"):
+            found += clear_notebook(_decode(content, name), name)[1]
+    return found
+
+
+def _points(root: Path, registry: Registry) -> dict[str, float]:
+    """Name of a graded cell -> points, where an instructor has changed any."""
+    if not registry.points:
+        return {}
+    points = points_by_exercise(read_manifest(root, registry))
+    return {f"exercise-{key.replace('.', '-')}": each for key, each in points.items()}
 
 
 def _hidden_tests(root: Path) -> list[SecretLine]:
@@ -101,7 +153,11 @@ def _decode(content: bytes, name: str) -> str:
 
 
 def write_release(
-    root: Path, out: Path, zip_path: Path | None = None, repository: str = ""
+    root: Path,
+    out: Path,
+    zip_path: Path | None = None,
+    repository: str = "",
+    parts: Sequence[str] = (),
 ) -> Release:
     """Make, prove and write a release; nothing appears before it is proven.
 
@@ -109,7 +165,7 @@ def write_release(
         root: the source.
         out: new folder, or an earlier release that nobody has changed.
         zip_path: also write this zip.
-        repository: see make_release.
+        repository, parts: see make_release.
 
     Raises:
         CourseError: see make_release; or `out` or `zip_path` is taken.
@@ -123,11 +179,11 @@ def write_release(
         if out in zip_path.resolve().parents:
             raise CourseError(f"{zip_path}: lies inside of {out}; put it elsewhere")
         release_files.check_zip_is_free(zip_path)
-    release = make_release(root, repository)
+    release = make_release(root, repository, parts)
     target = out.with_name(f".{out.name}.new") if replaces else out
     with new_folder(target) as folder:
         release_files.write_files(release.files, folder)
-        prove_release(folder, release.exercises)
+        prove_release(folder, release.registry)
     if replaces:
         release_files.replace_release(out, target)
     if zip_path:

@@ -3,31 +3,32 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
+from core.course import PACKAGE, Registry
 from data_scripts.command import CourseError
-from grader.release.stubs import Exercise
 
 CHILD = Path(__file__).resolve().with_name("prove_child.py")
 TIME_LIMIT_S = 300  # importing torch takes seconds; a loaded machine some more
 
 
-def prove_release(copy: Path, exercises: Mapping[str, tuple[Exercise, ...]]) -> None:
+def prove_release(copy: Path, registry: Registry) -> None:
     """Every exercise raises NotImplementedError with its id; the course imports.
 
     Args:
         copy: folder of the release; nothing is written there.
-        exercises: file in the release, "assignment/common.py" -> its exercises.
+        registry: what its course.toml says.
 
     Raises:
         CourseError: an exercise answers otherwise, or a module cannot be imported.
     """
-    asked = [
-        (file.removesuffix(".py").replace("/", "."), each.number, each.name)
-        for file, own in exercises.items()
-        for each in own
-    ]
+    asked = {
+        "modules": [f"{PACKAGE}.{name}" for name in registry.modules],
+        "exercises": [
+            (f"{PACKAGE}.{each.module}", each.id, each.function)
+            for each in registry.exercises.values()
+        ],
+    }
     try:
         answer = subprocess.run(
             [sys.executable, "-I", "-B", str(CHILD), json.dumps(asked)],

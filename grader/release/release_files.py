@@ -6,15 +6,18 @@ import os
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_scripts.command import CourseError
 
-FOLDERS = ("assignment", "helpers", "notebooks", "data_scripts")
+FOLDERS = ("assignment", "core", "helpers", "notebooks", "data_scripts")
 # It works out variants of exercises 4.5, 7.2, 7.4 and 8.2.
 NOT_FOR_STUDENTS = ("helpers/improved_fcos.py",)
-SINGLE_FILES = ("environment.yml", "requirements.txt", "LICENSE", "CHANGELOG.md")
+SINGLE_FILES = (
+    *("course.toml", "environment.yml", "requirements.txt"),
+    *("LICENSE", "CHANGELOG.md"),
+)
 README = "grader/release/student_readme.md"
 SUFFIXES = (
     *(".py", ".md", ".ipynb", ".html", ".css", ".png", ".svg"),
@@ -89,10 +92,20 @@ def _read(root: Path, short: str) -> bytes:
         ) from error
 
 
-def make_manifest(files: Mapping[str, bytes]) -> bytes:
-    """The list by which a later release knows this one: path -> SHA-256."""
+def make_manifest(
+    files: Mapping[str, bytes], parts: Sequence[str], solved: Sequence[str]
+) -> bytes:
+    """What a release says of itself.
+
+    Args:
+        files: path -> content; listed with their SHA-256, by which a later release
+            knows this one.
+        parts: whose exercises are asked for.
+        solved: ids of the exercises that come with their solutions.
+    """
     sums = {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)}
-    return (json.dumps({"student_release": sums}, indent=1) + "\n").encode()
+    content = {"parts": parts, "solved": solved, "student_release": sums}
+    return (json.dumps(content, indent=1) + "\n").encode()
 
 
 def check_is_unchanged_release(folder: Path) -> None:

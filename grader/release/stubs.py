@@ -2,35 +2,15 @@
 
 import ast
 import json
-import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from core.course import FILE, Exercise, mentioned
 from data_scripts.command import CourseError
 from grader.release.markers import SOLUTION, Region, find_regions
 
-TITLE = re.compile(r"Exercise (\d\.\d) \(about \d+ lines\): (.+)")
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 DefinitionNode = FunctionNode | ast.ClassDef
-
-
-@dataclass(frozen=True)
-class Exercise:
-    """One function that students write.
-
-    Attributes:
-        number: "3.2".
-        name: qualified within its file, "FCOSPredictionNetwork.forward".
-        title: the first line of its docstring after the number.
-    """
-
-    number: str
-    name: str
-    title: str
-
-    @property
-    def label(self) -> str:
-        """What the error of the stub begins with."""
-        return f"Exercise {self.number} {self.name}"
 
 
 @dataclass(frozen=True)
@@ -43,7 +23,13 @@ class SecretLine:
 
 @dataclass(frozen=True)
 class Stub:
-    """A file for students, and what was taken out of it."""
+    """A file for students, and what was taken out of it.
+
+    Attributes:
+        text: the file.
+        exercises: those that are open in it.
+        secrets: the lines of their solutions.
+    """
 
     text: str
     exercises: tuple[Exercise, ...]
@@ -91,18 +77,22 @@ def stub_functions(stub: Stub) -> dict[str, str]:
     nodes = definitions(ast.parse(stub.text))
     found = {}
     for exercise in stub.exercises:
-        node = nodes[exercise.name]
+        node = nodes[exercise.function]
         first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
-        found[exercise.number] = "\n".join(lines[first - 1 : node.end_lineno])
+        found[exercise.id] = "\n".join(lines[first - 1 : node.end_lineno])
     return found
 
 
-def cut_solutions(source: str, where: str) -> Stub:
+def cut_solutions(
+    source: str, where: str, exercises: Iterable[Exercise], solved: Collection[str] = ()
+) -> Stub:
     """The student's version of a file of assignment/.
 
     Args:
         source: text with solution regions.
         where: the file, for messages.
+        exercises: all that course.toml has in this file.
+        solved: ids of those whose solutions stay; only their markers go.
 
     Raises:
         CourseError: markers and exercises do not fit together, or more would be lost
@@ -116,10 +106,14 @@ def cut_solutions(source: str, where: str) -> Stub:
         for name, node in definitions(tree).items()
         if isinstance(node, FunctionNode)
     }
-    exercises, secrets, cut = [], [], list(lines)
+    known = {exercise.function: exercise for exercise in exercises}
+    found, secrets, cut = [], [], list(lines)
     for region in reversed(regions):  # from the end: the line numbers stay true
-        exercise = _exercise_of(region, owners, where)
-        exercises.append(exercise)
+        exercise = _exercise_of(region, owners, known, where)
+        found.append(exercise)
+        if exercise.id in solved:
+            cut[region.begin - 1 : region.end] = lines[region.begin : region.end - 1]
+            continue
         begin = lines[region.begin - 1]
         indent = begin[: len(begin) - len(begin.lstrip())]
         cut[region.begin - 1 : region.end] = _stub_lines(exercise, indent)
@@ -127,14 +121,18 @@ def cut_solutions(source: str, where: str) -> Stub:
             SecretLine(lines[number - 1].strip(), f"{where}:{number}")
             for number in range(region.begin + 1, region.end)
         ]
-    _check_all_have_regions(owners, exercises, where)
+    _check_all_have_regions(owners, known, found, where)
     text = "\n".join(cut) + "\n"
     _check_nothing_lost(tree, parse(text, f"{where} (the student's version)"), where)
-    return Stub(text, tuple(reversed(exercises)), tuple(secrets))
+    opened = tuple(each for each in reversed(found) if each.id not in solved)
+    return Stub(text, opened, tuple(secrets))
 
 
 def _exercise_of(
-    region: Region, owners: dict[str, FunctionNode], where: str
+    region: Region,
+    owners: dict[str, FunctionNode],
+    known: dict[str, Exercise],
+    where: str,
 ) -> Exercise:
     place = f"{where}:{region.begin}"
     if region.kind != SOLUTION:
@@ -144,13 +142,18 @@ def _exercise_of(
     for name, node in owners.items():
         # The END is a comment, so the function may end a line before it.
         if node.lineno < region.begin <= (node.end_lineno or 0):
-            match = TITLE.match(ast.get_docstring(node) or "")
-            if match:
-                return Exercise(match[1], name, match[2].strip().rstrip("."))
-            raise CourseError(
-                f"{place}: {name} has a solution, but its docstring does not begin "
-                "with 'Exercise N.N (about N lines): title'; add that line"
-            )
+            if name not in known:
+                raise CourseError(
+                    f"{place}: {name} has a solution, but {FILE} has no exercise of "
+                    "this function in this file; add its [[exercise]]"
+                )
+            heading = known[name].heading
+            if not (ast.get_docstring(node) or "").startswith(heading):
+                raise CourseError(
+                    f"{place}: {name} has a solution, but its docstring does not begin "
+                    f"with {heading!r}, as {FILE} says; write that line"
+                )
+            return known[name]
     raise CourseError(
         f"{place}: this solution stands outside of every function; move its markers"
     )
@@ -158,8 +161,7 @@ def _exercise_of(
 
 def _stub_lines(exercise: Exercise, indent: str) -> list[str]:
     """Two strings, so that no line becomes longer than the title."""
-    chapter = exercise.number.split(".")[0]
-    first = f"{exercise.label}: see notebook {chapter}, "
+    first = f"{exercise.label}: see notebook {exercise.step}, "
     return [
         f"{indent}raise NotImplementedError(",
         f"{indent}    {json.dumps(first, ensure_ascii=False)}",
@@ -169,16 +171,29 @@ def _stub_lines(exercise: Exercise, indent: str) -> list[str]:
 
 
 def _check_all_have_regions(
-    owners: dict[str, FunctionNode], exercises: list[Exercise], where: str
+    owners: dict[str, FunctionNode],
+    known: dict[str, Exercise],
+    found: list[Exercise],
+    where: str,
 ) -> None:
-    names = [exercise.name for exercise in exercises]
-    for name, node in owners.items():
-        text = ast.get_docstring(node) or ""
-        if text.startswith("Exercise ") and names.count(name) != 1:
+    for exercise in known.values():
+        if exercise.function not in owners:
             raise CourseError(
-                f"{where}:{node.lineno}: {name} is an exercise with "
-                f"{names.count(name)} solution regions instead of 1; mark its whole "
-                "body with '### BEGIN SOLUTION' and '### END SOLUTION'"
+                f"{where}: there is no function {exercise.function}, which is exercise "
+                f"{exercise.id} in {FILE}; write it, or change the entry"
+            )
+    for name, node in owners.items():
+        place = f"{where}:{node.lineno}"
+        if name not in known and mentioned(ast.get_docstring(node) or ""):
+            raise CourseError(
+                f"{place}: {name} is no exercise in {FILE}, but its docstring says so; "
+                "add its [[exercise]]"
+            )
+        if name in known and found.count(known[name]) != 1:
+            raise CourseError(
+                f"{place}: {name} is an exercise with "
+                f"{found.count(known[name])} solution regions instead of 1; mark its "
+                "whole body with '### BEGIN SOLUTION' and '### END SOLUTION'"
             )
 
 

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -33,7 +34,8 @@ class Sandbox:
         level: of the walls.
         limits: of each test.
         device: where checks make their tensors.
-        allowed_ops: see grader/worker/vision.py.
+        visible: names of the modules that tests ask, see core/course.py.
+        closed_ops, allowed_ops: see grader/worker/vision.py.
         hash_seed: of Python's strings, so that two runs iterate sets alike.
 
     Attributes:
@@ -50,7 +52,9 @@ class Sandbox:
         level: Level,
         limits: Limits,
         device: str = "cpu",
-        allowed_ops: tuple[str, ...] = (),
+        visible: Sequence[str] = (),
+        closed_ops: Sequence[str] = (),
+        allowed_ops: Sequence[str] = (),
         hash_seed: int = 0,
     ):
         self.level = level
@@ -69,6 +73,8 @@ class Sandbox:
                 "lockdown": asdict(self._lockdown()),
                 "limits": asdict(limits),
                 "device": device,
+                "visible": list(visible),
+                "closed_ops": list(closed_ops),
                 "allowed_ops": list(allowed_ops),
             }
             self.process = self._start(settings, limits, hash_seed)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from core.course import read_registry
 from grader.border.wire import decode
 from grader.session.calls import WIRE_LIMITS, Calls
 from grader.session.output import TAIL
@@ -33,7 +34,7 @@ class LocalSession:
     def __init__(self, submission: Path, device: str = "cpu"):
         self.submission = submission
         self.device = device
-        self._compiled = compile_here(Submission(submission).files)
+        self._compiled = compile_here(Submission(submission, ()).files)
         self._calls: _LocalCalls | None = None
 
     def __enter__(self) -> Self:
@@ -51,7 +52,7 @@ class LocalSession:
         """The student's code, its files loaded anew; an earlier test ends."""
         self.end_test()
         self._calls = _LocalCalls(self.submission, self._compiled, self.device)
-        return RemoteStudent(self._calls, self.device)
+        return RemoteStudent(self._calls, self._calls.submission.visible, self.device)
 
     def end_test(self) -> TestRun:
         """Forget the student's modules; memory is not measured here."""
@@ -68,7 +69,7 @@ class _LocalCalls(Calls):
 
     def __init__(self, folder: Path, compiled: bytes, device: str):
         super().__init__(python_names(folder))
-        self.submission = Submission(folder)
+        self.submission = Submission(folder, read_registry().visible)
         self.submission.compiled = compiled
         self.submission.install()
         self.server = Server(self.submission, device)

@@ -4,7 +4,7 @@ Everything that comes back is data, checked by grader/border/wire.py, or the han
 an object that stays in the sandbox.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -83,14 +83,22 @@ class RemoteStudent:
 
     Args:
         asker: the connection to the test's process.
+        visible: names of the modules that tests ask, see core/course.py.
         device: where tensors of a check should be made.
     """
 
-    def __init__(self, asker: Asker, device: str = "cpu"):
+    def __init__(self, asker: Asker, visible: Iterable[str], device: str = "cpu"):
         self._asker = asker
+        self._names = {name: RemoteNames(asker, name) for name in visible}
         self.device = torch.device(device)
-        self.common = RemoteNames(asker, "common")
-        self.one_stage_detector = RemoteNames(asker, "one_stage_detector")
+
+    def __getattr__(self, name: str) -> RemoteNames:
+        """One of the visible modules."""
+        names = vars(self).get("_names", {})
+        if name not in names:
+            raise AttributeError(f"a student has no {name!r}, only {', '.join(names)}")
+        found: RemoteNames = names[name]
+        return found
 
     def seed(self, number: int) -> None:
         """Start torch's random generator anew, in the sandbox."""

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from core.course import mentioned
 from grader.border.wire_types import WireError
 from helpers.checks.expect import CATEGORIES, CheckError
 
@@ -11,8 +12,8 @@ IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}\Z")
 # The line of an import, and what Python says of one that finds nothing.
 IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w.]{1,60})", re.MULTILINE)
 NO_MODULE = re.compile(r"No module named '([\w.]{1,60})'\Z")
-EXERCISE = re.compile(r"Exercise \d{1,2}\.\d{1,2}\b")
 MOST_LINE = 1_000_000
+MOST_ID = 12  # characters; longer ones are no exercise, but what a student writes
 MOST_TEXT = 10_000
 
 
@@ -51,9 +52,9 @@ def student_error(
     if file in file_names and type(line) is int and 0 < line < MOST_LINE:
         place = f" at line {line} of {file}"
     name = type_name if IDENTIFIER.match(type_name) else "an exception"
-    exercise = EXERCISE.match(text)
-    if category == "not implemented" and exercise:
-        message = f"{exercise[0]} is not implemented{place}"
+    exercise = mentioned(text)
+    if category == "not implemented" and 0 < len(exercise) <= MOST_ID:
+        message = f"Exercise {exercise} is not implemented{place}"
     elif name == "MissingPartError":
         message = "it is not in the files of the submission"
     else:

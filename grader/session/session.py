@@ -10,11 +10,13 @@ import json
 import os
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from core.course import Registry, read_registry
 from data_scripts.command import CourseError
 from grader.border.frames import DeadlineError, wait_for
 from grader.border.limits import MEBIBYTE, Limits
@@ -61,6 +63,7 @@ class Session:
         device: where checks make their tensors.
         allowed_ops: names of torchvision.ops that are not closed.
         hash_seed: of Python's strings.
+        registry, parts: of the course; by default this checkout's.
 
     Attributes:
         start_cpu_seconds: processor time until the sandbox was ready.
@@ -77,6 +80,8 @@ class Session:
         device: str = "cpu",
         allowed_ops: tuple[str, ...] = (),
         hash_seed: int = 0,
+        registry: Registry | None = None,
+        parts: Sequence[str] = (),
     ):
         self.submission = submission
         self.level = level
@@ -84,9 +89,9 @@ class Session:
         self.device = device
         self.allowed_ops = allowed_ops
         self.hash_seed = hash_seed
-        self.start_cpu_seconds = 0.0
-        self.cpu_seconds = 0.0
-        self._tests_cpu = 0.0
+        self.registry = registry or read_registry()
+        self.closed_ops = self.registry.closed(parts)
+        self.start_cpu_seconds = self.cpu_seconds = self._tests_cpu = 0.0
         self.missing: list[str] = []
         self._sandbox: Sandbox | None = None
         self._starts = 0
@@ -134,7 +139,8 @@ class Session:
                         "crashed", "the submission", "its sandbox ended too often"
                     ) from None
             else:
-                return RemoteStudent(self._test.connection, self.device)
+                names = self.registry.visible
+                return RemoteStudent(self._test.connection, names, self.device)
 
     def end_test(self) -> TestRun:
         """End the process of the test, with all that it left behind."""
@@ -151,7 +157,8 @@ class Session:
             raise ZygoteError
         self._sandbox = Sandbox(
             *(self.submission, self.level, self.limits, self.device),
-            *(self.allowed_ops, self.hash_seed),
+            *(self.registry.visible, self.closed_ops, self.allowed_ops),
+            self.hash_seed,
         )
         try:
             ready = self._listen(self.limits.start_seconds)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from core.course import id_order
 from data_scripts.command import (
     EXIT_OK,
     EXIT_PARTLY_FAILED,
@@ -95,7 +96,7 @@ def format_table(outcomes: Iterable[Outcome], tests: Mapping[str, ManifestTest])
     for outcome in outcomes:
         rows.setdefault(tests[outcome.id].exercise, []).append(outcome)
     lines = ["exercise  passed      points   seconds"]
-    for exercise, own in sorted(rows.items()):
+    for exercise, own in sorted(rows.items(), key=lambda row: id_order(row[0])):
         points = [tests[outcome.id].points for outcome in own]
         earned = sum(p for p, o in zip(points, own, strict=True) if not o.category)
         passed = sum(not outcome.category for outcome in own)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from core.course import MENTION
 from grader.manifest import ManifestTest
 from grader.release.markers import find_regions
 from grader.session.local_session import LocalSession
@@ -151,7 +152,7 @@ def _exercise_finder(
 def exercise_before(text: str, line: int) -> str:
     """Number of the exercise whose solution begins in a line."""
     above = "\n".join(text.splitlines()[:line])
-    return above.rsplit("Exercise ", 1)[1].split(" ", 1)[0]
+    return MENTION.findall(above)[-1]
 
 
 def write_sources(sources: Mapping[str, str], folder: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 import torchvision
 from safetensors.torch import save
 
+from core.course import id_order
 from data_scripts.command import CourseError, make_out_folder
 from grader.files import write_atomically
 
@@ -23,9 +24,9 @@ SEEDS_BETWEEN_STEPS = 1_000_003  # a new oracle leaves the numbers of the others
 def make_references(root: Path, seed: int) -> dict[str, dict[str, torch.Tensor]]:
     """Step -> name -> tensor, from the oracles of this checkout."""
     steps = {}
-    for path in sorted((root / "grader_tests" / "oracles").glob("step*.py")):
-        if not STEP_FILE.fullmatch(path.name):
-            continue
+    paths = (root / "grader_tests" / "oracles").glob("step*.py")
+    numbered = [path for path in paths if STEP_FILE.fullmatch(path.name)]
+    for path in sorted(numbered, key=lambda path: id_order(path.name)):
         oracle = importlib.import_module(f"grader_tests.oracles.{path.stem}")
         generator = torch.Generator()
         number = int(path.stem.removeprefix("step"))

@@ -64,15 +64,8 @@ class Server:
 
     def __init__(self, submission: Submission, device: str):
         self.submission = submission
-        names = {
-            name: SubmissionNames(submission, name)
-            for name in ("common", "one_stage_detector")
-        }
-        self.student = Student({}, device)
-        # Names looks a module's names up when they are asked for, and so does this.
-        self.student.common = names["common"]  # type: ignore[assignment]
-        self.student.one_stage_detector = names["one_stage_detector"]  # type: ignore[assignment]
-        self.names = names
+        self.names = {n: SubmissionNames(submission, n) for n in submission.visible}
+        self.student = Student(self.names, device)
         self.objects: list[Any] = []
         self.number_of: dict[int, int] = {}
 

@@ -19,7 +19,6 @@ from typing import Any
 from grader.worker.bytecode import code_of
 
 PACKAGE = "assignment"
-MODULES = ("common", "one_stage_detector")
 NO_TEXT = "the file is no plain text; save it as UTF-8"
 GIVEN = ("torch", "torchvision", "numpy", "helpers", "data_scripts", "grader", PACKAGE)
 
@@ -33,14 +32,16 @@ class Submission(MetaPathFinder):
 
     Args:
         folder: holds the student's *.py files.
+        visible: names of the modules that tests ask, see core/course.py.
 
     Attributes:
         files: name of the module -> its file.
         compiled: what grader/worker/bytecode.py makes of them; may be empty.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, visible: Sequence[str]):
         self.folder = folder
+        self.visible = tuple(visible)
         self.compiled = b""
         self.files = {path.stem: path for path in sorted(folder.glob("*.py"))}
 
@@ -127,12 +128,12 @@ class Submission(MetaPathFinder):
 
     def _search_order(self, first: str, name: str) -> Iterator[str]:
         yield first
-        yield from (each for each in MODULES if each != first and each in self.files)
+        visible = [name for name in self.visible if name in self.files]
+        yield from (each for each in visible if each != first)
         # A file that does not say the name, such as a script of the student's own that
         # trains for hours, need not be run.
-        others = {
-            n: p for n, p in self.files.items() if n not in (*MODULES, "__init__")
-        }
+        known = (*self.visible, "__init__")
+        others = {n: p for n, p in self.files.items() if n not in known}
         for each, path in others.items():
             if name.encode() in path.read_bytes():
                 yield each

@@ -27,19 +27,13 @@ from torchvision.models import _api
 
 from grader.worker.regnet import small_regnet
 
-# What these files hold is what the exercises ask for ...
-CLOSED_FILES = (
-    *("boxes", "_box_convert", "focal_loss"),
-    *("giou_loss", "diou_loss", "ciou_loss"),
-)
-# ... except for these parts, which do not answer any of them.
+# Beside a function that an exercise asks for, its file holds what it is made of; these
+# parts do not answer any exercise.
 OPEN_NAMES = (
     *("box_area", "box_convert", "clip_boxes_to_image", "remove_small_boxes"),
     *("masks_to_boxes", "_upcast", "_loss_inter_union"),
-    *("_box_xyxy_to_cxcywh", "_box_cxcywh_to_xyxy"),
-    *("_box_xywh_to_xyxy", "_box_xyxy_to_xywh"),
 )
-CLOSED_OPERATORS = ("nms",)
+OPERATOR = "nms"  # also to be had as torch.ops.torchvision.nms
 
 
 class NotAllowedError(Exception):
@@ -50,22 +44,25 @@ class NotAllowedError(Exception):
 _LIBRARIES: list[torch.library.Library] = []
 
 
-def prepare_torchvision(allowed_ops: Collection[str] = ()) -> None:
+def prepare_torchvision(
+    closed_ops: Collection[str], allowed_ops: Collection[str] = ()
+) -> None:
     """Make torchvision of this process as the sandbox needs it.
 
     Args:
+        closed_ops: functions of torchvision.ops that exercises ask to write.
         allowed_ops: functions of torchvision.ops that may be called all the same, e.g.
             "sigmoid_focal_loss" for classes of the original assignment.
     """
     work_offline()
-    close_ops(allowed_ops)
+    close_ops(closed_ops, allowed_ops)
 
 
-def close_ops(allowed: Collection[str] = ()) -> None:
+def close_ops(asked: Collection[str], allowed: Collection[str] = ()) -> None:
     """Replace the functions that exercises ask for by ones that raise."""
     closed = {
         id(function): _refusing(name, function)
-        for name, function in closed_functions().items()
+        for name, function in closed_functions(asked).items()
         if name not in allowed
     }
     for module_name, module in list(sys.modules.items()):
@@ -74,19 +71,24 @@ def close_ops(allowed: Collection[str] = ()) -> None:
         for name, value in list(vars(module).items()):
             if id(value) in closed:
                 setattr(module, name, closed[id(value)])
-    if "nms" not in allowed:
-        _close_operators()
+    if OPERATOR in asked and OPERATOR not in allowed:
+        _close_operator()
     loaded = {name for name in sys.modules if name.startswith("torchvision.ops")}
     sys.meta_path.insert(0, _LoadedOnce(loaded))
 
 
-def closed_functions() -> dict[str, Callable[..., Any]]:
-    """The functions of torchvision.ops, by name, that exercises ask to write."""
+def closed_functions(asked: Collection[str]) -> dict[str, Callable[..., Any]]:
+    """The functions of torchvision.ops, by name, that answer an exercise.
+
+    Args:
+        asked: those that exercises ask to write. What else their files hold may be the
+            answer in other words, so it is closed too, but for OPEN_NAMES.
+    """
     functions: dict[str, Callable[..., Any]] = {}
-    for file in CLOSED_FILES:
-        module = sys.modules.get(f"torchvision.ops.{file}")
-        for name, value in vars(module or torchvision.ops).items():
-            is_own = getattr(value, "__module__", "") == f"torchvision.ops.{file}"
+    files = {getattr(torchvision.ops, name).__module__ for name in asked}
+    for file in sorted(files):
+        for name, value in vars(sys.modules[file]).items():
+            is_own = getattr(value, "__module__", "") == file
             if inspect.isfunction(value) and is_own and name not in OPEN_NAMES:
                 functions[name] = value
     return functions
@@ -113,13 +115,11 @@ def _refusing(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     return refuse
 
 
-def _close_operators() -> None:
+def _close_operator() -> None:
     library = torch.library.Library("torchvision", "IMPL")
-    for name in CLOSED_OPERATORS:
-        if not hasattr(torch.ops.torchvision, name):
-            continue
+    if hasattr(torch.ops.torchvision, OPERATOR):
         for backend in ("CPU", "CUDA"):
-            library.impl(name, _refusing(name, _refusing), backend)
+            library.impl(OPERATOR, _refusing(OPERATOR, _refusing), backend)
     _LIBRARIES.append(library)
 
 

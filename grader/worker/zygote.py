@@ -56,7 +56,7 @@ def main() -> None:
     torch.set_num_threads(1)
     tempfile.tempdir = TEMPORARY  # to look for one, Python writes, which no test may
     _import_for_children()
-    prepare_torchvision(settings["allowed_ops"])
+    prepare_torchvision(settings["closed_ops"], settings["allowed_ops"])
     make_home()
     import_plots(Path(settings["submission"]))
     folders = [Path(settings["code"]), Path(settings["submission"]), Path.home()]
@@ -88,7 +88,7 @@ class Zygote:
         self.lockdown = Lockdown(**settings["lockdown"])
         self.limits = Limits(**settings["limits"])
         self.in_use = in_use
-        self.submission = Submission(Path(settings["submission"]))
+        self.submission = Submission(Path(settings["submission"]), settings["visible"])
         self.child = 0
 
     def compile_submission(self) -> None:

@@ -1,4 +1,4 @@
-"""The map of the course: which exercise is where. Read from notebooks/README.md.
+"""The exercises as the commands speak of them, and how a user may name one.
 
 Nothing here needs torch, so that commands which only read are quick.
 """
@@ -10,16 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from core.course import ROOT, id_order, read_registry
 from data_scripts.command import CourseError
 
-ROOT = Path(__file__).resolve().parents[2]
-MAP = Path("notebooks/README.md")
-# | [2 Backbone and FPN](02_b.ipynb) | 2.1 | `make_fpn_layers` | `common.py` |
-ROW = re.compile(
-    r"^\|([^|]*)\|\s*(\d\.\d)\s*\|\s*`([\w.]+)`\s*\|\s*`(\w+\.py)`\s*\|", re.MULTILINE
-)
-LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
-TITLE = r"Exercise {} \(about \d+ lines\): (.+)"
 MARK = "exercise_of_check"
 ALIKE = 0.6  # of the letters; "nsm" is near "nms", "box" is near nothing
 Check = TypeVar("Check", bound=Callable[..., Any])
@@ -34,7 +27,7 @@ class Exercise:
         name: qualified within its file, "FCOSPredictionNetwork.forward".
         file: within assignment/, "fcos_head.py".
         step: what its notebook is about, "The shared head".
-        title: first line of its docstring; empty if the file does not have it.
+        title: what it is, in a few words.
     """
 
     id: str
@@ -65,34 +58,17 @@ def exercise(number: str) -> Callable[[Check], Check]:
 
 
 def read_exercises(root: Path = ROOT) -> dict[str, Exercise]:
-    """Number -> exercise, in the order of the map.
+    """Number -> exercise, in the order of the course; those that are asked for.
 
     Raises:
-        CourseError: the map or a file of assignment/ is missing.
+        CourseError: course.toml or a file of assignment/ is missing or wrong.
     """
+    registry = read_registry(root)
     found = {}
-    step = ""
-    for first, number, name, file in ROW.findall(_read(root / MAP)):
-        heading = LINK.sub(r"\1", first).strip()
-        step = heading.removeprefix(number.split(".")[0]).strip() or step
-        source = _read(root / "assignment" / file)
-        title = re.search(TITLE.format(re.escape(number)), source)
-        text = title[1].strip().rstrip(".") if title else ""
-        found[number] = Exercise(number, name, file, step, text)
-    if not found:
-        raise CourseError(
-            f"{root / MAP}: no exercise stands in its table; fetch the course again"
-        )
+    for number, each in registry.asked(registry.parts).items():
+        step = registry.steps[each.step].title
+        found[number] = Exercise(number, each.function, each.file, step, each.title)
     return found
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", errors="replace")
-    except OSError as error:
-        raise CourseError(
-            f"{path}: cannot read it ({error.strerror}); fetch the course again"
-        ) from error
 
 
 def find_exercises(wanted: str, exercises: dict[str, Exercise]) -> list[Exercise]:
@@ -137,12 +113,19 @@ def find_exercise(wanted: str, exercises: dict[str, Exercise]) -> Exercise:
 
 def _near(word: str, exercises: dict[str, Exercise]) -> list[str]:
     """Numbers of exercises whose number or name is near to the word."""
-    digits = re.findall(r"\d", word)
-    if digits and not re.search(r"[a-zA-Z]{2}", word):
-        same = ".".join(digits[:2])
-        if same in exercises:
-            return [same]
-        return [number for number in exercises if number[0] == digits[0]][-3:]
+    numbers = re.findall(r"\d+", word)
+    if numbers and not re.search(r"[a-zA-Z]{2}", word):
+        if len(numbers) == 1:  # "32" is near 3.2, "101" near 10.1 and 1.01
+            digits = numbers[0]
+            numbers = [digits[:-1], digits[-1:]]
+            same = [each for each in exercises if each.replace(".", "") == digits]
+            if same:
+                return same
+        same = [".".join(numbers[:2])]
+        if same[0] in exercises:
+            return same
+        step = id_order(numbers[0])
+        return [each for each in exercises if id_order(each)[:1] == step][-3:]
     by_name: dict[str, str] = {}
     for number, each in exercises.items():
         by_name[each.name.lower()] = number

@@ -1,4 +1,4 @@
-"""What hints.toml says of each exercise: three hints, and what its checks leave out."""
+"""What is said of each exercise: three hints, and what its checks leave out."""
 
 import tomllib
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from data_scripts.command import CourseError
 
-FILE = Path(__file__).with_name("hints.toml")
+FOLDER = Path(__file__).parent
+FILES = "hints*.toml"  # hints.toml, and files of their own for more parts
 LEVELS = ("a nudge", "a plan", "nearly code")
 
 
@@ -16,13 +17,11 @@ class Hints:
     """The texts of one exercise.
 
     Attributes:
-        needs: numbers of the exercises whose functions this one calls.
         read: a heading of its notebook, "And back again".
         unseen: what only hidden tests try.
         levels: three hints, each says more than the one before.
     """
 
-    needs: tuple[str, ...]
     read: str
     unseen: str
     levels: tuple[str, str, str]
@@ -30,16 +29,22 @@ class Hints:
 
 @lru_cache
 def read_hints() -> dict[str, Hints]:
-    """Number of the exercise -> its texts.
+    """Number of the exercise -> its texts, of all files hints*.toml.
 
     Raises:
-        CourseError: the file is missing or broken.
+        CourseError: a file is missing or broken.
     """
+    found: dict[str, Hints] = {}
+    for path in sorted(FOLDER.glob(FILES)):
+        found |= _read(path)
+    return found
+
+
+def _read(path: Path) -> dict[str, Hints]:
     try:
-        tables = tomllib.loads(FILE.read_text("utf-8"))
+        tables = tomllib.loads(path.read_text("utf-8"))
         return {
             number: Hints(
-                tuple(table.get("needs", ())),
                 table["read"],
                 table["unseen"],
                 (table["nudge"].strip(), table["plan"].strip(), table["code"].strip()),
@@ -48,12 +53,27 @@ def read_hints() -> dict[str, Hints]:
         }
     except (OSError, ValueError, KeyError) as error:
         raise CourseError(
-            f"{FILE}: cannot be read ({error}); fetch the course again"
+            f"{path}: cannot be read ({error}); fetch the course again"
         ) from error
+
+
+def hints_of(number: str) -> Hints:
+    """The texts of one exercise.
+
+    Raises:
+        CourseError: it has none.
+    """
+    found = read_hints().get(number)
+    if found is None:
+        raise CourseError(
+            f"exercise {number} has no hint; write its table in a file "
+            f"helpers/checks/{FILES}, as hints.toml says"
+        )
+    return found
 
 
 def hint_text(number: str, level: int) -> str:
     """Hint of one level, 1 to 3, and how to see the next one."""
-    text = read_hints()[number].levels[level - 1]
+    text = hints_of(number).levels[level - 1]
     head = f"Hint {level} of {len(LEVELS)} for {number}, {LEVELS[level - 1]}:"
     return f"{head}\n\n{text}"

@@ -5,6 +5,7 @@ import re
 import sys
 from typing import Any, TypeVar
 
+from core.course import ID
 from helpers.checks.exercises import find_exercise, read_exercises
 from helpers.checks.pictures import draw_picture
 from helpers.checks.report import report_text
@@ -46,8 +47,8 @@ def as_calls(text: str) -> str:
     >>> as_calls("Again: python -m helpers.check 3.2")
     'Again: check("3.2")'
     """
-    text = re.sub(r"python -m helpers\.check (\d\.\d)", r'check("\1")', text)
-    return re.sub(r"python -m helpers\.check hint (\d\.\d)", r'hint("\1")', text)
+    text = re.sub(rf"python -m helpers\.check ({ID})", r'check("\1")', text)
+    return re.sub(rf"python -m helpers\.check hint ({ID})", r'hint("\1")', text)
 
 
 def without_traceback(error: Error) -> Error:

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable
 
 from helpers.checks.exercises import Exercise
-from helpers.checks.hints import read_hints
+from helpers.checks.hints import hints_of
 from helpers.checks.results import BLOCKED, OPEN, PASS, WRONG, Report
 
 WIDTH = 104  # as wide as a code cell shows without a scroll bar
@@ -36,7 +36,7 @@ def report_text(report: Report) -> str:
     total = len(report.results)
     problem = report.problem
     if problem is None:
-        unseen = read_hints()[exercise.id].unseen
+        unseen = hints_of(exercise.id).unseen
         said = f"{report.passed} of {total} visible checks pass; hidden tests also try"
         first, *rest = _wrap([f"{name}: {said} {unseen}."])
         return "\n".join([paint(first, PASS), *rest])
@@ -55,9 +55,7 @@ def _footer(exercise: Exercise, status: str, likely: str) -> list[str]:
     if status == BLOCKED:
         return [f"Then: {exercise.command}"]
     parts = [f"Likely: {likely}."] if likely else []
-    parts.append(
-        f'Read: notebook {exercise.notebook}, "{read_hints()[exercise.id].read}".'
-    )
+    parts.append(f'Read: notebook {exercise.notebook}, "{hints_of(exercise.id).read}".')
     if status != WRONG:
         return [*parts, f"Then: {exercise.command}"]
     hint = f"Hint: python -m helpers.check hint {exercise.id}"

@@ -1,14 +1,13 @@
 """What the checks see of a student's code, when both run in one process.
 
 The grader has a stand-in with the same methods whose code runs elsewhere, so a check
-uses nothing but these: names of the two modules, calls, attributes, `state_dict` and
-`load_state_dict` of modules, and the methods below. Only numbers, strings, lists,
+uses nothing but these: names of the visible modules, calls, attributes, `state_dict`
+and `load_state_dict` of modules, and the methods below. Only numbers, strings, lists,
 dicts, tensors and modules that the check has made itself go in and come out.
 """
 
-import importlib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -16,10 +15,6 @@ import torch
 from torch import nn
 
 from helpers.checks.expect import CheckError
-
-MODULES = ("common", "one_stage_detector")
-# Where our course has them; in the original assignment they are in the two above.
-MORE_MODULES = ("fcos_head", "fcos_matching", "fcos_deltas", "fcos_losses")
 
 
 class Names:
@@ -43,24 +38,21 @@ class Student:
     """A student's modules, and what checks may do with them.
 
     Args:
-        modules: "common", "one_stage_detector" and any of MORE_MODULES; by default
-            those of assignment/.
+        names: the visible modules of course.toml; name -> what has its names, such as
+            Names. `student.common` is `names["common"]`.
         device: where tensors of a check should be made.
     """
 
-    def __init__(
-        self,
-        modules: dict[str, ModuleType] | None = None,
-        device: str | torch.device = "cpu",
-    ):
-        if modules is None:
-            modules = {
-                name: importlib.import_module(f"assignment.{name}")
-                for name in (*MODULES, *MORE_MODULES)
-            }
+    def __init__(self, names: Mapping[str, Any], device: str | torch.device = "cpu"):
+        self._names = names
         self.device = torch.device(device)
-        self.common = Names("common", modules)
-        self.one_stage_detector = Names("one_stage_detector", modules)
+
+    def __getattr__(self, name: str) -> Any:
+        """One of the visible modules."""
+        names = vars(self).get("_names", {})
+        if name not in names:
+            raise AttributeError(f"a student has no {name!r}, only {', '.join(names)}")
+        return names[name]
 
     def seed(self, number: int) -> None:
         """Start torch's random generator anew."""
@@ -179,3 +171,18 @@ def _detach(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_detach(each) for each in value)
     return value
+
+
+def student_of(
+    modules: dict[str, ModuleType],
+    visible: Iterable[str],
+    device: str | torch.device = "cpu",
+) -> Student:
+    """A student with these modules.
+
+    Args:
+        modules: file name without ending -> module.
+        visible: names of those that checks ask, see Registry.visible.
+        device: where tensors of a check should be made.
+    """
+    return Student({name: Names(name, modules) for name in visible}, device)

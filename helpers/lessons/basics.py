@@ -2,13 +2,16 @@
 
 import ast
 import html
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import torch
 from IPython.display import HTML, Markdown
 
+from core.course import FILE, PACKAGE, read_registry
 from data_scripts.command import CourseError
+from helpers.checks.reset import find_function
 from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
 from helpers.notebook import ROOT, is_colab
 
@@ -51,24 +54,21 @@ def find_exercise(number: str) -> tuple[Path, int, str]:
     Raises:
         CourseError: no exercise has this number.
     """
-    for path in sorted((ROOT / "assignment").glob("*.py")):
-        source = path.read_text("utf-8")
-        try:
-            tree = ast.parse(source)
-        except SyntaxError:
-            continue  # the student is just writing there
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.FunctionDef):
-                continue
-            text = ast.get_docstring(node) or ""
-            if text.startswith(f"Exercise {number} ") and node.body:
-                last = node.body[0].end_lineno or node.lineno
-                lines = source.splitlines()[node.lineno - 1 : last]
-                indent = len(lines[0]) - len(lines[0].lstrip())
-                return path, node.lineno, "\n".join(line[indent:] for line in lines)
-    raise CourseError(
-        f"there is no exercise {number} in assignment/, or its file does not compile"
-    )
+    exercise = read_registry(ROOT).exercises.get(number)
+    if exercise is None:
+        raise CourseError(f"there is no exercise {number} in {FILE}")
+    path = ROOT / PACKAGE / exercise.file
+    text = path.read_text("utf-8")
+    begin, end = find_function(text, exercise.function, path)
+    lines = text.splitlines()[begin - 1 : end]
+    function = textwrap.dedent("\n".join(lines))
+    try:
+        (node,) = ast.parse(function).body
+    except (SyntaxError, ValueError):
+        return path, begin, function  # the student is just writing there
+    assert isinstance(node, ast.FunctionDef)
+    last = node.body[0].end_lineno or 0
+    return path, begin, "\n".join(function.splitlines()[:last])
 
 
 def open_exercise(number: str) -> Markdown:

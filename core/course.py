@@ -1,0 +1,208 @@
+"""What the course is made of: the one reader of course.toml.
+
+Parts hold steps (a notebook each), steps hold exercises, exercises are functions in the
+modules of assignment/. Whoever needs to know asks here, so that a new part is a new
+entry in course.toml and no change of code.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from core.course_checks import check_registry
+from core.course_entries import (
+    FILE,
+    ID,
+    MENTION,
+    PACKAGE,
+    Detector,
+    Exercise,
+    Module,
+    Part,
+    Registry,
+    Step,
+    id_order,
+)
+from data_scripts.command import CourseError
+
+__all__ = [
+    "FILE",
+    "ID",
+    "MENTION",
+    "PACKAGE",
+    "ROOT",
+    "Detector",
+    "Exercise",
+    "Module",
+    "Part",
+    "Registry",
+    "Step",
+    "id_order",
+    "make_registry",
+    "mentioned",
+    "read_registry",
+]
+ROOT = Path(__file__).resolve().parent.parent
+KINDS: dict[str, tuple[type, str]] = {
+    "part": (Part, "name"),
+    "step": (Step, "number"),
+    "module": (Module, "name"),
+    "detector": (Detector, "name"),
+    "exercise": (Exercise, "id"),
+}
+OTHER_KEYS: dict[str, Any] = {
+    "default_parts": tuple[str, ...],
+    "drop": tuple[str, ...],
+    "points": dict[str, float],
+}
+
+
+def read_registry(root: Path = ROOT) -> Registry:
+    """Read course.toml, and see that it is right.
+
+    Args:
+        root: the folder of the course: the grader's own, never a submission's.
+
+    Raises:
+        CourseError: the file cannot be read, or an entry is wrong; one sentence.
+    """
+    path = root / FILE
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise CourseError(
+            f"{path}: cannot read it ({error.strerror}); fetch the whole course"
+        ) from error
+    except ValueError as error:
+        raise CourseError(f"{path}: is no TOML ({error}); repair it") from error
+    registry = make_registry([content], str(path))
+    for exercise in registry.exercises.values():
+        if not (root / PACKAGE / exercise.file).is_file():
+            raise CourseError(
+                f"{path}: exercise {exercise.id}: there is no file "
+                f"{PACKAGE}/{exercise.file}; write it, or name another"
+            )
+    return registry
+
+
+def make_registry(contents: Sequence[dict[str, Any]], where: str) -> Registry:
+    """One course of the contents of one or more files; a later one adds to the others.
+
+    Args:
+        contents: as tomllib reads them.
+        where: what a message calls the file.
+
+    Raises:
+        CourseError: see read_registry.
+    """
+    found: dict[str, dict[Any, Any]] = {kind: {} for kind in KINDS}
+    default_parts: Any = []
+    drop: list[Any] = []
+    points: dict[str, Any] = {}
+    for content in contents:
+        for key in content:
+            if key not in (*KINDS, *OTHER_KEYS):
+                raise CourseError(
+                    f"{where}: {key!r} is unknown; a course has "
+                    f"{', '.join((*KINDS, *OTHER_KEYS))}"
+                )
+            if key in OTHER_KEYS and not _fits(content[key], OTHER_KEYS[key]):
+                raise CourseError(f"{where}: {key} must be {_words(OTHER_KEYS[key])}")
+        for kind in KINDS:
+            _add_entries(content.get(kind, []), kind, found[kind], where)
+        default_parts = content.get("default_parts", default_parts)
+        drop += content.get("drop", [])
+        points |= content.get("points", {})
+    registry = Registry(
+        parts=found["part"],
+        steps=found["step"],
+        modules=found["module"],
+        detectors=found["detector"],
+        exercises=dict(sorted(found["exercise"].items(), key=lambda e: id_order(e[0]))),
+        default_parts=tuple(default_parts),
+        dropped=tuple(drop),
+        points=points,
+    )
+    check_registry(registry, where)
+    return registry
+
+
+def _add_entries(tables: Any, kind: str, found: dict[Any, Any], where: str) -> None:
+    """Make the entries of one kind, and see that none is there already."""
+    made, key = KINDS[kind]
+    if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
+        raise CourseError(f"{where}: write each {kind} as a table [[{kind}]]")
+    for number, table in enumerate(tables, start=1):
+        name = table.get(key, f"number {number}")
+        place = f"{where}: {kind} {name}"
+        entry = made(**_values(table, made, place))
+        if name in found:
+            raise CourseError(f"{place}: stands there twice; remove or rename one")
+        found[name] = entry
+
+
+def _values(table: dict[str, Any], made: type, place: str) -> dict[str, Any]:
+    """What an entry is made of, each of the type that its class says."""
+    types = get_type_hints(made)
+    for name in table:
+        if name not in types:
+            raise CourseError(
+                f"{place}: {name!r} is unknown; it has {', '.join(types)}"
+            )
+    for each in fields(made):
+        is_needed = each.default is MISSING and each.default_factory is MISSING
+        if each.name not in table and is_needed:
+            raise CourseError(f"{place}: {each.name!r} is missing; add it")
+        if each.name in table and not _fits(table[each.name], types[each.name]):
+            kind = _words(types[each.name])
+            raise CourseError(f"{place}: {each.name} must be {kind}")
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in table.items()
+    }
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    origin, inner = get_origin(wanted), get_args(wanted)
+    if origin is tuple:
+        return isinstance(value, list) and all(_fits(each, inner[0]) for each in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            _fits(each, inner[1]) for each in value.values()
+        )
+    if wanted is float:
+        return type(value) in (int, float) and 0 <= value < float("inf")
+    if wanted is int:
+        return type(value) is int and value >= 0
+    if wanted is str:
+        return isinstance(value, str) and bool(value.strip())
+    return type(value) is wanted
+
+
+def _words(wanted: Any) -> str:
+    """A type as a message calls it."""
+    origin, inner = get_origin(wanted), get_args(wanted)
+    if origin is tuple:
+        return f"a list, each {_words(inner[0])}"
+    if origin is dict:
+        return f"a table, each value {_words(inner[1])}"
+    words = {
+        str: "a text that is not empty",
+        int: "a whole number of at least 0",
+        float: "a number of at least 0",
+        bool: "true or false",
+    }
+    return words[wanted]
+
+
+def mentioned(text: str) -> str:
+    """The id of the exercise that a text begins with; "" if none.
+
+    Example:
+        >>> mentioned("Exercise 10.1 iou: see notebook 10"), mentioned("no such")
+        ('10.1', '')
+    """
+    found = MENTION.match(text)
+    return found[1] if found else ""

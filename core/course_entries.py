@@ -1,0 +1,200 @@
+"""The entries of course.toml, and what can be asked of all of them together."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from data_scripts.command import CourseError
+
+FILE = "course.toml"
+PACKAGE = "assignment"  # the folder of the modules
+# The number of an exercise: its step, a dot, its place in the step; 2.1, 10.1, 99.12.
+ID = r"\d+\.\d+"
+# How the docstring of an exercise begins, and the message of one that is not written.
+MENTION = re.compile(rf"Exercise ({ID})(?![\d.]*\d)")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What can be taught, released and graded alone, except for those it needs."""
+
+    name: str
+    title: str
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """A notebook: its file in notebooks/, its minutes, what one writes in it."""
+
+    number: int
+    part: str
+    title: str
+    notebook: str
+    minutes: int
+    writes: str
+
+
+@dataclass(frozen=True)
+class Module:
+    """A file of assignment/, without its ending; tests ask the visible ones."""
+
+    name: str
+    part: str
+    visible: bool = False
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A detector that can be trained: its class, levels with strides, and losses."""
+
+    name: str
+    part: str
+    target: str
+    strides: dict[str, int]
+    losses: tuple[str, ...]
+
+    @property
+    def module(self) -> str:
+        """Where the class is, "assignment.one_stage_detector"."""
+        return self.target.partition(":")[0]
+
+    @property
+    def class_name(self) -> str:
+        """What it is called there, "FCOS"."""
+        return self.target.partition(":")[2]
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function that students write.
+
+    Attributes:
+        id: "3.2".
+        function: qualified within its file, "FCOSPredictionNetwork.forward".
+        file: within assignment/, "fcos_head.py".
+        title: a few words, "predictions at every location of every level".
+        lines: of the solution, without blank lines and comments.
+        minutes: that it takes a student.
+        needs: ids of the exercises whose functions this one calls.
+        closed: functions of torchvision.ops that submissions may not call.
+    """
+
+    id: str
+    function: str
+    file: str
+    title: str
+    lines: int
+    minutes: int
+    needs: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
+
+    @property
+    def step(self) -> int:
+        """Number of the step that it belongs to."""
+        return int(self.id.partition(".")[0])
+
+    @property
+    def module(self) -> str:
+        """Name of its module, "fcos_head"."""
+        return self.file.removesuffix(".py")
+
+    @property
+    def label(self) -> str:
+        """What the error of its stub begins with."""
+        return f"Exercise {self.id} {self.function}"
+
+    @property
+    def size(self) -> str:
+        """How long it is, in words: "about 8 lines"."""
+        return f"about {self.lines} line{'s' if self.lines != 1 else ''}"
+
+    @property
+    def heading(self) -> str:
+        """What its docstring begins with."""
+        return f"Exercise {self.id} ({self.size}): {self.title}"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The whole course.
+
+    Attributes:
+        parts, steps, modules, detectors, exercises: by name, number or id, in order.
+        default_parts: what is released and graded unless somebody says otherwise.
+        dropped: exercises that nobody is asked for; their solutions are given.
+        points: exercise -> what all its tests give together, instead of their own sum.
+    """
+
+    parts: dict[str, Part]
+    steps: dict[int, Step]
+    modules: dict[str, Module]
+    detectors: dict[str, Detector]
+    exercises: dict[str, Exercise]
+    default_parts: tuple[str, ...]
+    dropped: tuple[str, ...] = ()
+    points: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def visible(self) -> tuple[str, ...]:
+        """Names of the modules that tests ask, student.common."""
+        return tuple(each.name for each in self.modules.values() if each.visible)
+
+    def part_of(self, exercise: str) -> str:
+        """The part that an exercise belongs to."""
+        return self.steps[self.exercises[exercise].step].part
+
+    def asked(self, parts: Iterable[str] = ()) -> dict[str, Exercise]:
+        """The exercises that are asked for.
+
+        Args:
+            parts: of the course; the default ones if there are none.
+
+        Raises:
+            CourseError: there is no such part.
+        """
+        wanted = self.check_parts(parts)
+        return {
+            number: exercise
+            for number, exercise in self.exercises.items()
+            if self.part_of(number) in wanted and number not in self.dropped
+        }
+
+    def closed(self, parts: Iterable[str] = ()) -> tuple[str, ...]:
+        """Functions of torchvision.ops that the asked exercises are about."""
+        return tuple(
+            dict.fromkeys(name for e in self.asked(parts).values() for name in e.closed)
+        )
+
+    def check_parts(self, parts: Iterable[str] = ()) -> tuple[str, ...]:
+        """The same parts, in the order of the course; the default ones if none.
+
+        Raises:
+            CourseError: there is no such part.
+        """
+        wanted = tuple(parts) or self.default_parts
+        for name in wanted:
+            if name not in self.parts:
+                raise CourseError(
+                    f"--parts {name}: there is no such part; {FILE} has "
+                    f"{', '.join(self.parts)}"
+                )
+        return tuple(name for name in self.parts if name in wanted)
+
+    def needed_parts(self, parts: Iterable[str] = ()) -> tuple[str, ...]:
+        """These parts and all that they stand on, in the order of the course."""
+        found, waiting = set(), list(self.check_parts(parts))
+        while waiting:
+            found.add(waiting[-1])
+            waiting += set(self.parts[waiting.pop()].needs) - found
+        return tuple(name for name in self.parts if name in found)
+
+
+def id_order(exercise: str) -> list[int]:
+    """What ids are sorted by: 2.1 comes before 10.1.
+
+    Example:
+        >>> sorted(["10.1", "2.10", "2.9"], key=id_order)
+        ['2.9', '2.10', '10.1']
+    """
+    return [int(number) for number in re.findall(r"\d+", exercise)]
