@@ -107,6 +107,70 @@ class FCOS(nn.Module):
             images, locations, cls_logits, deltas, ctr_logits, **given
         )
 
+    def detect(
+        self, images: torch.Tensor, score_threshold: float, nms_threshold: float
+    ) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """What `inference` finds in each image; the network sees all of them at once.
+
+        Args:
+            images: (B, 3, H, W), ImageNet-normalised.
+            score_threshold, nms_threshold: see inference.
+
+        Returns:
+            For each image boxes (N, 4) XYXY in pixels, classes (N,), scores (N,).
+        """
+        features = self.backbone(images)
+        predictions = self.pred_net(features)
+        locations = self.locations(features)
+        found = []
+        for place in range(len(images)):
+            one = slice(place, place + 1)
+            cls_logits, deltas, ctr_logits = (
+                {level: values[one] for level, values in output.items()}
+                for output in predictions
+            )
+            found.append(
+                self.inference(
+                    images[one],
+                    locations,
+                    cls_logits,
+                    deltas,
+                    ctr_logits,
+                    test_score_thresh=score_threshold,
+                    test_nms_thresh=nms_threshold,
+                )
+            )
+        return found
+
+    def candidates(
+        self, images: torch.Tensor, number: int
+    ) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """The boxes of each image's surest locations, before NMS: to look at them.
+
+        Args:
+            images: (B, 3, H, W), ImageNet-normalised.
+            number: of locations of all levels, at most.
+
+        Returns:
+            For each image boxes (n, 4), classes (n,), class probabilities (n,).
+        """
+        features = self.backbone(images)
+        cls_logits, deltas, _ = self.pred_net(features)
+        locations = self.locations(features)
+        found = []
+        for place in range(len(images)):
+            boxes = [
+                fcos_apply_deltas_to_locations(
+                    deltas[level][place], points, self.backbone.fpn_strides[level]
+                )
+                for level, points in locations.items()
+            ]
+            logits = torch.cat([cls_logits[level][place] for level in locations])
+            probability, classes = logits.sigmoid().max(dim=1)
+            best = probability.topk(min(number, len(probability))).indices
+            found.append((torch.cat(boxes)[best], classes[best], probability[best]))
+        return found
+
     def locations(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The (x, y) of every location of these features, for each level (N, 2)."""
         some = next(iter(features.values()))

@@ -7,12 +7,13 @@ python -m benchmarks.recorded_predictions writes helpers/lessons/predictions.jso
 
 import json
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from assignment.common import class_spec_nms, iou
 from assignment.fcos_deltas import fcos_apply_deltas_to_locations
-from assignment.one_stage_detector import join_levels
+from assignment.one_stage_detector import FCOS, join_levels
 from data_scripts.command import EXIT_OK, CommandParser, run_command
 from helpers.data import VOC2007DetectionTiny
 from helpers.detector import LoadedDetector, load_detector, predict
@@ -41,14 +42,15 @@ def _round(values: torch.Tensor, digits: int) -> list:
 @torch.inference_mode()
 def answers(detector: LoadedDetector, image: torch.Tensor) -> tuple:
     """Locations, class logits, deltas and centerness logits of each level."""
-    features = detector.model.backbone(image[None])
-    return detector.model.locations(features), *detector.model.pred_net(features)
+    model = cast(FCOS, detector.model)
+    features = model.backbone(image[None])
+    return model.locations(features), *model.pred_net(features)
 
 
 def all_boxes(detector: LoadedDetector, image: torch.Tensor) -> tuple:
     """Boxes (N, 4), class probabilities (N, K), centerness (N,) of all locations."""
     locations, logits, deltas, ctr = answers(detector, image)
-    strides = detector.model.backbone.fpn_strides
+    strides = cast(FCOS, detector.model).backbone.fpn_strides
     boxes = torch.cat(
         [
             fcos_apply_deltas_to_locations(deltas[k][0], locations[k], strides[k])

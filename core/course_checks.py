@@ -8,7 +8,7 @@ from data_scripts.command import CourseError
 
 NAME = re.compile(r"[A-Za-z_]\w*")
 FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-TARGET = re.compile(r"assignment\.\w+:\w+")
+TARGET = re.compile(r"(assignment|helpers)(\.\w+)+:\w+")
 
 
 def check_registry(registry: Registry, where: str) -> None:
@@ -42,8 +42,9 @@ def check_registry(registry: Registry, where: str) -> None:
             raise CourseError(
                 f'{place}: target must be like "assignment.one_stage_detector:FCOS"'
             )
-        module = detector.module.removeprefix(f"{PACKAGE}.")
-        _expect(module, registry.modules, place, "module")
+        folder, _, module = detector.module.partition(".")
+        if folder == PACKAGE:
+            _expect(module, registry.modules, place, "module")
     for exercise in registry.exercises.values():
         _check_exercise(exercise, registry, f"{where}: exercise {exercise.id}")
     for name in (*registry.dropped, *registry.points):

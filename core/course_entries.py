@@ -46,13 +46,21 @@ class Module:
 
 @dataclass(frozen=True)
 class Detector:
-    """A detector that can be trained: its class, levels with strides, and losses."""
+    """A detector that can be trained.
+
+    Attributes:
+        target: "assignment.one_stage_detector:FCOS", a class or a function.
+        strides: level -> stride in pixels.
+        losses: what it returns while it trains -> what pictures call it.
+        body: path of the part that may start from ImageNet weights, "" if none may.
+    """
 
     name: str
     part: str
     target: str
     strides: dict[str, int]
-    losses: tuple[str, ...]
+    losses: dict[str, str]
+    body: str = ""
 
     @property
     def module(self) -> str:

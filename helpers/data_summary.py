@@ -3,6 +3,7 @@
 Prints a table of its classes and sizes, and draws summary.png and batch.png.
 """
 
+import math
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
+from core.course import read_registry
 from data_scripts.command import (
     EXIT_OK,
     EXIT_PARTLY_FAILED,
@@ -30,8 +32,8 @@ BATCH_IMAGES = 8
 MIN_IMAGE_SIZE = 32
 MIN_SHOWN_PX = 224  # smaller pictures are enlarged, so that labels fit
 # A box belongs to the first level whose reach is at least half of its longer side,
-# which is the largest distance from its centre to an edge: 8 strides, as in FCOS.
-LEVEL_REACH_PX = {"p3": 64.0, "p4": 128.0, "p5": float("inf")}
+# which is the largest distance from its centre to an edge.
+REACH_STRIDES = 8.0  # as in FCOS; the last level has no limit
 EASY_COLOUR, DIFFICULT_COLOUR, LEVEL_COLOUR = "#0072B2", "#E69F00", "#D55E00"
 
 
@@ -57,12 +59,19 @@ class Summary:
     empty_images: int
 
     @property
+    def level_reach_px(self) -> dict[str, float]:
+        """How far each level of the pyramid reaches; the last one has no limit."""
+        strides = next(iter(read_registry().detectors.values())).strides
+        reach = {level: REACH_STRIDES * stride for level, stride in strides.items()}
+        return reach | {list(reach)[-1]: math.inf}
+
+    @property
     def boxes_per_level(self) -> dict[str, int]:
         """How many objects each level of the pyramid is for."""
-        reaches = list(LEVEL_REACH_PX.values())
+        reaches = list(self.level_reach_px.values())
         levels = np.searchsorted(reaches, self.longer_sides / 2)
         counts = np.bincount(levels, minlength=len(reaches)).tolist()
-        return dict(zip(LEVEL_REACH_PX, counts, strict=True))
+        return dict(zip(self.level_reach_px, counts, strict=True))
 
 
 def summarize(dataset: VOC2007DetectionTiny) -> Summary:
@@ -157,7 +166,7 @@ def draw_summary(summary: Summary, path: Path) -> None:
 def _mark_levels(axes: Axes, summary: Summary, top: float) -> None:
     """Dashed lines between the levels, with their names and counts above."""
     low = 0.0
-    for level, reach in LEVEL_REACH_PX.items():
+    for level, reach in summary.level_reach_px.items():
         high = min(2 * reach, top)
         if high < top:
             axes.axvline(high, color=LEVEL_COLOUR, linestyle="--")

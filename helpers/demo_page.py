@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from helpers import demo_svg
 from helpers.demo_svg import Curve, DrawnPicture, draw_curve
-from helpers.run_log import LOSS_NAMES, LOSS_TITLES
+from helpers.run_log import loss_names, loss_title
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 SECONDS_A_MINUTE = 60
@@ -39,7 +39,7 @@ class DemoReport:
 
     Attributes:
         least_score: of the detections that are drawn.
-        log: lines of the training log, with "iteration" and the three losses.
+        log: lines of the training log, with "iteration" and the losses.
         versions: what it ran on, name -> version.
         files: label -> path relative to the page.
     """
@@ -63,8 +63,8 @@ def loss_curves(log: list[dict]) -> list[Curve]:
     """One curve a loss."""
     iterations = [entry["iteration"] for entry in log]
     return [
-        draw_curve(LOSS_TITLES[name], iterations, [entry[name] for entry in log])
-        for name in LOSS_NAMES
+        draw_curve(loss_title(name), iterations, [entry[name] for entry in log])
+        for name in loss_names(log)
     ]
 
 

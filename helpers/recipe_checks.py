@@ -2,6 +2,7 @@
 
 import math
 
+from core.course import read_registry
 from data_scripts.command import CourseError
 
 GROUPS = 8  # of group norm; it needs channels in multiples of this
@@ -39,8 +40,9 @@ def check_choice(key: str, value: object) -> None:
     Raises:
         CourseError: names the choice, its value and what it may be.
     """
-    if key in WORDS and value not in WORDS[key]:
-        allowed = " or ".join(WORDS[key])
+    words = tuple(read_registry().detectors) if key == "model" else WORDS.get(key, ())
+    if words and value not in words:
+        allowed = " or ".join(words)
     elif key in LIMITS and not _is_within(value, *LIMITS[key]):
         low, high = LIMITS[key]
         allowed = f"a number of at least {low}"

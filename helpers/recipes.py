@@ -14,8 +14,8 @@ class DetectorConfig:
     """What must be known to build a detector again from its checkpoint.
 
     Attributes:
-        improved: helpers.improved_fcos.ImprovedFCOS instead of the plain FCOS; the
-            fields from head_norm on count for it only.
+        model: name of the detector in course.toml; the fields from head_norm on count
+            for "improved_fcos" only.
         head_norm: "group" or "none", normalisation in the head's stems.
         exp_deltas: predict exp(scale * x) instead of x (FCOS, 2019, section 3.2).
         giou: generalised IoU loss instead of L1 on the deltas, which must not be
@@ -28,6 +28,7 @@ class DetectorConfig:
         score_threshold, nms_threshold: used when none are given.
     """
 
+    model: str = "fcos"
     class_names: tuple[str, ...] = ()
     backbone: str = "regnet_x_400mf"
     fpn_channels: int = 128
@@ -35,7 +36,6 @@ class DetectorConfig:
     image_size: int = 224
     score_threshold: float = 0.4
     nms_threshold: float = 0.6
-    improved: bool = False
     head_norm: str = "none"
     exp_deltas: bool = False
     giou: bool = False
@@ -80,8 +80,8 @@ class Recipe:
 
 
 MODERN = DetectorConfig(
+    model="improved_fcos",
     score_threshold=0.05,
-    improved=True,
     exp_deltas=True,
     giou=True,
     centre_radius=1.5,
@@ -122,7 +122,7 @@ RECIPES = {
         name="plain",
         detector=replace(
             TINY.detector,
-            improved=False,
+            model="fcos",
             exp_deltas=False,
             giou=False,
             centre_radius=0.0,
@@ -206,6 +206,16 @@ def get_recipe(name: str, overrides: dict[str, str] | None = None) -> Recipe:
     return recipe
 
 
+def is_same_recipe(stored: dict | None, recipe: Recipe) -> bool:
+    """Whether a stored recipe, perhaps with older names of choices, is this one."""
+    try:
+        detector = detector_config_from_dict((stored or {})["detector"])
+    except (TypeError, KeyError):
+        return False
+    today = {**(stored or {}), "detector": dataclasses.asdict(detector)}
+    return today == recipe_to_dict(recipe)
+
+
 def recipe_to_dict(recipe: Recipe) -> dict:
     """Plain dicts, lists and numbers, as checkpoints and reports store them."""
     return dataclasses.asdict(recipe)
@@ -214,10 +224,14 @@ def recipe_to_dict(recipe: Recipe) -> dict:
 def detector_config_from_dict(values: dict) -> DetectorConfig:
     """The inverse of dataclasses.asdict for a DetectorConfig.
 
+    Checkpoints from before there were several detectors say `improved`, not `model`.
+
     Raises:
         TypeError: a field is unknown.
     """
     changed = dict(values)
+    if "improved" in changed:
+        changed["model"] = "improved_fcos" if changed.pop("improved") else "fcos"
     for key in ("class_names", "stem_channels"):
         changed[key] = tuple(changed[key])
     return DetectorConfig(**changed)

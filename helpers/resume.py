@@ -4,7 +4,7 @@ from pathlib import Path
 
 from data_scripts.command import CourseError
 from helpers.checkpoint import read_checkpoint
-from helpers.recipes import Recipe, recipe_to_dict
+from helpers.recipes import Recipe, is_same_recipe
 from helpers.training import TrainingState
 
 
@@ -39,7 +39,7 @@ def check_is_same_run(
     differs = [
         name
         for name, is_same in (
-            ("recipe or classes", saved.get("recipe") == recipe_to_dict(recipe)),
+            ("recipe or classes", is_same_recipe(saved.get("recipe"), recipe)),
             ("seed", saved.get("seed") == seed),
             ("precision", precision in ("auto", saved.get("precision"))),
             ("training images", saved.get("data", data) == data),

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from core.course import read_registry
 from data_scripts.command import CourseError
 from helpers.interrupt import StoppedError, StopRequest
 from helpers.recipes import Recipe
@@ -49,13 +50,12 @@ class TrainingState:
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The recipe's optimizer, with a learning rate of its own for the backbone."""
     freeze_early_parts(model, recipe)
+    body = body_path(recipe)
     groups = []
     trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     for in_backbone in (True, False):
         factor = recipe.backbone_rate if in_backbone else 1.0
-        own = [
-            p for n, p in trained if n.startswith("backbone.backbone.") == in_backbone
-        ]
+        own = [p for n, p in trained if n.startswith(f"{body}.") == in_backbone]
         # AdamW shrinks weights, not biases and norms; SGD here shrinks all.
         shrunk = [p for p in own if p.dim() > 1 or recipe.optimizer == "sgd"]
         others = [p for p in own if not (p.dim() > 1 or recipe.optimizer == "sgd")]
@@ -70,10 +70,27 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     raise CourseError(f"optimizer {recipe.optimizer!r} is neither sgd nor adamw")
 
 
+def body_path(recipe: Recipe) -> str:
+    """Where in the detector the backbone's own layers are, as course.toml says.
+
+    Raises:
+        CourseError: the recipe treats them apart, and the detector has none.
+    """
+    path = read_registry().detectors[recipe.detector.model].body
+    if not path and (recipe.freeze != "none" or recipe.backbone_rate != 1):
+        raise CourseError(
+            f"the detector {recipe.detector.model} has no backbone to freeze or to "
+            "train more slowly; add --set freeze=none --set backbone_rate=1"
+        )
+    return path
+
+
 def freeze_early_parts(model: nn.Module, recipe: Recipe) -> None:
     """No gradient for the backbone's first layers, where the recipe says so."""
     frozen = FROZEN_PARTS.get(recipe.freeze, ())
-    for name, parameter in model.get_submodule("backbone.backbone").named_parameters():
+    if not frozen:
+        return
+    for name, parameter in model.get_submodule(body_path(recipe)).named_parameters():
         if name.startswith(frozen):
             parameter.requires_grad_(False)
 
@@ -82,7 +99,7 @@ def set_train_mode(model: nn.Module, recipe: Recipe) -> None:
     """Training mode; frozen batch norm goes on using its stored statistics."""
     model.train()
     if recipe.freeze != "none":
-        for module in model.get_submodule("backbone.backbone").modules():
+        for module in model.get_submodule(body_path(recipe)).modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
 

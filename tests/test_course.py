@@ -37,7 +37,7 @@ name = "small"
 part = "first"
 target = "assignment.common:Small"
 strides = { p3 = 8 }
-losses = ["loss"]
+losses = { loss = "loss" }
 
 [[step]]
 number = 2

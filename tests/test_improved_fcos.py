@@ -18,7 +18,10 @@ from tests.plain_numbers import fill_parameters, spread, spread_boxes
 
 STRIDES = {"p3": 8, "p4": 16, "p5": 32}
 PLAIN = DetectorConfig(
-    class_names=("a", "b", "c"), fpn_channels=8, stem_channels=(8,), improved=True
+    model="improved_fcos",
+    class_names=("a", "b", "c"),
+    fpn_channels=8,
+    stem_channels=(8,),
 )
 HEIGHT, WIDTH = 150, 210
 

@@ -238,3 +238,63 @@ def test_predict_equals_forward_of_the_model(detector):
         own = detector.model(image[None], None, 0.3, 0.5)
     for ours, theirs in zip(found, own, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-3)
+
+
+class WithoutDetect(nn.Module):
+    """A solution of before `detect` was given: losses or detections from forward."""
+
+    def __init__(self, inner: FCOS):
+        super().__init__()
+        self.inner = inner
+
+    def forward(
+        self, images, gt_boxes=None, test_score_thresh=None, test_nms_thresh=None
+    ):
+        return self.inner(images, gt_boxes, test_score_thresh, test_nms_thresh)
+
+
+def test_predict_of_a_detector_without_detect(detector):
+    """Solutions of the original assignment have none; their forward takes one image."""
+    images = [spread(3, 64, 96, low=-2, high=2, start=n).float() for n in (0, 50)]
+    old = LoadedDetector(
+        WithoutDetect(detector.model), ("a", "b", "c"), detector.config, detector.device
+    )
+    ours, theirs = predict(detector, images, 0.3, 0.5), predict(old, images, 0.3, 0.5)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert len(mine[0]) > 3
+        torch.testing.assert_close(mine[0], other[0], rtol=0, atol=1e-3)
+
+
+def test_candidates_are_the_surest_locations_decoded(detector):
+    """Of all levels, surest first, before NMS; at most as many as there are."""
+    images = spread(3, 3, 64, 96, low=-2, high=2).float()
+    model = detector.model
+    with torch.inference_mode():
+        locations = model.locations(model.backbone(images))
+        logits, deltas, _ = model.pred_net(model.backbone(images))
+        found = model.candidates(images, 5)
+        (boxes, _, _), *_ = model.candidates(images[:1], 10_000)
+    assert len(found) == 3
+    assert len(boxes) == sum(map(len, locations.values()))
+    for place, (boxes, classes, probability) in enumerate(found):
+        sure = [
+            (float(values[place, row, k].sigmoid()), level, row, k)
+            for level, values in logits.items()
+            for row, k in [divmod(int(i), 3) for i in values[place].flatten().argsort()]
+        ]
+        best = {}
+        for chance, level, row, k in sorted(sure, reverse=True):
+            best.setdefault((level, row), (chance, k))
+        first = sorted(best.items(), key=lambda item: -item[1][0])[:5]
+        torch.testing.assert_close(
+            probability, torch.tensor([chance for _, (chance, _) in first])
+        )
+        assert classes.tolist() == [k for _, (_, k) in first]
+        for box, ((level, row), _) in zip(boxes, first, strict=True):
+            x, y = locations[level][row].tolist()
+            stride = model.backbone.fpn_strides[level]
+            left, top, right, bottom = (
+                max(float(d), 0.0) * stride for d in deltas[level][place, row]
+            )
+            expected = torch.tensor([x - left, y - top, x + right, y + bottom])
+            torch.testing.assert_close(box, expected, rtol=0, atol=1e-3)

@@ -100,9 +100,7 @@ def test_pictures_of_the_detector_are_drawn():
     locations = detector.locations(detector.backbone(IMAGE[None]))
     targets = detector.make_targets(locations, ROWS[None])
     first = (targets[0][0], targets[1][0], targets[2][0])
-    answers = live.draw_answers(
-        detector, [(IMAGE, ROWS)], fcos_apply_deltas_to_locations
-    )
+    answers = live.draw_answers(detector, [(IMAGE, ROWS)])
     for figure in (
         assembly.draw_parts(),
         assembly.draw_targets(IMAGE, ROWS, first, NAMES),
@@ -139,18 +137,14 @@ def test_train_live_stops_and_goes_on(shapes, monkeypatch, capsys):
     monkeypatch.setattr(live, "ROOT", shapes.parent.parent)
     monkeypatch.setattr(live, "course_recipe", lambda data: recipe)
     examples = [(IMAGE, ROWS)]
-    run = live.train_live(
-        "shapes", examples, fcos_apply_deltas_to_locations, stop_at=20
-    )
+    run = live.train_live("shapes", examples, stop_at=20)
     assert "[stopped] 20 of 40" in capsys.readouterr().out
-    live.train_live("shapes", examples, fcos_apply_deltas_to_locations)
+    live.train_live("shapes", examples)
     assert [entry["iteration"] for entry in read_log(run / "log.jsonl")] == [20, 40]
     capsys.readouterr()
-    live.train_live("shapes", examples, fcos_apply_deltas_to_locations)
+    live.train_live("shapes", examples)
     assert "trained before: 40" in capsys.readouterr().out
-    live.train_live(
-        "shapes", examples, fcos_apply_deltas_to_locations, stop_at=20, fresh=True
-    )
+    live.train_live("shapes", examples, stop_at=20, fresh=True)
     (kept,) = versions(run)  # starting again removes no run
     assert f"kept in runs/{kept.name}" in capsys.readouterr().out
     assert [entry["iteration"] for entry in read_log(kept / "log.jsonl")] == [20, 40]

@@ -6,8 +6,10 @@ there are. Notebook 8 makes detections of them.
 
 import dataclasses
 import json
+import math
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
 import torch
@@ -19,12 +21,13 @@ from data_scripts.command import CourseError
 from helpers.checkpoint import read_checkpoint
 from helpers.copies import free_name, last_write
 from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
+from helpers.detector import Prediction
 from helpers.draw import class_colour
 from helpers.lessons.style import FONT_PT, add_box, make_figure, show_image
 from helpers.notebook import ROOT
 from helpers.recipes import Recipe, get_recipe
 from helpers.run_folder import checkpoint_path
-from helpers.run_log import COLOURS, LOSS_NAMES, LOSS_TITLES, read_log
+from helpers.run_log import COLOURS, loss_names, loss_title, read_log
 from helpers.train import train_run
 from helpers.training import TrainingState
 
@@ -34,8 +37,6 @@ LOOK_PERIOD = 100  # iterations between two pictures
 SAVE_PERIOD = 100
 REDRAW_PERIOD = 25  # steps between two pictures of a hand-written loop
 
-# deltas (N, 4), locations (N, 2), stride -> boxes (N, 4): exercise 5.2
-Decode = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
 # An image (3, H, W) and its true boxes (M, 5).
 Example = tuple[torch.Tensor, torch.Tensor]
 
@@ -74,34 +75,25 @@ def some_of_one_size(
 
 @torch.no_grad()
 def surest_boxes(
-    model: nn.Module, image: torch.Tensor, decode: Decode, number: int = SURE_LOCATIONS
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    model: nn.Module, image: torch.Tensor, number: int = SURE_LOCATIONS
+) -> Prediction:
     """Boxes (n, 4), classes (n,), probabilities (n,) of the surest locations."""
     device = next(model.parameters()).device
     modes = {module: module.training for module in model.modules()}
     model.eval()
-    features = model.get_submodule("backbone")(image[None].to(device))
-    logits, deltas, _ = model.get_submodule("pred_net")(features)
-    places = model.locations(features)  # type: ignore[operator]
-    strides = model.get_submodule("backbone").fpn_strides
+    ((boxes, classes, probability),) = model.candidates(  # type: ignore[operator]
+        image[None].to(device), number
+    )
     for module, was_training in modes.items():
         module.training = was_training
-    boxes, answers = [], []
-    for level, stride in strides.items():  # type: ignore[operator, union-attr]
-        boxes.append(decode(deltas[level][0].float(), places[level], stride).cpu())
-        answers.append(logits[level][0].float().sigmoid().cpu())
-    probability, class_ids = torch.cat(answers).max(dim=1)
-    best = probability.topk(min(number, len(probability))).indices
-    return torch.cat(boxes)[best], class_ids[best], probability[best]
+    return boxes.float().cpu(), classes.cpu(), probability.float().cpu()
 
 
-def draw_answers(
-    model: nn.Module, examples: Sequence[Example], decode: Decode
-) -> Figure:
+def draw_answers(model: nn.Module, examples: Sequence[Example]) -> Figure:
     """The surest boxes in each image; the surer, the stronger the line."""
     figure, panels = make_figure(1, len(examples), height=2.7)
     for axes, (image, rows) in zip(panels, examples, strict=True):
-        boxes, classes, probability = surest_boxes(model, image, decode)
+        boxes, classes, probability = surest_boxes(model, image)
         surest = float(probability.max())
         objects = int((rows[:, 4] >= 0).sum())
         title = f"true boxes {objects}, surest answer {surest:.2f}"
@@ -113,16 +105,16 @@ def draw_answers(
 
 
 def draw_loss_curves(entries: Sequence[dict], total: int) -> Figure:
-    """The three losses over the iterations, with room for those that are to come."""
+    """The losses over the iterations, with room for those that are to come."""
     figure, (axes,) = make_figure(1, 1, height=2.6)
     steps = [entry["iteration"] for entry in entries]
-    for name, line in zip(LOSS_NAMES, ("-", "--", ":"), strict=True):
-        values = [entry[name] for entry in entries]
-        axes.plot(steps, values, line, color=COLOURS[name], lw=2.2)
-        if values:
-            axes.plot(steps[-1], values[-1], "o", color=COLOURS[name], ms=4)
-    labels = [LOSS_TITLES[name] for name in LOSS_NAMES]
-    axes.legend(axes.lines[:: 2 if steps else 1], labels, frameon=False, ncols=3)
+    looks = zip(cycle(COLOURS), cycle(("-", "--", ":", "-.")))
+    for name, (colour, line) in zip(loss_names(entries), looks, strict=False):
+        values = [entry.get(name, math.nan) for entry in entries]
+        axes.plot(steps, values, line, color=colour, lw=2.2, label=loss_title(name))
+        axes.plot(steps[-1], values[-1], "o", color=colour, ms=4)
+    if entries:
+        axes.legend(frameon=False, ncols=3)
     axes.set(xlim=(0, total), ylim=(0, None), xlabel="iteration", ylabel="loss")
     axes.xaxis.label.set_fontsize(FONT_PT)
     return figure
@@ -137,11 +129,8 @@ class LiveView:
         period: iterations between two looks at the images.
     """
 
-    def __init__(
-        self, examples: Sequence[Example], decode: Decode, total: int, period: int
-    ):
-        self.examples, self.decode = examples, decode
-        self.total, self.period = total, period
+    def __init__(self, examples: Sequence[Example], total: int, period: int):
+        self.examples, self.total, self.period = examples, total, period
         self.entries: list[dict] = []
         self._curves: DisplayHandle | None = None
         self._answers: DisplayHandle | None = None
@@ -153,7 +142,7 @@ class LiveView:
         self._curves = _show(self._curves, curves)
         step = entry["iteration"]
         if self._answers is None or step % self.period == 0 or step == self.total:
-            answers = draw_answers(model, self.examples, self.decode)
+            answers = draw_answers(model, self.examples)
             self._answers = _show(self._answers, answers)
 
     def step(self, model: nn.Module, number: int, losses: dict) -> None:
@@ -174,7 +163,6 @@ def _show(handle: DisplayHandle | None, figure: Figure) -> DisplayHandle | None:
 def train_live(
     data: str,
     examples: Sequence[Example],
-    decode: Decode,
     stop_at: int | None = None,
     fresh: bool = False,
 ) -> Path:
@@ -195,7 +183,7 @@ def train_live(
         print(f"the run that was here is kept in {kept.relative_to(ROOT)}")
     is_there = checkpoint_path(out).is_file()
     done = read_checkpoint(out)["iteration"] if is_there else 0
-    view = LiveView(examples, decode, recipe.iterations, LOOK_PERIOD)
+    view = LiveView(examples, recipe.iterations, LOOK_PERIOD)
     view.entries = [e for e in read_log(out / "log.jsonl") if e["iteration"] <= done]
     if done == recipe.iterations:
         print(f"[OK] trained before: {done} iterations; fresh=True starts again")
