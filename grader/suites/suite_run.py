@@ -4,9 +4,11 @@ pytest sees only the grader's own folder: no conftest, no plugin, no ini of anyb
 else. What it collects must be the manifest, or there is no grade at all.
 """
 
+import gc
 import os
 import sys
 import time
+import traceback
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,12 +20,16 @@ from data_scripts.command import CourseError
 from grader.manifest import ManifestTest, manifest_id
 from grader.outcomes import NOT_RUN, Outcome, judge
 from helpers.checks.expect import CheckError
+from helpers.checks.full_memory import is_out_of_memory
 
 HIDDEN, VISIBLE = "grader_tests", "helpers/checks"
 # Not needed here; the two of exceptions search all of torch's objects, 0.3 s each time.
 LEFT_OUT = (
     *("cacheprovider", "terminal", "doctest", "logging", "junitxml", "faulthandler"),
     *("unraisableexception", "threadexception"),
+)
+TOO_MUCH_MEMORY = (
+    "the answers of this submission took more memory than grading one may take"
 )
 OUTSIDE_SETTINGS = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DEBUG")
 
@@ -81,6 +87,7 @@ class _Plugin:
             yield self.source.student()
         finally:
             self.last_run = self.source.end_test()
+            gc.collect()  # frames that pytest has looked into form circles
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file of tests that cannot be read."""
@@ -122,6 +129,9 @@ class _Plugin:
         if isinstance(error, CourseError | OSError):
             self.problems.append(str(error))
             item.session.shouldstop = "the sandbox is broken"
+        if error is not None and _is_out_of_memory(error):
+            self.problems.append(TOO_MUCH_MEMORY)
+            item.session.shouldstop = "the memory of this process is full"
         earlier = self.outcomes.get(name)
         if report.when == "call" or not report.passed:
             now = Outcome(name, None, seconds=call.duration)
@@ -139,7 +149,34 @@ class _Plugin:
                 output=self.last_run.output,
                 peak_memory=int(self.last_run.peak_memory or 0),
             )
+        if error is not None:
+            _forget_frames(error)
         return report
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether the memory of this process, not of the student's, was full."""
+    return any(is_out_of_memory(each, str(each)) for each in _chain(error))
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Let go of all that a failed test held: pytest keeps its exception for long."""
+    for each in list(_chain(error)):
+        traceback.clear_frames(each.__traceback__)
+        each.__traceback__ = None
+    sys.last_value = sys.last_traceback = None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception, and those from which it came."""
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is not None and all(each is not other for other in seen):
+            seen.append(each)
+            waiting += [each.__cause__, each.__context__]
+            yield each
 
 
 def item_id(item: pytest.Item) -> str:
