@@ -47,15 +47,22 @@ def spread_boxes(
 def give(
     student: Student, tensor: torch.Tensor, dtype: torch.dtype = torch.float32
 ) -> torch.Tensor:
-    """A tensor as the code under test gets it."""
-    return tensor.to(student.device, dtype)
+    """A copy of a tensor as the code under test gets it; the test keeps its own."""
+    return tensor.to(student.device, dtype, copy=True)
 
 
 def expect_inputs_kept(student: Student, what: str, call: Any, *args: Any) -> None:
     """A call leaves its tensors, lists and dicts as they were."""
+    before = [_copy(each) for each in args]
     _, after = student.after_call(call, *args)
-    kept = is_same(list(args), after)
+    kept = is_same(before, after)
     expect_true(kept, what, "an input has other values", CHANGED_IN_PLACE)
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copy(each) for name, each in value.items()}
+    return value.clone() if isinstance(value, torch.Tensor) else value
 
 
 def is_same(old: Any, new: Any) -> bool:

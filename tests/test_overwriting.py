@@ -1,6 +1,7 @@
 """Code that overwrites its inputs chooses no number that it is measured by."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,8 @@ def passed_behind_border(folder: Path, names: list[str]) -> set[str]:
     passed = set()
     with LocalSession(folder) as session:
         for name in names:
-            told = run_test(TESTS[name], MANIFEST[name], session.student())
+            student: Any = session.student()  # a stand-in for a Student
+            told = run_test(TESTS[name], MANIFEST[name], student)
             passed |= {name} if told.category is None else set()
     return passed
 

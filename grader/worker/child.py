@@ -70,7 +70,7 @@ class Server:
             name: SubmissionNames(submission, name)
             for name in ("common", "one_stage_detector")
         }
-        self.student = DirectStudent(*names.values(), device=torch.device(device))
+        self.student = DirectStudent(**names, device=torch.device(device))
         self.names = names
         self.objects: list[Any] = []
         self.number_of: dict[int, int] = {}

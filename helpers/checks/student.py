@@ -169,7 +169,7 @@ class Student:
             }
         self.device = torch.device(device)
         names = {name: Names(name, modules) for name in MODULES}
-        direct = DirectStudent(*names.values(), device=self.device)
+        direct = DirectStudent(**names, device=self.device)
         self._methods: Any = separate(direct)
         self.common: Any = separate(names["common"])
         self.one_stage_detector: Any = separate(names["one_stage_detector"])
