@@ -120,14 +120,14 @@ class FCOS(nn.Module):
             For each image boxes (N, 4) XYXY in pixels, classes (N,), scores (N,).
         """
         features = self.backbone(images)
-        predictions = self.pred_net(features)
+        outputs = self.pred_net(features)
         locations = self.locations(features)
         found = []
         for place in range(len(images)):
             one = slice(place, place + 1)
             cls_logits, deltas, ctr_logits = (
                 {level: values[one] for level, values in output.items()}
-                for output in predictions
+                for output in outputs
             )
             found.append(
                 self.inference(

@@ -55,7 +55,7 @@ def fill_head(
     """Give the head new weights: value(name, old weights)."""
     state = fcos.pred_net.state_dict()
     new = {
-        name: value(name, old.detach().cpu()).to(student.device)
+        name: value(name, old.detach().cpu()).to(student.device, copy=True)
         for name, old in state.items()
     }
     fcos.pred_net.load_state_dict(new)
@@ -175,7 +175,7 @@ def method(fcos: Any, name: str) -> Callable[..., Any]:
 
 def losses_of(fcos: Any, images: torch.Tensor, gt_boxes: torch.Tensor) -> Any:
     """What FCOS returns while it trains; three scalars, checked."""
-    answer = fcos(images, gt_boxes.to(images.device))
+    answer = fcos(images, gt_boxes.to(images.device, copy=True))
     return check_losses(answer)
 
 

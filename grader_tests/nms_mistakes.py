@@ -77,7 +77,9 @@ def expect_kept(
 ) -> None:
     """The student's indices for these boxes are the expected ones, in their order."""
     got = student.common.nms(
-        boxes.to(student.device), scores.to(student.device), threshold
+        boxes.to(student.device, copy=True),
+        scores.to(student.device, copy=True),
+        threshold,
     )
     if isinstance(got, list):
         raise CheckError("wrong type", NMS, "expected a tensor, got list")

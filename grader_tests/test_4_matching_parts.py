@@ -159,7 +159,7 @@ def test_is_candidate_without_boxes(student):
 def pick(student, is_candidate, areas, dtype=torch.float32):
     """Call 4.4."""
     call = student.one_stage_detector.fcos_pick_smallest_box
-    got = call(is_candidate.to(student.device), give(student, areas, dtype))
+    got = call(is_candidate.to(student.device, copy=True), give(student, areas, dtype))
     wrong = {
         "one answer for each box instead of each location": (len(areas),),
         "a trailing dimension is kept": (len(is_candidate), 1),

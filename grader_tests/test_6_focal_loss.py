@@ -20,7 +20,7 @@ def test_classification_loss_equals_torchvision(student: Student) -> None:
     case = load_cases("step6", FOCAL)["batch"]
     logits, classes = case["logits"], case["classes"]
     got = student.one_stage_detector.fcos_classification_loss(
-        logits.to(student.device), classes.to(student.device)
+        logits.to(student.device, copy=True), classes.to(student.device, copy=True)
     )
     expect_tensor(
         got,
@@ -68,7 +68,8 @@ def test_classification_loss_by_hand(student: Student) -> None:
     classes = torch.tensor([0, -1, 2])
     expect_close(
         student.one_stage_detector.fcos_classification_loss(
-            torch.zeros(3, 3, device=student.device), classes.to(student.device)
+            torch.zeros(3, 3, device=student.device),
+            classes.to(student.device, copy=True),
         ),
         torch.tensor([yes + 2 * no, 3 * no, yes + 2 * no]),
         FOCAL,
@@ -86,7 +87,7 @@ def test_classification_loss_of_a_single_class(student: Student) -> None:
     classes = torch.tensor([0, -1])
     expect_close(
         student.one_stage_detector.fcos_classification_loss(
-            logits.to(student.device), classes.to(student.device)
+            logits.to(student.device, copy=True), classes.to(student.device, copy=True)
         ),
         class_loss(logits, classes),
         FOCAL,
@@ -99,7 +100,8 @@ def test_classification_loss_of_extreme_logits_is_finite(student: Student) -> No
     """Logits of +-1000 are wrong by 1000, not by infinity or NaN."""
     logits = torch.tensor([[1000.0, -1000.0]] * 3)
     got = student.one_stage_detector.fcos_classification_loss(
-        logits.to(student.device), torch.tensor([1, 0, -1]).to(student.device)
+        logits.to(student.device, copy=True),
+        torch.tensor([1, 0, -1]).to(student.device, copy=True),
     )
     got = expect_tensor(got, FOCAL, shape=(3,))
     expect_true(
@@ -126,8 +128,8 @@ def test_classification_loss_takes_classes_as_floats(student: Student) -> None:
     case = load_cases("step6", FOCAL)["batch"]
     expect_close(
         student.one_stage_detector.fcos_classification_loss(
-            case["logits"].to(student.device),
-            case["classes"].double().to(student.device),
+            case["logits"].to(student.device, copy=True),
+            case["classes"].double().to(student.device, copy=True),
         ),
         case["expected"],
         FOCAL,
@@ -140,8 +142,8 @@ def test_classification_loss_has_the_gradient_of_torchvision(student: Student) -
     case = load_cases("step6", FOCAL)["gradient"]
     _, gradients, _ = student.gradients(
         student.one_stage_detector.fcos_classification_loss,
-        case["logits"].to(student.device),
-        case["classes"].to(student.device),
+        case["logits"].to(student.device, copy=True),
+        case["classes"].to(student.device, copy=True),
         inputs=[0],
     )
     expect_true(
@@ -179,8 +181,8 @@ def test_classification_loss_of_thousands_of_locations(student: Student) -> None
     case = load_cases("step6", FOCAL)["many"]
     expect_close(
         student.one_stage_detector.fcos_classification_loss(
-            case["logits"].float().to(student.device),
-            case["classes"].to(student.device),
+            case["logits"].float().to(student.device, copy=True),
+            case["classes"].to(student.device, copy=True),
         ),
         case["expected"].float(),
         FOCAL,

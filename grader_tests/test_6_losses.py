@@ -43,7 +43,7 @@ def test_box_loss_equals_a_slow_loop(student: Student) -> None:
     case = load_cases("step6", BOX)["batch"]
     deltas, targets = case["deltas"], case["targets"]
     got = student.one_stage_detector.fcos_box_loss(
-        deltas.to(student.device), targets.to(student.device)
+        deltas.to(student.device, copy=True), targets.to(student.device, copy=True)
     )
     expect_tensor(
         got,
@@ -86,8 +86,8 @@ def test_box_loss_of_background_is_zero(student: Student) -> None:
     targets = torch.tensor([[[-1.0] * 4, [1.0, 2.0, 1.0, 2.0]]])
     got, gradients, _ = student.gradients(
         student.one_stage_detector.fcos_box_loss,
-        deltas.to(student.device),
-        targets.to(student.device),
+        deltas.to(student.device, copy=True),
+        targets.to(student.device, copy=True),
         inputs=[0],
     )
     expect_close(
@@ -116,7 +116,7 @@ def test_centerness_loss_by_hand(student: Student) -> None:
     right = -targets * math.log(p) - (1 - targets) * math.log(1 - p)
     expect_close(
         student.one_stage_detector.fcos_centerness_loss(
-            logits.to(student.device), targets.to(student.device)
+            logits.to(student.device, copy=True), targets.to(student.device, copy=True)
         ),
         right,
         CENTERNESS,
@@ -137,7 +137,7 @@ def test_centerness_loss_equals_a_slow_loop(student: Student) -> None:
     logits, targets = case["logits"], case["targets"]
     expect_close(
         student.one_stage_detector.fcos_centerness_loss(
-            logits.to(student.device), targets.to(student.device)
+            logits.to(student.device, copy=True), targets.to(student.device, copy=True)
         ),
         case["expected"],
         CENTERNESS,
@@ -206,7 +206,7 @@ def test_losses_of_an_image_without_boxes(student: Student) -> None:
     expect_close(centerness, torch.zeros(1, 4), CENTERNESS)
     logits = torch.ones(1, 4, 2)
     expect_close(
-        names.fcos_classification_loss(logits.to(device), background),
+        names.fcos_classification_loss(logits.to(device, copy=True), background),
         class_loss(logits, torch.full((1, 4), -1)).float(),
         FOCAL,
         causes={"background locations are left out": torch.zeros(1, 4)},

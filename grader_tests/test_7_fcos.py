@@ -22,6 +22,7 @@ from grader_tests.detector_parts import (
 from grader_tests.oracles.plain_targets import (
     level_shapes,
 )
+from grader_tests.tools import give
 from helpers.checks.expect import (
     expect_close,
     expect_equal,
@@ -107,7 +108,7 @@ def test_normalizer_is_not_trained(student: Student) -> None:
     fcos = student.make_detector(NUM_CLASSES, 8, [8])
     images = make_images(student)
     _, _, gradients = student.gradients(
-        fcos, images, GT_BOXES.to(student.device), module=fcos
+        fcos, images, give(student, GT_BOXES), module=fcos
     )
     expect_true(
         "_normalizer" not in gradients,

@@ -16,7 +16,7 @@ from grader_tests.detector_parts import (
     updated_normalizer,
 )
 from grader_tests.oracles.plain_targets import Targets
-from grader_tests.tools import expect_inputs_kept
+from grader_tests.tools import expect_inputs_kept, give
 from helpers.checks.expect import expect_close, expect_true
 from helpers.checks.student import Student
 
@@ -70,7 +70,7 @@ def test_gradients_of_the_predictors_are_right(student: Student) -> None:
     fcos, images = make_fcos(student), make_images(student)
     expected = _bias_gradients(predict(fcos, images), batch_targets(GT_BOXES))
     _, _, gradients = student.gradients(
-        fcos, images, GT_BOXES.to(student.device), module=fcos.pred_net
+        fcos, images, give(student, GT_BOXES), module=fcos.pred_net
     )
     for name, right in expected.items():
         what = f"gradient of {name}"
@@ -90,7 +90,7 @@ def test_gradients_reach_every_part(student: Student) -> None:
     """Both stems, all predictors, the pyramid and the backbone learn."""
     fcos, images = make_fcos(student), make_images(student)
     _, _, gradients = student.gradients(
-        fcos, images, GT_BOXES.to(student.device), module=fcos
+        fcos, images, give(student, GT_BOXES), module=fcos
     )
     for part in ("pred_net.stem_cls", "pred_net.stem_box", "backbone"):
         # Biases in front of a normalisation have none, and a solution may hold more.
@@ -116,7 +116,7 @@ def test_gradients_reach_every_part(student: Student) -> None:
 def test_training_leaves_its_inputs_alone(student: Student) -> None:
     """Images and boxes are the same after a step."""
     fcos, images = make_fcos(student), make_images(student)
-    gt_boxes = GT_BOXES.to(student.device)
+    gt_boxes = give(student, GT_BOXES)
     expect_inputs_kept(student, "FCOS in training", fcos, images, gt_boxes)
 
 
@@ -124,7 +124,7 @@ def test_some_steps_of_training_lower_the_losses(student: Student) -> None:
     """Twelve steps on one batch: the sum that the normalizer divides falls."""
     fcos = make_fcos(student)
     history = student.train(
-        fcos, make_images(student), GT_BOXES.to(student.device), 12, 3e-3
+        fcos, make_images(student), give(student, GT_BOXES), 12, 3e-3
     )
     classes = batch_targets(GT_BOXES).classes
     normalizer, totals = NORMALIZER_START, []

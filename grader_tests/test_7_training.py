@@ -34,9 +34,9 @@ def _check_of_a_batch(student: Student, name: str) -> None:
     """One loss, worked out from what the student's head predicts for the batch."""
     fcos, images = make_fcos(student), make_images(student)
     predictions = predict(fcos, images)
+    targets, swapped = batch_targets(GT_BOXES), batch_targets(GT_BOXES, swapped=True)
     losses = losses_of(fcos, images, GT_BOXES)
-    swapped = batch_targets(GT_BOXES, swapped=True)
-    expect_loss(name, losses, predictions, batch_targets(GT_BOXES), swapped)
+    expect_loss(name, losses, predictions, targets, swapped)
 
 
 def test_loss_cls_of_a_batch(student: Student) -> None:
@@ -59,9 +59,9 @@ def test_losses_of_an_image_of_odd_size(student: Student) -> None:
     height, width = 70, 101
     fcos, images = make_fcos(student), make_images(student, height, width)
     predictions = predict(fcos, images)
-    losses = losses_of(fcos, images, GT_BOXES)
     targets = batch_targets(GT_BOXES, height, width)
     swapped = batch_targets(GT_BOXES, height, width, swapped=True)
+    losses = losses_of(fcos, images, GT_BOXES)
     for name in LOSSES:
         expect_loss(name, losses, predictions, targets, swapped)
 
@@ -71,8 +71,8 @@ def test_first_losses_of_constant_answers(student: Student) -> None:
     fcos, images = make_fcos(student), make_images(student)
     zeros = {"pred_cls": [0.0] * NUM_CLASSES, "pred_box": [0.0] * 4, "pred_ctr": [0.0]}
     constant_head(student, fcos, zeros)
-    losses = losses_of(fcos, images, GT_BOXES)
     classes, deltas, _ = batch_targets(GT_BOXES)
+    losses = losses_of(fcos, images, GT_BOXES)
     is_foreground = classes >= 0
     foreground, locations = int(is_foreground.sum()), classes.numel()
     yes, no = 0.0625 * math.log(2), 0.1875 * math.log(2)
@@ -101,9 +101,9 @@ def test_first_losses_of_constant_answers(student: Student) -> None:
 def test_second_losses_follow_the_normalizer(student: Student) -> None:
     """The same batch again: the same sums, divided by a smaller normalizer."""
     fcos, images = make_fcos(student), make_images(student)
+    classes = batch_targets(GT_BOXES).classes
     first = losses_of(fcos, images, GT_BOXES)
     second = losses_of(fcos, images, GT_BOXES)
-    classes = batch_targets(GT_BOXES).classes
     before = updated_normalizer(classes)
     after = updated_normalizer(classes, before)
     for name in LOSSES:
@@ -150,9 +150,9 @@ def test_losses_without_any_box(student: Student) -> None:
     fcos, images = make_fcos(student), make_images(student)
     none = torch.full((2, 3, 5), -1.0)
     predictions = predict(fcos, images)
+    targets = batch_targets(none)
     with expect_runs("FCOS without any box", "a batch without any box crashes"):
         losses = losses_of(fcos, images, none)
-    targets = batch_targets(none)
     for name in ("loss_box", "loss_ctr"):
         expect_true(
             float(losses[name]) == 0,
@@ -193,12 +193,12 @@ def test_losses_of_a_batch_are_those_of_its_single_images(student: Student) -> N
     sums = dict.fromkeys(LOSSES, 0.0)
     for number in (0, 1):
         boxes = GT_BOXES[[number, number]]
-        losses = losses_of(_constant_answers(student), images, boxes)
         normalizer = updated_normalizer(batch_targets(boxes).classes)
+        losses = losses_of(_constant_answers(student), images, boxes)
         for name in LOSSES:
             sums[name] += float(losses[name]) * normalizer
-    together = losses_of(_constant_answers(student), images, GT_BOXES)
     normalizer = updated_normalizer(batch_targets(GT_BOXES).classes)
+    together = losses_of(_constant_answers(student), images, GT_BOXES)
     for name in LOSSES:
         expect_close(
             together[name],

@@ -105,7 +105,7 @@ def test_nms_gives_int64_of_one_dimension(student: Student) -> None:
     """(K,) int64 on the device of the boxes: what indexing with it expects."""
     boxes = torch.tensor([[0.0, 0, 4, 2], [9, 9, 12, 11], [0, 0, 4, 2.5]])
     got = student.common.nms(
-        boxes.to(student.device),
+        boxes.to(student.device, copy=True),
         torch.tensor([0.7, 0.2, 0.9], device=student.device),
         0.5,
     )
@@ -117,7 +117,7 @@ def test_nms_has_a_threshold_of_one_half_by_default(student: Student) -> None:
     """Without a threshold 0.5 is meant; it can be given by name."""
     boxes = torch.tensor([[0.0, 0, 10, 2], [0, 0, 10, 3], [4, 0, 14, 3]])
     scores = torch.tensor([0.9, 0.8, 0.7])
-    given = boxes.to(student.device), scores.to(student.device)
+    given = boxes.to(student.device, copy=True), scores.to(student.device, copy=True)
     expect_equal(student.common.nms(*given).tolist(), [0, 2], NMS)
     kept = student.common.nms(*given, iou_threshold=0.9)
     expect_equal(kept.tolist(), [0, 1, 2], f"{NMS} with iou_threshold=0.9")
@@ -148,7 +148,9 @@ def test_nms_of_boxes_without_area_ends(student: Student) -> None:
     scores = torch.tensor([0.8, 0.7, 0.6, 0.9])
     with expect_runs(NMS, "boxes without area divide by zero"):
         got = student.common.nms(
-            boxes.to(student.device), scores.to(student.device), 0.5
+            boxes.to(student.device, copy=True),
+            scores.to(student.device, copy=True),
+            0.5,
         )
     kept = expect_tensor(got, NMS, dtype=torch.int64).tolist()
     # Those without area may stay or go.
@@ -161,7 +163,9 @@ def test_nms_of_equal_scores_ends(student: Student) -> None:
     """Where all scores are equal each place keeps one box, whichever."""
     boxes = torch.tensor([[0.0, 0, 8, 2], [20, 0, 25, 2], [0, 0, 8, 2], [0, 0, 8, 2]])
     got = student.common.nms(
-        boxes.to(student.device), torch.full((4,), 0.5, device=student.device), 0.5
+        boxes.to(student.device, copy=True),
+        torch.full((4,), 0.5, device=student.device),
+        0.5,
     )
     kept = expect_tensor(got, NMS).tolist()
     # one of the three equal boxes, and the one elsewhere
@@ -200,7 +204,7 @@ def test_class_spec_nms_keeps_classes_apart(student: Student) -> None:
     """The same place may hold a cat and a dog, but not two cats."""
     boxes = torch.tensor([[0.0, 0, 9, 4], [0, 0, 9, 4], [1, 0, 9, 4]])
     got = student.common.class_spec_nms(
-        boxes.to(student.device),
+        boxes.to(student.device, copy=True),
         torch.tensor([0.5, 0.9, 0.7], device=student.device),
         torch.tensor([0, 3, 3], device=student.device),
         0.5,

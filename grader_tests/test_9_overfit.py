@@ -81,7 +81,7 @@ def _find(student: Student, fcos: Any, scenes: Sequence[Scene]) -> Score:
     detections = 0
     for scene in scenes:
         answer = fcos(
-            draw(scene)[None].to(student.device),
+            draw(scene)[None].to(student.device, copy=True),
             test_score_thresh=SCORE_THRESHOLD,
             test_nms_thresh=NMS_THRESHOLD,
         )
@@ -112,8 +112,10 @@ def test_fcos_finds_what_it_was_trained_on(student: Student) -> None:
     """80 steps on four drawn images; then the objects are found, mirrored too."""
     student.seed(SEED)
     fcos = student.make_detector(len(COLOURS), CHANNELS, [CHANNELS])
-    images = torch.stack([draw(scene) for scene in SCENES]).to(student.device)
-    gt_boxes = padded_boxes(SCENES).to(student.device)
+    images = torch.stack([draw(scene) for scene in SCENES]).to(
+        student.device, copy=True
+    )
+    gt_boxes = padded_boxes(SCENES).to(student.device, copy=True)
     student.train(fcos, images, gt_boxes, STEPS, LEARNING_RATE)
     fcos.eval()
     seen = _find(student, fcos, SCENES)

@@ -47,29 +47,40 @@ def spread_boxes(
 def give(
     student: Student, tensor: torch.Tensor, dtype: torch.dtype = torch.float32
 ) -> torch.Tensor:
-    """A tensor as the code under test gets it."""
-    return tensor.to(student.device, dtype)
+    """A copy of a tensor as the code under test gets it; the test keeps its own."""
+    return tensor.to(student.device, dtype, copy=True)
 
 
 def expect_inputs_kept(student: Student, what: str, call: Any, *args: Any) -> None:
-    """A call leaves its tensors (also those in a dict) as they were."""
+    """A call leaves its tensors, lists and dicts as they were."""
     before = [_copy(each) for each in args]
     _, after = student.after_call(call, *args)
-    for old, new in zip(before, after, strict=True):
-        pairs = old.items() if isinstance(old, dict) else {"": old}.items()
-        for name, value in pairs:
-            now = new[name] if isinstance(old, dict) else new
-            if isinstance(value, torch.Tensor):
-                is_same = torch.equal(value.cpu(), now.detach().cpu())
-                expect_true(
-                    is_same, what, "an input has other values", CHANGED_IN_PLACE
-                )
+    kept = is_same(before, after)
+    expect_true(kept, what, "an input has other values", CHANGED_IN_PLACE)
 
 
 def _copy(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _copy(each) for name, each in value.items()}
     return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def is_same(old: Any, new: Any) -> bool:
+    """Whether an argument came back with the values that it had."""
+    if isinstance(old, torch.Tensor):
+        is_alike = isinstance(new, torch.Tensor) and new.dtype == old.dtype
+        return is_alike and torch.equal(old.detach().cpu(), new.detach().cpu())
+    if isinstance(old, dict):
+        if not isinstance(new, dict) or list(old) != list(new):
+            return False
+        return is_same(list(old.values()), list(new.values()))
+    if isinstance(old, list | tuple):
+        if not isinstance(new, list | tuple) or len(old) != len(new):
+            return False
+        return all(map(is_same, old, new))
+    if isinstance(old, int | float | str | None):
+        return bool(old == new)
+    return True  # a module, for which no copy comes back
 
 
 def expect_dtype(got: torch.Tensor, dtype: torch.dtype, what: str) -> None:

@@ -58,6 +58,13 @@ def change(x):
     x[0] = 7
     return x.sum()
 
+def change_level(levels):
+    levels["p3"].data[0] = 7
+    return levels["p3"]
+
+def many(count):
+    return torch.zeros(count)
+
 def strange():
     return torch.ones(2).as_subclass(AlwaysEqual)
 

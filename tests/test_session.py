@@ -109,11 +109,30 @@ def test_a_stub_is_not_implemented_and_says_its_exercise(student):
     assert found.message.startswith("Exercise 3.2 is not implemented")
 
 
-def test_inputs_that_are_changed_in_place_change_here(student):
-    """A test sees that a function has changed its input."""
+def test_inputs_that_are_changed_in_place_stay_as_they_are_here(student):
+    """A test's own tensors never change; one that asks gets others that did."""
     x = torch.zeros(3)
     assert student.common.change(x).item() == 7
-    assert x.tolist() == [7, 0, 0]
+    assert x.tolist() == [0, 0, 0]
+    _, (after,) = student.after_call(student.common.change, x)
+    assert after.tolist() == [7, 0, 0]
+    answer, (levels,) = student.after_call(student.common.change_level, {"p3": x})
+    assert levels["p3"].tolist() == answer.tolist() == [7, 0, 0]
+    assert x.tolist() == [0, 0, 0]
+    assert error_of(student.after_call, student.common.fail, x).category == "exception"
+
+
+def test_answers_add_up_to_a_bound(session: Session):
+    """Two answers fit, a third does not; the next test starts anew."""
+    student = session.student()
+    size = LIMITS.answers_mb * 2**20 * 2 // 5 // 4  # numbers; two fifths of the bound
+    for _ in range(2):
+        assert len(student.common.many(size)) == size
+    found = error_of(student.common.many, size)
+    assert found.category == "out of memory"
+    assert found.message == f"its answers take more than {LIMITS.answers_mb} MB"
+    assert error_of(lambda: student.common.many).category == "out of memory"
+    assert len(session.student().common.many(size)) == size
 
 
 def test_tricky_answers_arrive_as_data(student):

@@ -1,16 +1,23 @@
 """Suites and jobs: whatever a test or a process does, it is told apart from a pass."""
 
+import gc
 import os
 import signal
 import time
+import types
+import weakref
 from pathlib import Path
 
 import pytest
+import torch
 
 from data_scripts.command import CourseError
 from grader.course import read_course
+from grader.grading import jobs
+from grader.grading.job import read_outcomes
 from grader.grading.jobs import Job, run_jobs
 from grader.suites.suite_run import SuiteError, run_suite
+from helpers.checks.expect import CheckError, expect_runs
 from tests.small_course import (
     HIDDEN,
     SOLUTION,
@@ -103,6 +110,74 @@ def test_suite_with_a_broken_sandbox_is_an_error(root, tmp_path):
 
     with pytest.raises(SuiteError, match="does not start"):
         run_suite(root, course.tests, course.chosen_ids, Broken(tmp_path, 0, 0), 60)
+
+
+@pytest.mark.parametrize("ending", ["wrong answer", "exception"])
+def test_nothing_of_a_test_is_kept_when_the_next_one_begins(root, tmp_path, ending):
+    """Answers may be large: neither an exception nor a report holds them."""
+    course = read_course(root, [], "bubblewrap")
+    code = write_submission(tmp_path / "a") / "assignment"
+    answers, kept = [], []
+
+    def answer(*_):
+        tensor = torch.zeros(1000)
+        answers.append(weakref.ref(tensor))
+        if ending == "wrong answer":
+            return tensor
+        error = CheckError("exception", "double", "ValueError")  # it holds its frame
+        raise error from ValueError(ending)
+
+    class Answering(LocalSession):
+        def student(self):
+            kept.append([each for each in answers if each() is not None])
+            functions = types.SimpleNamespace(double=answer, add_one=answer)
+            return types.SimpleNamespace(common=functions)
+
+    gc.disable()  # nothing may have to wait for it
+    try:
+        run_suite(root, course.tests, course.chosen_ids, Answering(code, 0, 0), 60)
+    finally:
+        gc.enable()
+    assert kept == [[], [], []] and len(answers) >= 3
+
+
+@pytest.mark.parametrize("how", ["alone", "in a check"])
+def test_full_memory_of_the_grader_is_a_submission_without_a_grade(
+    root, tmp_path, monkeypatch, how
+):
+    """It ends this job in a sentence; the next one has its own memory."""
+    monkeypatch.setattr(jobs, "MEMORY_MB", 200)
+    course = read_course(root, [], "bubblewrap")
+    code = write_submission(tmp_path / "a") / "assignment"
+
+    def fill(*_):
+        if how == "alone":
+            return torch.zeros(2**28)  # 1 GB
+        with expect_runs("double"):
+            return bytes(2**30)
+
+    class Filling(LocalSession):
+        def student(self):
+            functions = types.SimpleNamespace(double=fill, add_one=fill)
+            return types.SimpleNamespace(common=functions)
+
+    def work():
+        source = Filling(code, 0, 0)
+        try:
+            run_suite(root, course.tests, course.chosen_ids, source, 60)
+        except SuiteError as error:
+            return {"problem": str(error)}
+
+    both = [
+        Job("full", work, tmp_path / "full", 60),
+        Job("raises", lambda: bytes(2**30), tmp_path / "raises", 60),
+        Job("fine", lambda: len(bytes(2**20)), tmp_path / "fine", 60),
+    ]
+    answers = {each.job.id: each for each in run_jobs(both, 1)}
+    for name in ("full", "raises"):
+        problem, outcomes = read_outcomes(answers[name])
+        assert outcomes is None and "took more memory" in problem
+    assert answers["fine"].value == 2**20
 
 
 def test_job_that_hangs_or_dies_leaves_the_others_alone(tmp_path):

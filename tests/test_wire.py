@@ -55,12 +55,86 @@ def test_tensors_come_back_exactly(dtype: torch.dtype, shape: tuple[int, ...]):
     assert torch.equal(back, tensor)
 
 
-def test_tensors_of_strange_layout_are_flattened_in_order():
-    """A transposed, an expanded and a sparse tensor arrive as their numbers."""
-    base = torch.arange(6.0).reshape(2, 3)
-    for tensor in (base.T, base[:, :1].expand(2, 4), base.to_sparse()):
-        dense = tensor.to_dense() if tensor.is_sparse else tensor
-        assert torch.equal(decode(encode(tensor)), dense)
+def numbers(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """0, 1, 2 and so on; 0 and 1 in turn where that is all there is."""
+    count = torch.Size(shape).numel()
+    most = 2 if dtype is torch.bool else 100
+    return (torch.arange(count) % most).to(dtype).reshape(shape)
+
+
+def made_in_inference() -> torch.Tensor:
+    with torch.inference_mode():
+        return numbers(2, 3) * 2
+
+
+# What a view is of, and how it lies in memory; each is what honest code may return.
+VIEWS = {
+    "a column of no rows": lambda dtype: numbers(0, 6, dtype=dtype)[:, 4],
+    "a column of one row": lambda dtype: numbers(1, 6, dtype=dtype)[:, 4],
+    "a column": lambda dtype: numbers(5, 6, dtype=dtype)[:, 4],
+    "columns of no rows": lambda dtype: numbers(0, 6, dtype=dtype)[:, :4],
+    "columns of one row": lambda dtype: numbers(1, 6, dtype=dtype)[:, :4],
+    "columns": lambda dtype: numbers(5, 6, dtype=dtype)[:, :4],
+    "no columns": lambda dtype: numbers(5, 6, dtype=dtype)[:, 2:2],
+    "every second": lambda dtype: numbers(7, dtype=dtype)[1::2],
+    "one of every second": lambda dtype: numbers(7, dtype=dtype)[5::2][:1],
+    "an element": lambda dtype: numbers(3, 4, dtype=dtype)[1, 2],
+    "an element as a row": lambda dtype: numbers(3, 4, dtype=dtype)[1:2, 2:3],
+    "the end of a storage": lambda dtype: numbers(9, dtype=dtype)[6:],
+    "transposed": lambda dtype: numbers(2, 3, dtype=dtype).T,
+    "transposed row": lambda dtype: numbers(1, 3, dtype=dtype).T,
+    "permuted": lambda dtype: numbers(2, 3, 4, dtype=dtype).permute(2, 0, 1),
+    "expanded": lambda dtype: numbers(2, 1, dtype=dtype).expand(2, 4),
+    "expanded to one": lambda dtype: numbers(3, dtype=dtype)[1:2].expand(1, 1, 1),
+    "expanded to nothing": lambda dtype: numbers(1, dtype=dtype).expand(0, 1),
+    "one number": lambda dtype: numbers(3, dtype=dtype)[2],
+    "flipped": lambda dtype: numbers(2, 3, dtype=dtype).flip(1),
+    "windows": lambda dtype: numbers(6, dtype=dtype).unfold(0, 3, 1),
+    "a diagonal": lambda dtype: numbers(3, 3, dtype=dtype).diagonal(),
+    "a stride of its own": lambda dtype: numbers(9, dtype=dtype).as_strided((1,), (6,)),
+    "channels last": lambda dtype: numbers(2, 3, 4, 5, dtype=dtype).to(
+        memory_format=torch.channels_last
+    ),
+    "one channel last": lambda dtype: numbers(1, 1, 1, 5, dtype=dtype).to(
+        memory_format=torch.channels_last
+    ),
+}
+ODD = {
+    "requires grad": lambda: numbers(2, 3).requires_grad_()[:, 1:],
+    "with a history": lambda: (numbers(1, 6).requires_grad_() * 2)[:, 4],
+    "inference": made_in_inference,
+    "a column in inference": lambda: made_in_inference()[:1, 1],
+    "negative bit": lambda: torch.complex(numbers(3), numbers(3)).conj().imag,
+    "one negative bit": lambda: torch.complex(numbers(1), numbers(1) + 2).conj().imag,
+    "real part": lambda: torch.complex(numbers(1), numbers(1)).real,
+    "other dtype seen": lambda: numbers(4).view(torch.int32)[::2],
+    "sparse": lambda: numbers(2, 3).to_sparse(),
+    "largest of rows": lambda: numbers(1, 6).T.max(dim=0).indices,
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=str)
+@pytest.mark.parametrize("view", VIEWS.values(), ids=list(VIEWS))
+def test_views_of_every_kind_arrive_as_their_numbers(view, dtype: torch.dtype):
+    """Whatever its strides: shape, dtype and numbers arrive, and nothing else."""
+    tensor = view(dtype)
+    back = decode(encode([tensor, tensor]))
+    for each in back:
+        assert (each.dtype, each.shape) == (tensor.dtype, tensor.shape)
+        assert torch.equal(each, tensor)
+        assert each.is_contiguous()
+
+
+@pytest.mark.parametrize("make", ODD.values(), ids=list(ODD))
+def test_tensors_with_a_past_arrive_as_their_numbers(make):
+    """Gradients, inference mode and bits of sign are no part of what arrives."""
+    tensor = make()
+    back = decode(encode(tensor))
+    dense = tensor.detach().to_dense() if tensor.is_sparse else tensor.detach()
+    assert back.dtype == dense.dtype
+    assert torch.equal(back, dense.resolve_neg())
+    assert not back.requires_grad
+    assert not back.is_inference()
 
 
 def test_a_parameter_and_a_subclass_arrive_as_plain_tensors():

@@ -17,6 +17,10 @@ class DeadlineError(Exception):
     """The other side did not answer in time."""
 
 
+class TooLongError(WireError):
+    """A message is longer than it may be; none of it was read."""
+
+
 def send_frame(channel: socket.socket, body: bytes, deadline: float | None) -> None:
     """Send a body with its length in front.
 
@@ -48,11 +52,11 @@ def receive_frame(
     Raises:
         ClosedError: there is none.
         DeadlineError: it did not come, or not wholly, in time.
-        WireError: it is longer than max_bytes.
+        TooLongError: it is longer than max_bytes.
     """
     length = LENGTH.unpack(_receive(channel, LENGTH.size, deadline))[0]
     if length > max_bytes:
-        raise WireError(f"a message of {length} bytes")
+        raise TooLongError(f"a message of {length} bytes")
     return _receive(channel, length, deadline)
 
 

@@ -21,6 +21,8 @@ class Limits:
         open_files: open at once.
         threads: threads at once.
         output_mb: what the code may print; the last 4 kB are kept.
+        answers_mb: all answers of one test together, which the grader has to hold;
+            those of the solution take 4.
         restarts: how often a sandbox that died is started anew.
     """
 
@@ -33,6 +35,7 @@ class Limits:
     open_files: int = 128
     threads: int = 64
     output_mb: int = 16
+    answers_mb: int = 64
     restarts: int = 8
 
 
@@ -56,6 +59,23 @@ def limit_process(limits: Limits, count_threads: bool, in_use: int) -> None:
         # torch's libraries alone fill gigabytes of addresses: only what comes on top
         # can be bounded by one number on all machines.
         _limit(resource.RLIMIT_AS, in_use + limits.memory_mb * MEBIBYTE)
+
+
+def limit_own_memory(most_mb: int) -> None:
+    """Bound what this process may map on top of what it has now.
+
+    Only the soft limit: a sandbox that this process starts takes it off again.
+    """
+    in_use = address_space()
+    if in_use:
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        _limit(resource.RLIMIT_AS, in_use + most_mb * MEBIBYTE, hard)
+
+
+def lift_own_limit() -> None:
+    """Take off the soft limit of memory that came from the starting process."""
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 
 
 def address_space() -> int:

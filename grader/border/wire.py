@@ -160,7 +160,9 @@ class _Writer(_Counter):
             raise WireError(f"cannot be sent: a tensor of {size} bytes")
         if value.layout is not torch.strided:
             value = value.to_dense()
-        flat = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        plain = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
+        # One number, or none, may keep any stride, which a view of bytes does not take.
+        flat = plain.as_strided((plain.numel(),), (1,)).view(torch.uint8)
         self.blobs.append(flat.numpy().tobytes())
         return ["T", name, list(value.shape)]
 

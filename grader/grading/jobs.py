@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from data_scripts.command import ENDING_SIGNALS
+from grader.border.limits import limit_own_memory
 from grader.files import write_atomically
+from grader.suites.suite_run import TOO_MUCH_MEMORY
 
 # Threads do not survive a fork, so this process must never have started one.
 CONTEXT = multiprocessing.get_context("fork")
@@ -28,6 +30,9 @@ PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 POLL_S = 1.0
 KILL_WAIT_S = 10
 LOG_END = 2000  # characters that may be searched for the last line
+# Beyond what torch and the tests take: many times the answers of one test, which the
+# tests copy and compare. Not a student's code but its answers fill it.
+MEMORY_MB = 3072
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,12 @@ def _child(job: Job) -> None:
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     sys.stdout = sys.stderr = log
-    write_atomically(job.folder / "answer.json", json.dumps(job.work()))
+    limit_own_memory(MEMORY_MB)
+    try:
+        answer = json.dumps(job.work())
+    except MemoryError:
+        answer = json.dumps({"problem": TOO_MUCH_MEMORY})
+    write_atomically(job.folder / "answer.json", answer)
 
 
 def _die_with_parent() -> None:

@@ -6,13 +6,10 @@ data or raises a CheckError.
 
 from typing import Any
 
-import torch
-
 from grader.border.wire import encode
 from grader.border.wire_types import Handle, WireError, WireLimits
 from grader.session.proxy import RemoteObject
 from grader.session.replies import is_reply, student_error
-from grader.worker.child import tensors_in
 from helpers.checks.expect import CheckError
 
 WIRE_LIMITS = WireLimits()
@@ -54,7 +51,6 @@ class Calls:
             raise self._broken(what)
         try:
             if "value" in reply:
-                self._update(request, reply["changed"])
                 return reply["value"]
             found = student_error(what, reply["error"], self._file_names)
         except WireError as error:
@@ -68,23 +64,6 @@ class Calls:
     def _broken(self, what: str) -> CheckError:
         """The error for an answer that no honest code sends; the test is over."""
         return CheckError("crashed", what, "sent what was not asked for")
-
-    def _update(self, request: dict[str, Any], changed: Any) -> None:
-        """Change the test's own tensors where the call changed its arguments."""
-        sent = list(tensors_in((request.get("args", ()), request.get("kwargs", {}))))
-        if not isinstance(changed, list) or len(changed) > len(sent):
-            raise WireError("changes that cannot be")
-        for entry in changed:
-            if not isinstance(entry, list) or len(entry) != 2:
-                raise WireError("changes that cannot be")
-            place, tensor = entry
-            if type(place) is not int or not 0 <= place < len(sent):
-                raise WireError("changes that cannot be")
-            mine = sent[place]
-            if not isinstance(tensor, torch.Tensor) or tensor.shape != mine.shape:
-                raise WireError("changes that cannot be")
-            with torch.no_grad():
-                mine.copy_(tensor)
 
     def _handle_of(self, value: Any) -> Handle | None:
         if isinstance(value, RemoteObject) and value._asker is self:

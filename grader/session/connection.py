@@ -11,11 +11,12 @@ from typing import Any
 from grader.border.frames import (
     ClosedError,
     DeadlineError,
+    TooLongError,
     has_more,
     receive_frame,
     send_frame,
 )
-from grader.border.limits import Limits
+from grader.border.limits import MEBIBYTE, Limits
 from grader.border.wire import decode
 from grader.border.wire_types import WireError
 from grader.session.calls import WIRE_LIMITS, Calls
@@ -64,6 +65,7 @@ class Connection(Calls):
         self._output = output
         self._limits = limits
         self._end = end
+        self._most_bytes = limits.answers_mb * MEBIBYTE  # that may still come
 
     def close(self) -> None:
         """Hang up."""
@@ -71,15 +73,18 @@ class Connection(Calls):
 
     def _exchange(self, what: str, body: bytes) -> Any:
         deadline = time.monotonic() + self._limits.call_seconds
-        most = WIRE_LIMITS.max_bytes + WIRE_LIMITS.max_outline
         try:
             if has_more(self._channel):
                 raise self._broken(what)
             send_frame(self._channel, body, deadline)
-            answer = receive_frame(self._channel, most, deadline)
+            answer = receive_frame(self._channel, self._most_bytes, deadline)
+            self._most_bytes -= len(answer)
             reply = decode(
                 answer, lambda handle: self._object(handle, what), WIRE_LIMITS
             )
+        except TooLongError as error:
+            message = f"its answers take more than {self._limits.answers_mb} MB"
+            raise self._failed(what, "out of memory", message) from error
         except DeadlineError as error:
             seconds = self._limits.call_seconds
             message = f"no answer within {seconds:g} s"

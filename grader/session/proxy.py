@@ -35,7 +35,7 @@ class RemoteObject:
         self._path = path
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call it in the sandbox; tensors that this changes change here, too."""
+        """Call it in the sandbox, where it works on copies of the arguments."""
         return self._ask({"op": "call", "args": args, "kwargs": kwargs}, "")
 
     def __getattr__(self, name: str) -> Any:
@@ -129,9 +129,12 @@ class RemoteStudent:
     def after_call(
         self, call: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> tuple[Any, list[Any]]:
-        """The result of a call, and its arguments as they are afterwards."""
-        output = call(*args, **kwargs)  # which changes tensors here as it did there
-        return output, list(args)
+        """The result of a call, and copies of its arguments as they are afterwards."""
+        what = getattr(call, "_path", "a call")
+        after: tuple[Any, list[Any]] = self._method(
+            "after_call", what, call, *args, **kwargs
+        )
+        return after
 
     def gradients(
         self,

@@ -25,7 +25,7 @@ def is_reply(reply: Any, number: int) -> bool:
         return False
     if set(reply) == {"id", "error"}:
         return isinstance(reply["error"], dict)
-    return set(reply) == {"id", "value", "changed"}
+    return set(reply) == {"id", "value"}
 
 
 def student_error(

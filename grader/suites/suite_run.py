@@ -6,10 +6,12 @@ plugin, no ini of anybody else. What it collects must be the manifest, or there 
 grade at all.
 """
 
+import gc
 import math
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,12 +23,16 @@ from data_scripts.command import CourseError
 from grader.manifest import ManifestTest, manifest_id
 from grader.outcomes import NOT_RUN, Outcome, judge
 from helpers.checks.expect import CheckError
+from helpers.checks.full_memory import is_out_of_memory
 
 HIDDEN, VISIBLE = "grader_tests", "helpers/checks"
 # Not needed here; the two of exceptions search all of torch's objects, 0.3 s each time.
 LEFT_OUT = (
     *("cacheprovider", "terminal", "doctest", "logging", "junitxml", "faulthandler"),
     *("unraisableexception", "threadexception"),
+)
+TOO_MUCH_MEMORY = (
+    "the answers of this submission took more memory than grading one may take"
 )
 OUTSIDE_SETTINGS = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DEBUG")
 # How pytest ends when it could do its work, whatever came of the tests.
@@ -122,10 +128,13 @@ class Suite:
         self.ids = [
             test.id for test in sorted(known, key=lambda test: not test.visible)
         ]
+        gc.freeze()  # else each search for garbage would go through all of torch
         try:
             self.answer = self._work(self)
         except BaseException as error:  # noqa: BLE001 - raised again behind pytest
             self.error = error
+        finally:
+            gc.unfreeze()
         return True
 
     def functions(self) -> dict[str, Callable[..., object]]:
@@ -188,6 +197,7 @@ class Suite:
             yield run.source.student()
         finally:
             run.report = run.source.end_test()
+            gc.collect()  # frames that pytest has looked into form circles
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -200,6 +210,8 @@ class Suite:
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, CourseError | OSError):
             run.problem = str(error)
+        if error is not None and _is_out_of_memory(error):
+            run.problem = TOO_MUCH_MEMORY
         earlier = run.outcomes.get(name)
         if report.when == "call" or not report.passed:
             now = Outcome(name, None, seconds=call.duration)
@@ -216,6 +228,8 @@ class Suite:
                 output=run.report.output,
                 peak_memory=int(run.report.peak_memory or 0),
             )
+        if error is not None:
+            _forget_frames(error)
         return report
 
 
@@ -229,6 +243,31 @@ class _Run:
     problem: str = ""
     report: RunReport | None = None
     started: float = field(default_factory=time.perf_counter)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether the memory of this process, not of the student's, was full."""
+    return any(is_out_of_memory(each, str(each)) for each in _chain(error))
+
+
+def _forget_frames(error: BaseException) -> None:
+    """Let go of all that a failed test held: pytest keeps its exception for long."""
+    for each in list(_chain(error)):
+        traceback.clear_frames(each.__traceback__)
+        each.__traceback__ = None
+    sys.last_value = sys.last_traceback = None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception, and those from which it came."""
+    seen: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is not None and all(each is not other for other in seen):
+            seen.append(each)
+            waiting += [each.__cause__, each.__context__]
+            yield each
 
 
 def item_id(item: pytest.Item) -> str:

@@ -8,7 +8,7 @@ import random
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -19,9 +19,11 @@ from grader.border.wire import decode, encode
 from grader.border.wire_types import Handle, WireError, WireLimits
 from grader.worker.errors import describe_error
 from grader.worker.modules import Submission, SubmissionNames
-from helpers.checks.student import Student
+from helpers.checks.student import DirectStudent
 
-STUDENT_METHODS = ("seed", "make_pyramid", "make_detector", "gradients", "train")
+STUDENT_METHODS = (
+    *("seed", "make_pyramid", "make_detector", "after_call", "gradients", "train"),
+)
 START_SEED = 0  # what is random without a seed of the test is the same in each run
 
 
@@ -36,7 +38,7 @@ def serve_test(channel: socket.socket, submission: Submission, device: str) -> N
     Args:
         channel: to the grader.
         submission: the student's files.
-        device: of Student.
+        device: of the checks' tensors.
     """
     random.seed(START_SEED)  # which Python seeds anew in each fork
     submission.install()
@@ -59,13 +61,13 @@ class Server:
 
     Args:
         submission: installed, see Submission.
-        device: of Student.
+        device: of the checks' tensors.
     """
 
     def __init__(self, submission: Submission, device: str):
         self.submission = submission
         self.names = {n: SubmissionNames(submission, n) for n in submission.visible}
-        self.student = Student(self.names, device)
+        self.student = DirectStudent(self.names, device)
         self.objects: list[Any] = []
         self.number_of: dict[int, int] = {}
 
@@ -75,25 +77,14 @@ class Server:
         try:
             request = decode(body, lambda handle: self.objects[handle.number])
             number = request["id"]
-            value, changed = self._perform(request)
-            reply = {"id": number, "value": value, "changed": changed}
-            return encode(reply, self._handle)
+            arguments, named = request.get("args", ()), request.get("kwargs", {})
+            value = self._operation(request)(*arguments, **named)
+            return encode({"id": number, "value": value}, self._handle)
         except BaseException as error:  # noqa: BLE001 - SystemExit of a student, too
             # What filled the memory is still held there; no answer would fit beside it.
             traceback.clear_frames(error.__traceback__)
             described = describe_error(error, self.submission.folder)
             return encode({"id": number, "error": described})
-
-    def _perform(self, request: dict[str, Any]) -> tuple[Any, list[Any]]:
-        arguments, named = request.get("args", ()), request.get("kwargs", {})
-        before = [(each, each._version) for each in tensors_in((arguments, named))]
-        value = self._operation(request)(*arguments, **named)
-        changed = [
-            [place, tensor]
-            for place, (tensor, version) in enumerate(before)
-            if tensor._version != version
-        ]
-        return value, changed
 
     def _operation(self, request: dict[str, Any]) -> Callable[..., Any]:
         target = request.get("target")
@@ -124,15 +115,3 @@ class Server:
 def _callable(target: Any) -> Callable[..., Any]:
     call: Callable[..., Any] = target  # else Python says that it cannot be called
     return call
-
-
-def tensors_in(value: Any) -> Iterator[torch.Tensor]:
-    """All tensors of a message's value, in the order in which they are sent."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for each in value.values():
-            yield from tensors_in(each)
-    elif isinstance(value, list | tuple):
-        for each in value:
-            yield from tensors_in(each)

@@ -7,11 +7,11 @@ from typing import Any
 
 from grader.border.wire_types import WireError
 from grader.worker.modules import MissingPartError
+from helpers.checks.full_memory import is_out_of_memory
 
 MOST_TEXT = 300  # characters of an exception's own text
 MOST_TRACEBACK = 8000
 MOST_FRAMES = 30
-OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 READ_ONLY = 30  # errno.EROFS
 
 
@@ -41,10 +41,7 @@ def _category(error: BaseException) -> str:
         return "not allowed"
     if isinstance(error, OSError) and error.errno == READ_ONLY:
         return "not allowed"
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    text = _text(error)
-    if isinstance(error, RuntimeError) and any(part in text for part in OUT_OF_MEMORY):
+    if is_out_of_memory(error, _text(error)):
         return "out of memory"
     if isinstance(error, WireError):
         return "wrong type"

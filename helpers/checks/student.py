@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from helpers.checks.expect import CheckError
+from helpers.checks.separate import separate
 
 
 class Names:
@@ -34,8 +35,8 @@ class Names:
         )
 
 
-class Student:
-    """A student's modules, and what checks may do with them.
+class DirectStudent:
+    """What checks may do with a student's code, on the code itself.
 
     Args:
         names: the visible modules of course.toml; name -> what has its names, such as
@@ -80,7 +81,8 @@ class Student:
     ) -> tuple[Any, list[Any]]:
         """The result of a call, and its arguments as they are afterwards.
 
-        So a check sees whether a tensor that it gave was changed in place.
+        Only so a check sees whether a tensor that it gave was changed in place: what it
+        holds itself never changes.
         """
         output = call(*args, **kwargs)
         return output, list(args)
@@ -142,6 +144,78 @@ class Student:
             history.append(
                 {name: float(loss.detach()) for name, loss in losses.items()}
             )
+        return history
+
+
+class Student:
+    """A student's modules, and what checks may do with them.
+
+    The code gets copies of what a check gives, and the check gets copies of what the
+    code answers: what either writes into stays its own.
+
+    Args:
+        names, device: see DirectStudent.
+    """
+
+    def __init__(self, names: Mapping[str, Any], device: str | torch.device = "cpu"):
+        self.device = torch.device(device)
+        self._direct = DirectStudent(names, device)
+        self._methods: Any = separate(self._direct)
+
+    def __getattr__(self, name: str) -> Any:
+        """One of the visible modules, held at a distance."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return separate(getattr(self._direct, name))
+
+    def seed(self, number: int) -> None:
+        """Start torch's random generator anew."""
+        self._methods.seed(number)
+
+    def make_pyramid(self, out_channels: int, backbone: str = "tiny") -> Any:
+        """A DetectorBackboneWithFPN."""
+        return self._methods.make_pyramid(out_channels, backbone)
+
+    def make_detector(
+        self,
+        num_classes: int,
+        fpn_channels: int,
+        stem_channels: list[int],
+        backbone: str = "tiny",
+    ) -> Any:
+        """An FCOS."""
+        return self._methods.make_detector(
+            num_classes, fpn_channels, stem_channels, backbone
+        )
+
+    def after_call(
+        self, call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> tuple[Any, list[Any]]:
+        """The result of a call, and copies of its arguments as they are afterwards."""
+        after: tuple[Any, list[Any]] = self._methods.after_call(call, *args, **kwargs)
+        return after
+
+    def gradients(
+        self, call: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> tuple[Any, list[torch.Tensor | None], dict[str, torch.Tensor | None]]:
+        """The result of a call, and the gradients of its sum; see DirectStudent."""
+        answer: tuple[Any, list[Any], dict[str, Any]] = self._methods.gradients(
+            call, *args, **kwargs
+        )
+        return answer
+
+    def train(
+        self,
+        detector: Any,
+        images: torch.Tensor,
+        gt_boxes: torch.Tensor,
+        steps: int,
+        learning_rate: float,
+    ) -> list[dict[str, float]]:
+        """Some steps of Adam on one batch; the losses of each step."""
+        history: list[dict[str, float]] = self._methods.train(
+            detector, images, gt_boxes, steps, learning_rate
+        )
         return history
 
 

@@ -168,9 +168,11 @@ def test_apply_deltas_that_are_negative(student: Any) -> None:
 @exercise("5.2")
 def test_apply_deltas_does_not_clip(student: Any) -> None:
     """Boxes may reach over the border here; and the deltas are not changed."""
-    deltas = tensor(student, [[2.0, -1, 1, 3]])
-    got = student.one_stage_detector.fcos_apply_deltas_to_locations(
-        deltas, tensor(student, [[8.0, 8]]), 16
+    got, (deltas, *_) = student.after_call(
+        student.one_stage_detector.fcos_apply_deltas_to_locations,
+        tensor(student, [[2.0, -1, 1, 3]]),
+        tensor(student, [[8.0, 8]]),
+        16,
     )
     right = torch.tensor([[-24.0, 8, 24, 56]])
     causes = {"clipped to the image, whose size is not known here": right.clamp(min=0)}

@@ -50,15 +50,14 @@ def detect(
     """Detections, and the logits of classes and of centerness after the call."""
     detector = student.make_detector(3, 8, [8])
     detector.eval()
-    class_logits = logits_of(student, CLASSES)
-    center_logits = logits_of(student, CENTERNESS)
     images = torch.zeros(1, 3, HEIGHT, WIDTH, device=student.device)
-    found = detector.inference(
+    found, (_, _, class_logits, _, center_logits) = student.after_call(
+        detector.inference,
         images,
         levels(student, LOCATIONS),
-        class_logits,
+        logits_of(student, CLASSES),
         {level: each[None] for level, each in levels(student, DELTAS).items()},
-        center_logits,
+        logits_of(student, CENTERNESS),
         test_score_thresh=threshold,
         test_nms_thresh=NMS_THRESHOLD,
     )
