@@ -11,6 +11,7 @@ from core.course import FILE, id_order, make_registry, mentioned, read_registry
 from data_scripts.command import CourseError
 
 ROOT = Path(__file__).resolve().parent.parent
+MODULES = set(read_registry(ROOT).modules)
 SMALL = """
 default_parts = ["first"]
 
@@ -223,7 +224,7 @@ def module_names(node: ast.AST, is_test: bool) -> set[str]:
         if isinstance(each, ast.Constant) and isinstance(each.value, str)
     ]
     short = {re.sub(r"^assignment[./]|\.py$", "", text) for text in texts}
-    return short & set(read_registry(ROOT).modules)
+    return short & MODULES
 
 
 def test_modules_of_the_assignment_are_listed_in_course_toml_alone():

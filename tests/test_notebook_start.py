@@ -13,12 +13,13 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
 
+from core.course import FILE
 from helpers import notebook
 from helpers.copies import versions
 from tests.small_trees import Picture, Thing, write_tree
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("helpers", "data_scripts", "assignment")
+COPIED = ("core", "helpers", "data_scripts", "assignment")
 # After pip install -e, Python finds the course from everywhere; a new machine does not.
 FORGET_INSTALLED = """import sys
 sys.meta_path[:] = [each for each in sys.meta_path if "editable" not in str(each)]"""
@@ -56,6 +57,7 @@ def course(tmp_path: Path) -> Path:
             target = root / path.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
+    (root / FILE).write_bytes((ROOT / FILE).read_bytes())
     picture = Picture("a", (40, 30), (Thing("cat", (2, 3, 20, 25)),))
     write_tree(root / "data" / "shapes", train=[picture])
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)

@@ -20,6 +20,7 @@ from grader.course_folder import copy_course
 from grader.gradescope.build import autograder_files
 from grader.manifest import points_by_exercise, read_manifest
 from grader.release.build import make_release
+from grader.suites.mistakes import plant, read_mistakes
 from tests import toy_part
 
 PYTHON = [sys.executable, "-m"]
@@ -88,8 +89,8 @@ def test_student_of_the_part_sees_only_the_part(release: Path):
     said = run(release, "helpers.check", "list")
     assert re.search(r"99 A toy\n  \[ \] 99\.1  toy_best_box", said)
     assert "0 of 1 exercises pass" in said
-    assert "not written yet" in run(release, "helpers.check", "99.1", code=1)
-    assert "reset" not in run(release, "helpers.check", "reset", "99.1", code=0)[:5]
+    said = run(release, "helpers.check", "reset", "99.1")
+    assert "toy_best_box is as it was at the start" in said
 
 
 def test_default_release_and_grades_know_nothing_of_the_part(course: Path):
@@ -120,23 +121,29 @@ def test_hidden_tests_and_solution_of_the_part_leak_into_no_release(course: Path
 def test_grade_of_the_part_counts_its_points_alone(
     course: Path, release: Path, tmp_path: Path
 ):
-    """Who has solved it gets all of them, who has not begun none."""
+    """All for who has solved it, none for who has not begun; a mistake is named."""
     class_ = tmp_path / "class"
     for name, source in {"begun": release, "solved": course}.items():
         (class_ / name / "assignment").mkdir(parents=True)
         for path in (source / "assignment").glob("*.py"):
             (class_ / name / "assignment" / path.name).write_bytes(path.read_bytes())
+    (mistake,) = [m for m in read_mistakes(course) if m.exercise == "99.1"]
+    sources = {p.name: p.read_text() for p in (course / "assignment").glob("*.py")}
+    (class_ / "mistaken" / "assignment").mkdir(parents=True)
+    plant(mistake.edits, sources, class_ / "mistaken" / "assignment")
     out = tmp_path / "grades"
     run(
         *(course, "grader", "grade", class_, "--out", out, "--parts", "toy"),
         *("--unsafe", "--jobs", "2"),
     )
-    scores = {}
-    for name in ("begun", "solved"):
+    scores, causes = {}, {}
+    for name in ("begun", "solved", "mistaken"):
         result = json.loads((out / name / "results.json").read_text())
         scores[name] = result["score"]
+        causes[name] = [each["cause"] for each in result["extra_data"]["instructor"]]
         assert list(result["extra_data"]["exercises"]) == ["99.1"]
-    assert scores == {"begun": 0, "solved": 4}
+    assert scores == {"begun": 0, "solved": 4, "mistaken": 1}
+    assert mistake.cause in causes["mistaken"]
 
 
 def test_nbgrader_and_gradescope_take_the_part(course: Path, tmp_path: Path):

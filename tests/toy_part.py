@@ -107,6 +107,15 @@ def test_best_of_three_boxes(student):
     cause = "the last box instead of the best" if got == 2 else None
     expect_equal(got, 1, "toy_best_box", cause)
 ''',
+    "grader_tests/mistakes/toy_last_box.toml": """
+description = "the last box, whatever it covers"
+exercise = "99.1"
+file = "toy_detector.py"
+find = "int(overlap_with_each.argmax())"
+replace = "len(boxes) - 1"
+test = "test_99_toy.py::test_best_of_three_boxes"
+cause = "the last box instead of the best"
+""",
     MANIFEST: """
 [[test]]
 id = "test_99_toy.py::test_best_of_three_boxes"
