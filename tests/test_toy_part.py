@@ -1,7 +1,8 @@
 """A part is an addition: its files and its entries in course.toml, nothing else.
 
 The toy part of tests/toy_part.py goes the whole way in a copy of this course: check,
-hint, list, release, grade, nbgrader; then as an instructor's own folder.
+hint, list, release, grade, nbgrader, train, evaluate, detect; then as an instructor's
+own folder.
 """
 
 import json
@@ -159,6 +160,35 @@ def test_nbgrader_and_gradescope_take_the_part(course: Path, tmp_path: Path):
     files = autograder_files(course, parts=["toy"])
     assert b'default_parts = ["toy"]' in files[f"course/{FILE}"]
     assert "course/assignment/toy_detector.py" in files
+
+
+def test_detector_of_the_part_trains_and_detects(course: Path, tmp_path: Path):
+    """No file of ours knows its loss, its one level, or that it has no backbone."""
+    data, out = tmp_path / "shapes", tmp_path / "run"
+    run(course, *f"data_scripts.make_shapes --out {data} --train 6 --val 3".split())
+    where = f"--data shapes --data-dir {data} --device cpu"
+    choices = (
+        "--set model=toy --set iterations=3 --set batch_size=2 --set image_size=64"
+    )
+    run(course, *f"helpers.train --recipe plain {choices} {where} --out {out}".split())
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["iteration"] == 3 and lines[-1]["loss_colour"] > 0
+    thresholds = "--score-threshold 0.1 --nms-threshold 0.5"
+    said = run(
+        course, *f"helpers.evaluate --checkpoint {out} {where} {thresholds}".split()
+    )
+    assert "mAP" in said
+    photos = sorted((data / "VOCdevkit" / "VOC2007" / "JPEGImages").glob("*.jpg"))[:2]
+    command = f"helpers.detect --checkpoint {out} --out {tmp_path / 'found'}"
+    run(course, *command.split(), *["--score-threshold", "0.1"], *photos)
+    found = json.loads((tmp_path / "found" / "detections.json").read_text())
+    assert len(found) == 2
+    said = run(
+        course,
+        *f"helpers.train --recipe cpu --set model=toy {where} --out {out}2".split(),
+        code=2,
+    )
+    assert "the detector toy has no backbone to freeze" in said
 
 
 @pytest.mark.parametrize(

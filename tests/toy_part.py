@@ -1,4 +1,4 @@
-"""A part of the course with one exercise, 99.1, as a new maintainer would add it.
+"""A part with one exercise, 99.1, and a detector, as a new maintainer would add it.
 
 TEXTS are the files of the part; the same files, in a folder of their own, are what an
 instructor gives to --course-dir.
@@ -29,6 +29,13 @@ name = "toy_detector"
 part = "toy"
 visible = true
 
+[[detector]]
+name = "toy"
+part = "toy"
+target = "assignment.toy_detector:ToyDetector"
+strides = { whole = 64 }
+losses = { loss_colour = "colour" }
+
 [[step]]
 number = 99
 part = "toy"
@@ -54,6 +61,8 @@ TEXTS = {
     "assignment/toy_detector.py": f'''"""A toy."""
 
 import torch
+from torch import nn
+from torch.nn import functional
 
 from assignment.common import iou
 
@@ -69,6 +78,36 @@ def toy_best_box(boxes: torch.Tensor, target: torch.Tensor) -> int:
     {SOLUTION_LINE}
     return int(overlap_with_each.argmax())
     ### END SOLUTION
+
+
+class ToyDetector(nn.Module):
+    """Says of each image which class its mean colour is, and that it is everywhere."""
+
+    def __init__(self, num_classes: int):
+        super().__init__()
+        self.classify = nn.Linear(3, num_classes)
+
+    def forward(self, images: torch.Tensor, gt_boxes: torch.Tensor) -> dict:
+        """The loss: every class that an image shows."""
+        logits = self.classify(images.mean(dim=(2, 3)))
+        shown = torch.zeros_like(logits)
+        for row, boxes in enumerate(gt_boxes):
+            shown[row, boxes[boxes[:, 4] >= 0, 4].long()] = 1
+        loss = functional.binary_cross_entropy_with_logits(logits, shown)
+        return {{"loss_colour": loss}}
+
+    def detect(
+        self, images: torch.Tensor, score_threshold: float, nms_threshold: float
+    ) -> list:
+        """One box for each class that is likely enough: the whole image."""
+        height, width = images.shape[-2:]
+        found = []
+        for scores in self.classify(images.mean(dim=(2, 3))).sigmoid():
+            scores, classes = scores.sort(descending=True)
+            count = int((scores > score_threshold).sum())
+            box = scores.new_tensor([0, 0, width, height])
+            found.append((box.expand(count, 4), classes[:count], scores[:count]))
+        return found
 ''',
     CHECKS: '''"""Visible checks of 99.1."""
 
