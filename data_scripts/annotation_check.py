@@ -25,6 +25,7 @@ from data_scripts.voc_format import (
 )
 from data_scripts.voc_xml import (
     BOX_FIELDS,
+    count_objects,
     field_flag,
     number_text,
     parse_size,
@@ -85,7 +86,7 @@ class _Inspection:
             self.report.objects = len(root.findall("object"))
             return root
         except CourseError as error:
-            self.report.objects = path.read_bytes().count(b"<object>")
+            self.report.objects = count_objects(path)
             self.add("", str(error).removeprefix(f"{path}: "), LEFT_OUT)
             return None
 

@@ -96,8 +96,13 @@ def parse_object(element: Element, where: str) -> VocObject:
     """Return one <object>; the box may still be empty or outside the image.
 
     Raises:
-        CourseError: A missing field or one that is no number; starts with `where`.
+        CourseError: A field is missing, twice there or no number; starts with `where`.
     """
+    for field in ("name", *(f"bndbox/{field}" for field in BOX_FIELDS)):
+        if (times := len(element.findall(field))) > 1:
+            raise CourseError(
+                f"{where}: <{field}> is there {times} times; write an <object> for each"
+            )
     xmin, ymin, xmax, ymax = (
         field_number(element, f"bndbox/{field}", where) for field in BOX_FIELDS
     )

@@ -73,6 +73,29 @@ def add(file: str, content: str):
     return lambda root: (root / file).write_text(content)
 
 
+def replace(file: str, **texts: str):
+    """Return a planted mistake: replace words everywhere in one file."""
+
+    def plant(root: Path) -> None:
+        text = (root / file).read_text()
+        for old, new in texts.items():
+            assert old in text
+            text = text.replace(old, new)
+        (root / file).write_text(text)
+
+    return plant
+
+
+def write_utf16(head: str):
+    """Return a planted mistake: an annotation in UTF-16 without a mark at its start."""
+
+    def plant(root: Path) -> None:
+        text = head + (root / XML).read_text().replace("bird", "&b;")
+        (root / XML).write_bytes(text.encode("utf-16-le"))
+
+    return plant
+
+
 def repeat_last_object(root: Path) -> None:
     text = (root / XML).read_text()
     start, end = text.rindex("<object>"), text.rindex("</annotation>")
@@ -145,6 +168,57 @@ FAULTS = {
         "DOCTYPE",
         None,
         IMAGE_LOST,
+    ),
+    "entity in UTF-16": (
+        write_utf16('<!DOCTYPE a [<!ENTITY b "bird">]>'),
+        f"{XML}: not UTF-8 text",
+        None,
+        IMAGE_LOST,
+    ),
+    "nested too deeply": (
+        add(XML, f"<annotation>{'<a>' * 2000}{'</a>' * 2000}</annotation>"),
+        f"{XML}: nested deeper than",
+        None,
+        "kept 2 of 2 objects, 3 of 4 images, 3 of 4 lines",
+    ),
+    "namespace": (
+        edit(XML, "<annotation>", '<annotation xmlns="http://example.org/voc">'),
+        f"{XML}: 3 objects are not <object> directly in <annotation>",
+        None,
+        IMAGE_LOST,
+    ),
+    "prefix": (
+        replace(XML, annotation="v:annotation", **{
+            "<v:annotation>": '<v:annotation xmlns:v="http://example.org/voc">',
+            "<object": "<v:object", "</object": "</v:object"}),
+        f"{XML}: 3 objects are not <object> directly in <annotation>",
+        None,
+        IMAGE_LOST,
+    ),
+    "objects in a list": (
+        replace(XML, **{"<object>": "<list><object>", "</object>": "</object></list>"}),
+        f"{XML}: 3 objects are not <object> directly in <annotation>",
+        None,
+        IMAGE_LOST,
+    ),
+    "object in capitals": (
+        replace(XML, object="Object"),
+        f"{XML}: 3 objects are not <object> directly in <annotation>",
+        None,
+        IMAGE_LOST,
+    ),
+    "two boxes": (
+        edit(XML, "</bndbox>", "</bndbox><bndbox><xmin>3</xmin><ymin>3</ymin>"
+             "<xmax>9</xmax><ymax>9</ymax></bndbox>"),
+        f"{XML}, object 1 (cat): <bndbox/xmin> is there 2 times",
+        2,
+        ONE_LOST,
+    ),
+    "two names": (
+        edit(XML, "<name>dog</name>", "<name>dog</name><name>cat</name>"),
+        f"{XML}, object 2 (dog): <name> is there 2 times",
+        2,
+        ONE_LOST,
     ),
     "unknown class": (
         edit(XML, "dog", "unicorn"),
