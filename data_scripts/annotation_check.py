@@ -18,16 +18,13 @@ from data_scripts.findings import (
     image_problem,
 )
 from data_scripts.image_files import image_path
-from data_scripts.voc_format import (
-    VocObject,
-    object_label,
-    parse_object,
-)
+from data_scripts.voc_format import VocObject, parse_object
 from data_scripts.voc_xml import (
     BOX_FIELDS,
     count_objects,
     field_flag,
     number_text,
+    object_label,
     parse_size,
     parse_xml,
 )

@@ -14,10 +14,12 @@ from data_scripts.command import CourseError
 from data_scripts.image_files import is_image_id, line_id
 from data_scripts.voc_xml import (
     BOX_FIELDS,
+    class_name,
     field_flag,
     field_number,
     field_text,
     number_text,
+    object_label,
     parse_size,
     parse_xml,
 )
@@ -86,12 +88,6 @@ class VocAnnotation:
     objects: tuple[VocObject, ...] = ()
 
 
-def object_label(index: int, element: Element) -> str:
-    """Return how messages name an object, say 'object 2 (chair)'; counted from 1."""
-    name = element.findtext("name", default="").strip() or "no name"
-    return f"object {index + 1} ({name})"
-
-
 def parse_object(element: Element, where: str) -> VocObject:
     """Return one <object>; the box may still be empty or outside the image.
 
@@ -107,7 +103,7 @@ def parse_object(element: Element, where: str) -> VocObject:
         field_number(element, f"bndbox/{field}", where) for field in BOX_FIELDS
     )
     return VocObject(
-        name=field_text(element, "name", where),
+        name=class_name(field_text(element, "name", where)),
         xyxy=(xmin, ymin, xmax, ymax),
         difficult=field_flag(element, "difficult", where),
         truncated=field_flag(element, "truncated", where),
@@ -120,7 +116,7 @@ def read_annotation(path: Path) -> VocAnnotation:
     Only its form is checked; `data_scripts.prepare_annotations` checks its content.
 
     Raises:
-        CourseError: Bad XML or a bad field; names the file and the object.
+        CourseError: Bad XML or a bad field; names file and object.
     """
     root = parse_xml(path)
     width, height = parse_size(root, str(path))
@@ -254,7 +250,7 @@ def read_class_names(voc_root: Path) -> tuple[str, ...]:
     path = voc_root / CLASSES_FILE
     if not path.is_file():
         return VOC_CLASSES
-    names = tuple(read_lines(path))
+    names = tuple(map(class_name, read_lines(path)))
     if not names or len(set(names)) != len(names):
         raise CourseError(f"{path}: list each class once, one name a line")
     return names

@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -80,6 +81,17 @@ def field_text(parent: Element, field: str, where: str) -> str:
     if not text:
         raise CourseError(f"{where}: <{field}> is missing or empty; add it")
     return text
+
+
+def class_name(text: str) -> str:
+    """A name of a class as the lists have it: one line, and one form of each accent."""
+    return unicodedata.normalize("NFC", " ".join(text.split()))
+
+
+def object_label(index: int, element: Element) -> str:
+    """Return how messages name an object, say 'object 2 (chair)'; counted from 1."""
+    name = class_name(element.findtext("name", default="")) or "no name"
+    return f"object {index + 1} ({name})"
 
 
 def field_number(parent: Element, field: str, where: str) -> float:

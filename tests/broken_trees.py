@@ -226,6 +226,12 @@ FAULTS = {
         3,
         NONE_LOST,
     ),
+    "line break in a class": (
+        edit(XML, "<name>dog<", "<name>\n traffic\n\tlight\u2028<"),
+        "is not among VOC's: traffic light (1 objects)",
+        3,
+        NONE_LOST,
+    ),
     "corners swapped": (
         edit(XML, "<ymin>20<", "<ymin>36<"),
         f"{XML}, object 3 (bird): corners swapped in box (40, 36, 50, 35)",

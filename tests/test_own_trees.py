@@ -86,6 +86,39 @@ def test_fix_accounts_for_objects_that_the_list_does_not_name(
     assert snapshot(data_dir) == before
 
 
+SAME_NAME = (
+    "traffic  light m\u00f6",
+    "traffic\n light mo\u0308",
+    "traffic light m\u00f6",
+)
+
+
+@pytest.mark.parametrize("in_xml", SAME_NAME)
+@pytest.mark.parametrize("in_list", [SAME_NAME[0], "traffic light mo\u0308"])
+@pytest.mark.parametrize("by_option", [True, False])
+def test_class_names_that_look_the_same_are_the_same(
+    data_dir, monkeypatch, capsys, in_xml, in_list, by_option
+):
+    """Spaces, line breaks and the two ways to write an accent make no other class."""
+    root = find_voc_root(data_dir)
+    edit(XML, "<name>dog<", f"<name>{in_xml}<")(root)
+    names = ("cat", "dog", "bird", in_list)
+    if not by_option:
+        (root / "classes.txt").write_text("\n".join(names), "utf-8")
+    code, said, clean = fix(
+        monkeypatch, capsys, data_dir, *(("--classes", *names) if by_option else ())
+    )
+    assert code == 0 and NONE_LOST in said
+    assert VOC2007DetectionTiny(clean).class_names[-1] == SAME_NAME[2]
+
+
+def test_empty_class_name_is_refused(data_dir, monkeypatch, capsys):
+    """Before anything is written."""
+    with pytest.raises(CourseError, match=r"--classes .* empty"):
+        fix(monkeypatch, capsys, data_dir, "--classes", "cat", " ")
+    assert not data_dir.with_name("clean").exists()
+
+
 def test_classes_given_twice_are_refused(data_dir, monkeypatch, capsys):
     """A class cannot have two numbers."""
     with pytest.raises(CourseError, match="names a class twice"):
