@@ -54,6 +54,8 @@ class _Inspection:
         size, self.sideways, problem = image_problem(self.image)
         if problem:
             self.add("", problem, LEFT_OUT, f"JPEGImages/{self.image.name}")
+        if not _is_utf8(self.image.name):
+            self.add("", "the name is not UTF-8; rename the file", LEFT_OUT)
         root = self._read_xml()
         if root is not None:
             self._check_filename(root)
@@ -73,6 +75,7 @@ class _Inspection:
     def _read_xml(self) -> Element | None:
         path = self.voc_root / self.xml_file
         if not path.is_file():
+            self.report.is_there = self.image.is_file()
             self.add("", "the annotation is missing", LEFT_OUT)
             return None
         if not path.read_bytes().strip():
@@ -199,6 +202,14 @@ class _Inspection:
         )
         write_box(element, inside)
         return left
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # as Python reads a file name that is not
+        return False
+    return True
 
 
 def box_text(xyxy: XYXY) -> str:

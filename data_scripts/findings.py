@@ -46,6 +46,7 @@ class ImageReport:
         image: The image's file, or where it should be.
         objects: Number of objects in the annotation.
         dropped: How many of them the clean copy cannot have.
+        is_there: There is an image or an annotation; else a list alone names it.
     """
 
     image_id: str
@@ -55,6 +56,7 @@ class ImageReport:
     repaired: Element | None = None
     objects: int = 0
     dropped: int = 0
+    is_there: bool = True
 
     @property
     def kept(self) -> int:

@@ -217,7 +217,8 @@ def list_splits(voc_root: Path) -> list[str]:
 
     The devkit's class files there ("cat_train", lines "000005 -1") are no splits.
     """
-    names = sorted(path.stem for path in (voc_root / MAIN_FOLDER).glob("*.txt"))
+    files = (voc_root / MAIN_FOLDER).glob("*.txt")
+    names = sorted(path.stem for path in files if not path.name.startswith("."))
     # "train" is a split although it is a class too; "train_val" is that class's file.
     return [name for name in names if name.rpartition("_")[0] not in VOC_CLASSES]
 

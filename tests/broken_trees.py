@@ -121,6 +121,26 @@ def call(monkeypatch, capsys, *arguments: object) -> tuple[int, str]:
     return code, captured.out + captured.err
 
 
+def move_picture(folder: str):
+    """Return a planted mistake: a fifth picture, with 3 objects, in folders below."""
+
+    def plant(root: Path) -> None:
+        for old in (XML, "JPEGImages/000012.jpg"):
+            new = root / Path(old).parent / folder / Path(old).name
+            new.parent.mkdir()
+            new.write_bytes((root / old).read_bytes())
+
+    return plant
+
+
+def rename(old: str, new: str):
+    return lambda root: (root / old).rename(root / new)
+
+
+def copy(old: str, new: str):
+    return lambda root: (root / new).write_bytes((root / old).read_bytes())
+
+
 IMAGE_LOST = "kept 2 of 5 objects, 3 of 4 images, 3 of 4 lines"
 ONE_LOST = "kept 4 of 5 objects, 4 of 4 images; "
 NONE_LOST = "kept 5 of 5 objects, 4 of 4 images\n"
@@ -329,6 +349,43 @@ FAULTS = {
         "JPEGImages/000005.jpg: named twice, by 000005.xml, 000012.xml",
         3,
         NONE_LOST,
+    ),
+    "annotation in capitals": (
+        rename(XML, "Annotations/000012.XML"),
+        "Annotations/000012.XML: not a .xml file",
+        None,
+        IMAGE_LOST,
+    ),
+    "folder in the folders": (
+        move_picture("camera 2"),
+        "JPEGImages/camera 2: not a .jpg",
+        3,
+        "kept 5 of 8 objects, 4 of 5 images; ",
+    ),
+    "second picture of one name": (
+        copy("JPEGImages/000005.jpg", "JPEGImages/000012.png"),
+        "JPEGImages/000012.png: not used, for the image 000012 is 000012.jpg",
+        3,
+        "kept 5 of 5 objects, 4 of 5 images; ",
+    ),
+    "list in capitals": (
+        add("ImageSets/Main/test.TXT", "000007\n000009\n"),
+        "ImageSets/Main/test.TXT: no split, for it is not a NAME.txt right in",
+        3,
+        "kept 5 of 5 objects, 4 of 4 images, 4 of 6 lines of",
+    ),
+    "list in a folder": (
+        lambda root: [(root / "ImageSets/Main/fold 1").mkdir(),
+                      add("ImageSets/Main/fold 1/a.txt", "000007\n")(root)],
+        "ImageSets/Main/fold 1/a.txt: no split, for it is not a NAME.txt right in",
+        3,
+        "kept 5 of 5 objects, 4 of 4 images, 4 of 5 lines of",
+    ),
+    "line that names nothing": (
+        edit("ImageSets/Main/train.txt", "000005", "000005\n000005.jpg"),
+        "JPEGImages/000005.jpg.jpg: the image is missing",
+        3,
+        "kept 5 of 5 objects, 4 of 4 images, 4 of 5 lines of",
     ),
     "other file": (
         add("JPEGImages/000012.png", "x"),

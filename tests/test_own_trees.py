@@ -1,13 +1,17 @@
 """Trees of one's own: what tools and people write beside VOC's form loses no label."""
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from data_scripts.clean_copy import count_kept, write_clean_copy
 from data_scripts.command import CourseError
+from data_scripts.tree_check import check_tree
 from data_scripts.voc_format import find_voc_root, read_annotation, read_split
 from helpers.data import VOC2007DetectionTiny
 from tests.broken_trees import NONE_LOST, XML, call, edit, snapshot, write_data
@@ -172,7 +176,7 @@ def rename_images(data_dir: Path, suffix: str, is_named: bool = True) -> None:
             xml.write_text(text.replace(path.name, f"{path.stem}{suffix}"))
 
 
-@pytest.mark.parametrize("suffix", [".JPG", ".png", ".PNG", ".jpeg"])
+@pytest.mark.parametrize("suffix", [".JPG", ".Jpg", ".png", ".PNG", ".jpeg"])
 @pytest.mark.parametrize("is_named", [True, False])
 def test_images_with_another_suffix_are_used(
     data_dir, monkeypatch, capsys, suffix, is_named
@@ -281,6 +285,33 @@ def test_flags_in_a_split_list_lose_no_image(data_dir, monkeypatch, capsys):
     code, said, clean = fix(monkeypatch, capsys, data_dir)
     assert (code, NONE_LOST in said) == (0, True)
     assert read_split(find_voc_root(clean), "train") == ["000012", "000005"]
+
+
+def test_files_that_a_mac_adds_are_no_part_of_the_tree(data_dir, monkeypatch, capsys):
+    """Beside each file it puts `._` and its name where it cannot keep what it wants."""
+    root = find_voc_root(data_dir)
+    for name in (XML, "JPEGImages/000012.jpg", TRAIN):
+        path = root / name
+        path.with_name(f"._{path.name}").write_bytes(b"\x00\x05\x16\x07\xff")
+    code, said = call(monkeypatch, capsys, "--data-dir", data_dir)
+    assert code == 0 and "4 images checked (0 in no split), 0 findings" in said
+    code, said, _ = fix(monkeypatch, capsys, data_dir)
+    assert code == 0 and NONE_LOST in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_name_that_is_not_utf8_is_named(data_dir, tmp_path):
+    """No list can name the image, and no XML file its name."""
+    for name in (XML, "JPEGImages/000012.jpg"):
+        old = find_voc_root(data_dir) / name
+        old.rename(old.with_stem(os.fsdecode(b"m\xf6we")))
+    report = check_tree(find_voc_root(data_dir))
+    changes = write_clean_copy(find_voc_root(data_dir), report, tmp_path / "clean")
+    reason = "the name is not UTF-8; rename the file -> image left out with its 3"
+    assert any(reason in line for line in changes)
+    account = "kept 2 of 5 objects, 3 of 4 images, 3 of 4 lines"
+    assert str(count_kept(report)).startswith(account)
+    assert check_tree(find_voc_root(tmp_path / "clean")).findings == []
 
 
 def test_folder_of_another_year_is_named(data_dir, monkeypatch, capsys):
