@@ -29,6 +29,7 @@ from data_scripts.voc_xml import (
     parse_xml,
 )
 
+YES = ("true", "yes")  # flags of tools that write words
 XYXY = tuple[float, float, float, float]
 
 
@@ -163,8 +164,9 @@ class _Inspection:
                 field_flag(element, name, label)
             except CourseError as error:
                 problem = str(error).removeprefix(f"{label}: ")
-                self.add(label, problem, f"<{name}> set to 0")
-                set_field(element, name, "0")
+                flag = "1" if element.findtext(name, "").strip().lower() in YES else "0"
+                self.add(label, problem, f"<{name}> set to {flag}")
+                set_field(element, name, flag)
 
     def _in_order(self, element: Element, label: str, item: VocObject) -> XYXY:
         """Swap corners that are the wrong way round; return the box."""

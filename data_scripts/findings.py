@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 LEFT_OUT = "image left out"
 DROPPED = "object dropped"
-ORIENTATION_TAG = 0x0112  # of EXIF; from 5 on the picture lies on its side
-FIRST_SIDEWAYS = 5
+ORIENTATION_TAG = 0x0112  # of EXIF
+SIDEWAYS = range(5, 9)  # its values of a picture that lies on its side
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,8 @@ def image_problem(path: Path) -> tuple[tuple[int, int] | None, bool, str]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 image.load()
-                sideways = image.getexif().get(ORIENTATION_TAG, 1) >= FIRST_SIDEWAYS
-                width, height = image.size
-                return (height, width) if sideways else (width, height), sideways, ""
+                sideways = image.getexif().get(ORIENTATION_TAG) in SIDEWAYS
+                return ImageOps.exif_transpose(image).size, sideways, ""
     except Exception as error:  # noqa: BLE001 (decoders raise whatever they like)
         reason = f"{type(error).__name__}: {error}"
         return None, False, f"the image does not decode ({reason})"

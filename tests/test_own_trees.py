@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import struct
 import sys
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from PIL import Image
 
 from data_scripts.clean_copy import count_kept, write_clean_copy
 from data_scripts.command import CourseError
+from data_scripts.findings import image_problem
 from data_scripts.tree_check import check_tree
 from data_scripts.voc_format import find_voc_root, read_annotation, read_split
 from helpers.data import VOC2007DetectionTiny
+from helpers.images import load_image
 from tests.broken_trees import NONE_LOST, XML, call, edit, snapshot, write_data
 
 TRAIN = "ImageSets/Main/train.txt"
@@ -215,6 +218,21 @@ def test_empty_flag_is_no(data_dir, monkeypatch, capsys, flag):
     assert NONE_LOST in said
 
 
+@pytest.mark.parametrize(
+    ("word", "kept"), [("True", True), ("yes", True), ("no", False)]
+)
+def test_flag_in_words_keeps_its_meaning(data_dir, monkeypatch, capsys, word, kept):
+    """Some tools write Python's words; a difficult object does not become easy."""
+    root = find_voc_root(data_dir)
+    edit(XML, "<difficult>1<", f"<difficult>{word}<")(root)
+    code, said, clean = fix(monkeypatch, capsys, data_dir)
+    assert code == 0 and NONE_LOST in said
+    assert (
+        f"<difficult> is {word!r}; write 0 or 1 -> <difficult> set to {kept:d}" in said
+    )
+    assert read_annotation(find_voc_root(clean) / XML).objects[2].difficult == kept
+
+
 def test_swapped_corners_are_refused_by_the_loader_and_mended_in_a_copy(
     data_dir, monkeypatch, capsys
 ):
@@ -275,6 +293,35 @@ def test_boxes_of_a_photograph_on_its_side_are_not_made_up(
     assert "EXIF orientation" in said
     assert "image left out with its 3 objects" in said
     assert "kept 2 of 5 objects, 3 of 4 images" in said
+
+
+ORIENTATION = (0x0112, 3, 1, b"\0\x06\0\0")  # tag, type, count, value
+OF_NO_SUCH_KIND = (0x0112, 3, 1, b"\0\x09\0\0")
+NO_NUMBER = (0x0103, 7, 4, b"abcd")
+
+
+@pytest.mark.parametrize(
+    ("entries", "is_readable"),
+    [
+        ([ORIENTATION], True),
+        ([OF_NO_SUCH_KIND], True),
+        ([NO_NUMBER, ORIENTATION], False),
+    ],
+)
+def test_checker_and_loader_agree_on_exif(data_dir, entries, is_readable):
+    """Whichever way a picture lies, and where its EXIF is broken."""
+    path = find_voc_root(data_dir) / "JPEGImages" / "000012.jpg"
+    fields = [struct.pack(">HHI", *entry[:3]) + entry[3] for entry in entries]
+    head = b"Exif\0\0MM\0\x2a\0\0\0\x08" + struct.pack(">H", len(fields))
+    picture = Image.effect_noise((60, 40), 60)
+    picture.save(path, exif=head + b"".join(fields) + bytes(16))
+    size, _, problem = image_problem(path)
+    if is_readable:
+        assert not problem and size == load_image(path).size
+    else:
+        assert "does not decode" in problem
+        with pytest.raises(CourseError, match="cannot be read as an image"):
+            load_image(path)
 
 
 def test_flags_in_a_split_list_lose_no_image(data_dir, monkeypatch, capsys):
