@@ -128,14 +128,26 @@ def _exit_code(main: Callable[[], int]) -> int:
         return EXIT_NO_READER
 
 
+def end_quietly_until_main() -> None:
+    """Let Ctrl-C end a command without a traceback while its imports take seconds.
+
+    For packages whose modules are commands; Python says "-m" while it looks for one.
+    """
+    is_ours = signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    if sys.argv[:1] == ["-m"] and is_ours:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def _ending_signals() -> Iterator[None]:
-    """Let the ending signals raise a SignalError.
+    """Let the ending signals raise a SignalError, and Ctrl-C a KeyboardInterrupt.
 
     One that is ignored stays ignored: nohup wants it so.
     """
     numbers = []
     if threading.current_thread() is threading.main_thread():
+        if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         numbers = [n for n in ENDING_SIGNALS if signal.getsignal(n) == signal.SIG_DFL]
     for number in numbers:
         signal.signal(number, _end)

@@ -124,6 +124,33 @@ def test_signal_lets_a_command_clean_up_and_ends_it_with_its_code(name, tmp_path
     assert (tmp_path / "cleaned").is_file()
 
 
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [
+        ("helpers.train", "torch"),
+        ("data_scripts.prepare_annotations", "tqdm"),
+        ("benchmarks.quality", "torch"),
+        ("grader", "uuid"),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+def test_ctrl_c_while_a_command_imports_shows_no_traceback(command, module, tmp_path):
+    """A module that it needs takes long; nothing has begun, so nothing is said."""
+    source = (
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)"
+    )
+    (tmp_path / f"{module}.py").write_text(source)
+    done = subprocess.run(
+        [sys.executable, "-m", command, "--help"],
+        cwd=Path(__file__).resolve().parent.parent,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 def test_hang_up_that_nohup_ignores_does_not_end_a_command():
     """What was ignored at the start stays ignored, and is as before at the end."""
