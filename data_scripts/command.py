@@ -20,6 +20,7 @@ EXIT_USAGE = 2
 EXIT_SIGNAL = 128  # and the number of the signal, as shells have it
 EXIT_INTERRUPTED = EXIT_SIGNAL + signal.SIGINT
 EXIT_NO_READER = 141  # what shells say of a program whose output nobody reads any more
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
 # Sent by Slurm, `docker stop`, `timeout` and a shutdown; by a terminal that closes.
 ENDING_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -122,6 +123,13 @@ def _exit_code(main: Callable[[], int]) -> int:
         _say_last_words(str(error) or "interrupted")
         return EXIT_INTERRUPTED
     except OSError as error:
+        if error.errno in NO_ROOM:
+            place = error.filename2 or error.filename or "the output"
+            text = (
+                f"{place}: cannot write ({error.strerror}); make room, or give another"
+            )
+            _say_last_words(f"error: {text} folder, and run it again")
+            return EXIT_USAGE
         if error.errno not in (errno.EPIPE, errno.EIO) or not _reader_has_gone():
             raise  # some other pipe broke
         _drop_output(sys.stdout)

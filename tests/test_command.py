@@ -1,5 +1,6 @@
 """What every command says when it cannot do its work."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -37,6 +38,12 @@ def raises(error: BaseException):
             NotImplementedError("Exercise 1.1 iou: see notebook 1"),
             EXIT_USAGE,
             "error: not written yet: Exercise 1.1 iou: see notebook 1",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/a/log.jsonl"),
+            EXIT_USAGE,
+            "error: runs/a/log.jsonl: cannot write (No space left on device); make room, "
+            "or give another folder, and run it again",
         ),
         (KeyboardInterrupt("stopped at 3"), EXIT_INTERRUPTED, "stopped at 3"),
         (KeyboardInterrupt(), EXIT_INTERRUPTED, "interrupted"),
