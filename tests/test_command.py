@@ -42,8 +42,8 @@ def raises(error: BaseException):
         (
             OSError(errno.ENOSPC, "No space left on device", "runs/a/log.jsonl"),
             EXIT_USAGE,
-            "error: runs/a/log.jsonl: cannot write (No space left on device); make room, "
-            "or give another folder, and run it again",
+            "error: runs/a/log.jsonl: cannot write (No space left on device); make "
+            "room, or give another folder, and run it again",
         ),
         (KeyboardInterrupt("stopped at 3"), EXIT_INTERRUPTED, "stopped at 3"),
         (KeyboardInterrupt(), EXIT_INTERRUPTED, "interrupted"),
