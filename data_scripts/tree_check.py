@@ -26,6 +26,7 @@ from data_scripts.voc_xml import count_objects, parse_xml
 
 # The union of train and val; sharing images with them is its purpose.
 UNION_SPLIT = "trainval"
+OWN_SPLITS = ("test", "train", "val")  # an image that they share with others stays here
 
 
 @dataclass
@@ -72,7 +73,7 @@ def _check_split(voc_root: Path, split: str, findings: list[Finding]) -> list[st
 def _check_shared(splits: dict[str, list[str]], findings: list[Finding]) -> None:
     """Find images in two splits: a model would be tested on what it was trained on."""
     owner: dict[str, str] = {}
-    for split in splits:
+    for split in sorted(splits, key=lambda name: name not in OWN_SPLITS):
         if split == UNION_SPLIT:
             continue
         file = f"{MAIN_FOLDER}/{split}.txt"
@@ -107,10 +108,17 @@ def _count_stray(voc_root: Path, strays: list[Finding]) -> tuple[int, int]:
         path = voc_root / stray.file
         for file in [path] if path.is_file() else filter(Path.is_file, path.rglob("*")):
             if stray.file.startswith("JPEGImages"):
-                images += not image_problem(file)[2]
+                is_counted = _is_image_of_an_annotation(voc_root, file)
+                images += not is_counted and not image_problem(file)[2]
             elif file.suffix.lower() == ".xml":
                 objects += count_objects(file)
     return objects, images
+
+
+def _is_image_of_an_annotation(voc_root: Path, image: Path) -> bool:
+    """Whether an annotation lacks its image, and that is probably this one."""
+    is_missing = not image_path(voc_root, image.stem).is_file()
+    return is_missing and (voc_root / "Annotations" / f"{image.stem}.xml").is_file()
 
 
 def stray_lists(voc_root: Path) -> list[Path]:

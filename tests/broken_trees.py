@@ -368,6 +368,12 @@ FAULTS = {
         3,
         "kept 5 of 5 objects, 4 of 5 images; ",
     ),
+    "image of an unknown kind": (
+        rename("JPEGImages/000012.jpg", "JPEGImages/000012.jfif"),
+        "JPEGImages/000012.jfif: not a .jpg",
+        None,
+        IMAGE_LOST,
+    ),
     "list in capitals": (
         add("ImageSets/Main/test.TXT", "000007\n000009\n"),
         "ImageSets/Main/test.TXT: no split, for it is not a NAME.txt right in",

@@ -334,6 +334,21 @@ def test_flags_in_a_split_list_lose_no_image(data_dir, monkeypatch, capsys):
     assert read_split(find_voc_root(clean), "train") == ["000012", "000005"]
 
 
+@pytest.mark.parametrize("other", ["default", "bolt_train"])
+def test_another_list_takes_no_image_from_the_splits(
+    data_dir, monkeypatch, capsys, other
+):
+    """Tools write a list of all images, or one for each class of your own."""
+    main = find_voc_root(data_dir) / "ImageSets/Main"
+    (main / f"{other}.txt").write_text("000012 1\n000005 -1\n000007 1\n")
+    code, said, clean = fix(monkeypatch, capsys, data_dir)
+    assert f"Main/{other}.txt: image 000012 is also in the split train" in said
+    assert code == 1 and "4 of 7 lines of the split lists" in said
+    root = find_voc_root(clean)
+    assert read_split(root, "train") == ["000012", "000005"]
+    assert read_split(root, "val") == ["000007", "000009"]
+
+
 def test_files_that_a_mac_adds_are_no_part_of_the_tree(data_dir, monkeypatch, capsys):
     """Beside each file it puts `._` and its name where it cannot keep what it wants."""
     root = find_voc_root(data_dir)
