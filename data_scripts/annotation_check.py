@@ -18,19 +18,18 @@ from data_scripts.findings import (
     image_problem,
 )
 from data_scripts.image_files import image_path
-from data_scripts.voc_format import (
-    VocObject,
-    object_label,
-    parse_object,
-)
+from data_scripts.voc_format import VocObject, parse_object
 from data_scripts.voc_xml import (
     BOX_FIELDS,
+    count_objects,
     field_flag,
     number_text,
+    object_label,
     parse_size,
     parse_xml,
 )
 
+YES = ("true", "yes")  # flags of tools that write words
 XYXY = tuple[float, float, float, float]
 
 
@@ -56,6 +55,8 @@ class _Inspection:
         size, self.sideways, problem = image_problem(self.image)
         if problem:
             self.add("", problem, LEFT_OUT, f"JPEGImages/{self.image.name}")
+        if not _is_utf8(self.image.name):
+            self.add("", "the name is not UTF-8; rename the file", LEFT_OUT)
         root = self._read_xml()
         if root is not None:
             self._check_filename(root)
@@ -75,6 +76,7 @@ class _Inspection:
     def _read_xml(self) -> Element | None:
         path = self.voc_root / self.xml_file
         if not path.is_file():
+            self.report.is_there = self.image.is_file()
             self.add("", "the annotation is missing", LEFT_OUT)
             return None
         if not path.read_bytes().strip():
@@ -85,7 +87,7 @@ class _Inspection:
             self.report.objects = len(root.findall("object"))
             return root
         except CourseError as error:
-            self.report.objects = path.read_bytes().count(b"<object>")
+            self.report.objects = count_objects(path)
             self.add("", str(error).removeprefix(f"{path}: "), LEFT_OUT)
             return None
 
@@ -162,8 +164,9 @@ class _Inspection:
                 field_flag(element, name, label)
             except CourseError as error:
                 problem = str(error).removeprefix(f"{label}: ")
-                self.add(label, problem, f"<{name}> set to 0")
-                set_field(element, name, "0")
+                flag = "1" if element.findtext(name, "").strip().lower() in YES else "0"
+                self.add(label, problem, f"<{name}> set to {flag}")
+                set_field(element, name, flag)
 
     def _in_order(self, element: Element, label: str, item: VocObject) -> XYXY:
         """Swap corners that are the wrong way round; return the box."""
@@ -201,6 +204,14 @@ class _Inspection:
         )
         write_box(element, inside)
         return left
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # as Python reads a file name that is not
+        return False
+    return True
 
 
 def box_text(xyxy: XYXY) -> str:

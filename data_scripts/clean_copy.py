@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from data_scripts.command import CourseError
 from data_scripts.safe_folder import new_folder
-from data_scripts.tree_check import TreeReport
+from data_scripts.tree_check import TreeReport, stray_lists
 from data_scripts.voc_format import CLASSES_FILE, MAIN_FOLDER, list_splits
 
 CHANGES_FILE = "changes.txt"
@@ -43,10 +43,14 @@ def count_kept(report: TreeReport) -> Kept:
     """Compare what a clean copy has with what the tree has."""
     images = report.images.values()
     kept_ids = {item.image_id for item in images if not item.left_out}
+    stray_objects, stray_images = report.stray
     lines = sum(len(kept_ids.intersection(ids)) for ids in report.splits.values())
     return Kept(
-        (sum(item.kept for item in images), sum(item.objects for item in images)),
-        (len(kept_ids), len(images)),
+        (
+            sum(item.kept for item in images),
+            sum(item.objects for item in images) + stray_objects,
+        ),
+        (len(kept_ids), sum(item.is_there for item in images) + stray_images),
         (lines, report.lines),
     )
 
@@ -105,10 +109,14 @@ def _not_copied(voc_root: Path) -> list[str]:
         for path in sorted(image_sets.iterdir())
         if path.name != "Main"
     ]
-    splits = list_splits(voc_root)
+    known = {f"{split}.txt" for split in list_splits(voc_root)}
+    known |= {
+        path.relative_to(voc_root / MAIN_FOLDER).parts[0]
+        for path in stray_lists(voc_root)
+    }
     others += [
         f"{MAIN_FOLDER}/{path.name}"
         for path in sorted((image_sets / "Main").iterdir())
-        if path.suffix != ".txt" or path.stem not in splits
+        if path.name not in known
     ]
     return [f"{name}: not part of detection -> not copied" for name in others]

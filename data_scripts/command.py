@@ -20,6 +20,7 @@ EXIT_USAGE = 2
 EXIT_SIGNAL = 128  # and the number of the signal, as shells have it
 EXIT_INTERRUPTED = EXIT_SIGNAL + signal.SIGINT
 EXIT_NO_READER = 141  # what shells say of a program whose output nobody reads any more
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT) if hasattr(errno, "EDQUOT") else (errno.ENOSPC,)
 # Sent by Slurm, `docker stop`, `timeout` and a shutdown; by a terminal that closes.
 ENDING_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -122,20 +123,39 @@ def _exit_code(main: Callable[[], int]) -> int:
         _say_last_words(str(error) or "interrupted")
         return EXIT_INTERRUPTED
     except OSError as error:
+        if error.errno in NO_ROOM:
+            place = error.filename2 or error.filename or "the output"
+            text = (
+                f"{place}: cannot write ({error.strerror}); make room, or give another"
+            )
+            _say_last_words(f"error: {text} folder, and run it again")
+            return EXIT_USAGE
         if error.errno not in (errno.EPIPE, errno.EIO) or not _reader_has_gone():
             raise  # some other pipe broke
         _drop_output(sys.stdout)
         return EXIT_NO_READER
 
 
+def end_quietly_until_main() -> None:
+    """Let Ctrl-C end a command without a traceback while its imports take seconds.
+
+    For packages whose modules are commands; Python says "-m" while it looks for one.
+    """
+    is_ours = signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    if sys.argv[:1] == ["-m"] and is_ours:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def _ending_signals() -> Iterator[None]:
-    """Let the ending signals raise a SignalError.
+    """Let the ending signals raise a SignalError, and Ctrl-C a KeyboardInterrupt.
 
     One that is ignored stays ignored: nohup wants it so.
     """
     numbers = []
     if threading.current_thread() is threading.main_thread():
+        if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         numbers = [n for n in ENDING_SIGNALS if signal.getsignal(n) == signal.SIG_DFL]
     for number in numbers:
         signal.signal(number, _end)

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 LEFT_OUT = "image left out"
 DROPPED = "object dropped"
-ORIENTATION_TAG = 0x0112  # of EXIF; from 5 on the picture lies on its side
-FIRST_SIDEWAYS = 5
+ORIENTATION_TAG = 0x0112  # of EXIF
+SIDEWAYS = range(5, 9)  # its values of a picture that lies on its side
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class ImageReport:
         image: The image's file, or where it should be.
         objects: Number of objects in the annotation.
         dropped: How many of them the clean copy cannot have.
+        is_there: There is an image or an annotation; else a list alone names it.
     """
 
     image_id: str
@@ -55,6 +56,7 @@ class ImageReport:
     repaired: Element | None = None
     objects: int = 0
     dropped: int = 0
+    is_there: bool = True
 
     @property
     def kept(self) -> int:
@@ -77,9 +79,8 @@ def image_problem(path: Path) -> tuple[tuple[int, int] | None, bool, str]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 image.load()
-                sideways = image.getexif().get(ORIENTATION_TAG, 1) >= FIRST_SIDEWAYS
-                width, height = image.size
-                return (height, width) if sideways else (width, height), sideways, ""
+                sideways = image.getexif().get(ORIENTATION_TAG) in SIDEWAYS
+                return ImageOps.exif_transpose(image).size, sideways, ""
     except Exception as error:  # noqa: BLE001 (decoders raise whatever they like)
         reason = f"{type(error).__name__}: {error}"
         return None, False, f"the image does not decode ({reason})"

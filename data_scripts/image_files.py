@@ -10,7 +10,7 @@ def image_path(voc_root: Path, image_id: str) -> Path:
     """Return the file of an image: ID.jpg, or that name with another known suffix."""
     expected = voc_root / "JPEGImages" / f"{image_id}.jpg"
     for suffix in IMAGE_SUFFIXES:
-        for written in (suffix, suffix.upper()):
+        for written in (suffix, suffix.upper(), suffix.title()):
             path = expected.with_name(image_id + written)
             if path.is_file():
                 return path

@@ -92,8 +92,9 @@ def new_folder(target: Path) -> Iterator[Path]:
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
     except OSError as error:
+        place = error.filename2 or error.filename or target  # not what it copied from
         raise CourseError(
-            f"{error.filename or target}: cannot write ({error.strerror}); "
+            f"{place}: cannot write ({error.strerror}); "
             "free some space or choose another folder"
         ) from error
 

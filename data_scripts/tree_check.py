@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from data_scripts.annotation_check import inspect_image
 from data_scripts.command import CourseError
-from data_scripts.findings import Finding, ImageReport
+from data_scripts.findings import Finding, ImageReport, image_problem
 from data_scripts.image_files import (
     IMAGE_SUFFIXES,
     image_path,
@@ -22,10 +22,11 @@ from data_scripts.voc_format import (
     list_splits,
     read_lines,
 )
-from data_scripts.voc_xml import parse_xml
+from data_scripts.voc_xml import count_objects, parse_xml
 
 # The union of train and val; sharing images with them is its purpose.
 UNION_SPLIT = "trainval"
+OWN_SPLITS = ("test", "train", "val")  # an image that they share with others stays here
 
 
 @dataclass
@@ -37,6 +38,7 @@ class TreeReport:
         images: One report for each image id that a list or a file names.
         splits: Split name -> ids that are well formed, each once, in order.
         lines: How many different lines the lists have, with those that are no ids.
+        stray: How many objects and images are in files that no image id leads to.
         unlisted: How many images are in no split (checked too, and no mistake).
         new_classes: What classes.txt of a clean copy must hold; None: what is there.
     """
@@ -45,6 +47,7 @@ class TreeReport:
     images: dict[str, ImageReport]
     splits: dict[str, list[str]]
     lines: int
+    stray: tuple[int, int]
     unlisted: int
     new_classes: tuple[str, ...] | None
 
@@ -70,7 +73,7 @@ def _check_split(voc_root: Path, split: str, findings: list[Finding]) -> list[st
 def _check_shared(splits: dict[str, list[str]], findings: list[Finding]) -> None:
     """Find images in two splits: a model would be tested on what it was trained on."""
     owner: dict[str, str] = {}
-    for split in splits:
+    for split in sorted(splits, key=lambda name: name not in OWN_SPLITS):
         if split == UNION_SPLIT:
             continue
         file = f"{MAIN_FOLDER}/{split}.txt"
@@ -96,6 +99,50 @@ def _stray_files(voc_root: Path) -> list[Finding]:
                 place = f"{folder}/{path.name}"
                 findings.append(Finding(place, "", problem, "left out"))
     return findings
+
+
+def _count_stray(voc_root: Path, strays: list[Finding]) -> tuple[int, int]:
+    """Count objects and images in files that no image id can name, folders too."""
+    objects = images = 0
+    for stray in strays:
+        path = voc_root / stray.file
+        for file in [path] if path.is_file() else filter(Path.is_file, path.rglob("*")):
+            if stray.file.startswith("JPEGImages"):
+                is_counted = _is_image_of_an_annotation(voc_root, file)
+                images += not is_counted and not image_problem(file)[2]
+            elif file.suffix.lower() == ".xml":
+                objects += count_objects(file)
+    return objects, images
+
+
+def _is_image_of_an_annotation(voc_root: Path, image: Path) -> bool:
+    """Whether an annotation lacks its image, and that is probably this one."""
+    is_missing = not image_path(voc_root, image.stem).is_file()
+    return is_missing and (voc_root / "Annotations" / f"{image.stem}.xml").is_file()
+
+
+def stray_lists(voc_root: Path) -> list[Path]:
+    """Return lists below ImageSets/Main that are no split: in a folder, or NAME.TXT."""
+    main = voc_root / MAIN_FOLDER
+    lists = (path for path in sorted(main.rglob("*")) if path.suffix.lower() == ".txt")
+    return [
+        path
+        for path in lists
+        if not path.name.startswith(".")
+        and path.is_file()
+        and (path.parent != main or path.suffix != ".txt")
+    ]
+
+
+def _stray_lists(voc_root: Path, findings: list[Finding]) -> int:
+    """Find lists that are no split; return how many different lines they have."""
+    lines = 0
+    for path in stray_lists(voc_root):
+        problem = f"no split, for it is not a NAME.txt right in {MAIN_FOLDER}"
+        file = path.relative_to(voc_root).as_posix()
+        findings.append(Finding(file, "", problem, "left out"))
+        lines += len(set(read_lines(path)))
+    return lines
 
 
 def _not_used(voc_root: Path, image: Path) -> str:
@@ -149,13 +196,16 @@ def check_tree(voc_root: Path, classes: tuple[str, ...] | None = None) -> TreeRe
     splits = {name: list(filter(is_image_id, lines[name])) for name in names}
     listed = {image_id for ids in splits.values() for image_id in ids}
     _check_shared(splits, findings)
-    findings += _stray_files(voc_root)
-    on_disk = {path.stem for path in (voc_root / "Annotations").glob("*.xml")}
-    on_disk |= {
-        path.stem
+    stray_lines = _stray_lists(voc_root, findings)
+    strays = _stray_files(voc_root)
+    findings += strays
+    files = [*(voc_root / "Annotations").glob("*.xml")]
+    files += [
+        path
         for path in (voc_root / "JPEGImages").iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-    }
+        if path.suffix.lower() in IMAGE_SUFFIXES
+    ]
+    on_disk = {path.stem for path in files if not path.name.startswith(".")}
     image_ids = sorted(listed | on_disk)
     findings += _image_named_twice(voc_root, image_ids)
     class_names, new_classes = choose_classes(voc_root, image_ids, classes, findings)
@@ -167,7 +217,8 @@ def check_tree(voc_root: Path, classes: tuple[str, ...] | None = None) -> TreeRe
         findings,
         images,
         splits,
-        sum(map(len, lines.values())),
+        sum(map(len, lines.values())) + stray_lines,
+        _count_stray(voc_root, strays),
         len(on_disk - listed),
         new_classes,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from data_scripts.command import CourseError
 from data_scripts.findings import Finding
 from data_scripts.voc_format import CLASSES_FILE, VOC_CLASSES, read_class_names
-from data_scripts.voc_xml import parse_xml
+from data_scripts.voc_xml import class_name, parse_xml
 
 MOST_NAMES = 20  # in a message
 
@@ -33,6 +33,9 @@ def choose_classes(
         CourseError: The given names or classes.txt are not usable.
     """
     if given is not None:
+        given = tuple(map(class_name, given))
+        if not all(given):
+            raise CourseError("--classes has a name that is empty; leave it out")
         if len(set(given)) != len(given):
             raise CourseError("--classes names a class twice; give each name once")
         return given, given
@@ -64,7 +67,7 @@ def count_classes(voc_root: Path, image_ids: Iterable[str]) -> Counter[str]:
         except CourseError:
             continue  # inspect_image reports this file
         for element in root.iterfind("object"):
-            name = element.findtext("name", default="").strip()
+            name = class_name(element.findtext("name", default=""))
             if name:
                 counts[name] += 1
     return counts

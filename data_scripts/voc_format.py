@@ -14,10 +14,12 @@ from data_scripts.command import CourseError
 from data_scripts.image_files import is_image_id, line_id
 from data_scripts.voc_xml import (
     BOX_FIELDS,
+    class_name,
     field_flag,
     field_number,
     field_text,
     number_text,
+    object_label,
     parse_size,
     parse_xml,
 )
@@ -86,23 +88,22 @@ class VocAnnotation:
     objects: tuple[VocObject, ...] = ()
 
 
-def object_label(index: int, element: Element) -> str:
-    """Return how messages name an object, say 'object 2 (chair)'; counted from 1."""
-    name = element.findtext("name", default="").strip() or "no name"
-    return f"object {index + 1} ({name})"
-
-
 def parse_object(element: Element, where: str) -> VocObject:
     """Return one <object>; the box may still be empty or outside the image.
 
     Raises:
-        CourseError: A missing field or one that is no number; starts with `where`.
+        CourseError: A field is missing, twice there or no number; starts with `where`.
     """
+    for field in ("name", *(f"bndbox/{field}" for field in BOX_FIELDS)):
+        if (times := len(element.findall(field))) > 1:
+            raise CourseError(
+                f"{where}: <{field}> is there {times} times; write an <object> for each"
+            )
     xmin, ymin, xmax, ymax = (
         field_number(element, f"bndbox/{field}", where) for field in BOX_FIELDS
     )
     return VocObject(
-        name=field_text(element, "name", where),
+        name=class_name(field_text(element, "name", where)),
         xyxy=(xmin, ymin, xmax, ymax),
         difficult=field_flag(element, "difficult", where),
         truncated=field_flag(element, "truncated", where),
@@ -115,7 +116,7 @@ def read_annotation(path: Path) -> VocAnnotation:
     Only its form is checked; `data_scripts.prepare_annotations` checks its content.
 
     Raises:
-        CourseError: Bad XML or a bad field; names the file and the object.
+        CourseError: Bad XML or a bad field; names file and object.
     """
     root = parse_xml(path)
     width, height = parse_size(root, str(path))
@@ -216,7 +217,8 @@ def list_splits(voc_root: Path) -> list[str]:
 
     The devkit's class files there ("cat_train", lines "000005 -1") are no splits.
     """
-    names = sorted(path.stem for path in (voc_root / MAIN_FOLDER).glob("*.txt"))
+    files = (voc_root / MAIN_FOLDER).glob("*.txt")
+    names = sorted(path.stem for path in files if not path.name.startswith("."))
     # "train" is a split although it is a class too; "train_val" is that class's file.
     return [name for name in names if name.rpartition("_")[0] not in VOC_CLASSES]
 
@@ -249,7 +251,7 @@ def read_class_names(voc_root: Path) -> tuple[str, ...]:
     path = voc_root / CLASSES_FILE
     if not path.is_file():
         return VOC_CLASSES
-    names = tuple(read_lines(path))
+    names = tuple(map(class_name, read_lines(path)))
     if not names or len(set(names)) != len(names):
         raise CourseError(f"{path}: list each class once, one name a line")
     return names

@@ -1,6 +1,8 @@
 """Reading fields of a VOC annotation XML, each with a message that names the place."""
 
 import math
+import re
+import unicodedata
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -8,6 +10,8 @@ from xml.etree.ElementTree import Element
 from data_scripts.command import CourseError
 
 BOX_FIELDS = ("xmin", "ymin", "xmax", "ymax")
+MOST_LEVELS = 50  # of elements inside elements; VOC has four
+OBJECT_TAG = re.compile(rb"<(?:[\w.-]+:)?object[\s/>]", re.IGNORECASE)
 
 
 def parse_xml(path: Path) -> Element:
@@ -16,7 +20,8 @@ def parse_xml(path: Path) -> Element:
     A DOCTYPE is refused: VOC files have none, and it is the door to entity bombs.
 
     Raises:
-        CourseError: No file, not UTF-8, a DOCTYPE, or not well-formed XML.
+        CourseError: No file, not UTF-8, a DOCTYPE, not well-formed XML, or objects
+            where nobody looks for them.
     """
     try:
         # As text, so that the file cannot choose another encoding for the parser.
@@ -27,16 +32,43 @@ def parse_xml(path: Path) -> Element:
         ) from error
     except UnicodeDecodeError as error:
         raise CourseError(f"{path}: not UTF-8 text; save it again as UTF-8") from error
+    if "\0" in text:  # the parser would guess UTF-16 and obey a DOCTYPE written so
+        raise CourseError(f"{path}: not UTF-8 text; save it again as UTF-8")
     if "<!DOCTYPE" in text:
         raise CourseError(
             f"{path}: contains a DOCTYPE, which is refused; remove that line"
         )
     try:
-        return ElementTree.fromstring(text)
+        root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise CourseError(
             f"{path}: not well-formed XML ({error}); repair or replace the file"
         ) from error
+    _check_form(root, path)
+    return root
+
+
+def _check_form(root: Element, path: Path) -> None:
+    """No object is where nobody looks for it, such as in a namespace or in a list."""
+    hidden, depth, level = -len(root.findall("object")), 0, [root]
+    while level:
+        tags = [element.tag.rpartition("}")[2].lower() for element in level]
+        hidden, depth = hidden + tags.count("object"), depth + 1
+        level = [child for element in level for child in element]
+    if depth > MOST_LEVELS:
+        raise CourseError(
+            f"{path}: nested deeper than {MOST_LEVELS} elements; replace the file"
+        )
+    if hidden:
+        raise CourseError(
+            f"{path}: {hidden} objects are not <object> directly in <annotation> "
+            "(nested, in capitals, or in a namespace?); write them there"
+        )
+
+
+def count_objects(path: Path) -> int:
+    """Count the objects in a file, though it may not be readable as XML."""
+    return len(OBJECT_TAG.findall(path.read_bytes().replace(b"\0", b"")))
 
 
 def field_text(parent: Element, field: str, where: str) -> str:
@@ -49,6 +81,17 @@ def field_text(parent: Element, field: str, where: str) -> str:
     if not text:
         raise CourseError(f"{where}: <{field}> is missing or empty; add it")
     return text
+
+
+def class_name(text: str) -> str:
+    """A name of a class as the lists have it: one line, and one form of each accent."""
+    return unicodedata.normalize("NFC", " ".join(text.split()))
+
+
+def object_label(index: int, element: Element) -> str:
+    """Return how messages name an object, say 'object 2 (chair)'; counted from 1."""
+    name = class_name(element.findtext("name", default="")) or "no name"
+    return f"object {index + 1} ({name})"
 
 
 def field_number(parent: Element, field: str, where: str) -> float:

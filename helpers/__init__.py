@@ -2,6 +2,10 @@
 
 import os
 
+from data_scripts.command import end_quietly_until_main
+
+end_quietly_until_main()
+
 # Threads that wait for each other spin for a moment and then sleep. Endless spinning
 # makes a training step many times slower where other programs run on the same cores;
 # sleeping at once makes it half as slow again where none do. Set before torch is

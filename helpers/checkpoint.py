@@ -1,5 +1,6 @@
 """Checkpoints: written whole or not at all, read without running any code in them."""
 
+import contextlib
 import os
 import pickle
 import platform
@@ -48,6 +49,8 @@ def save_checkpoint(path: Path, state: dict) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except (OSError, RuntimeError) as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()  # half a file takes room where there is none
         raise CourseError(
             f"{path} cannot be written ({str(error).splitlines()[0]}); make room "
             "or give another --out"

@@ -39,7 +39,7 @@ def load_image(path: Path) -> Image.Image:
         raise CourseError(
             f"{path} is not an image in a known format; replace or remove it"
         ) from error
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:
         # The system's own text names the file again; its reason is enough.
         reason = getattr(error, "strerror", None) or error
         raise CourseError(

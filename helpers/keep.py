@@ -12,6 +12,7 @@ from pathlib import Path
 from helpers.copies import (
     CACHES,
     COPYING,
+    OF_A_RUN,
     begins,
     free_name,
     is_same,
@@ -130,6 +131,8 @@ class Merge:
             is_newer = False
         elif is_theirs_given and not is_mine_given:
             is_newer = True
+        elif self.by_run and name.as_posix() in OF_A_RUN:
+            is_newer = self._is_newer_run()
         else:
             older = last_write(theirs)
             is_newer = age > older or (is_mine_given and age == older)
@@ -137,6 +140,19 @@ class Merge:
             self._use_mine(name, age, is_mine_given, is_theirs_given)
         else:
             self._use_theirs(name, age, is_mine_given)
+
+    def _is_newer_run(self) -> bool:
+        """Of a run that lies in the folder itself: the same answer for all its files.
+
+        A stop may have left some of them there already, with the times that are here.
+        """
+        mine, theirs = (
+            max(
+                path.stat().st_mtime for path in side.iterdir() if path.name in OF_A_RUN
+            )
+            for side in (self.here, self.there)
+        )
+        return mine >= theirs
 
     def _use_mine(
         self, name: Path, age: float, is_mine_given: bool, is_theirs_given: bool

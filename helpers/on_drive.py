@@ -139,15 +139,20 @@ def _keep_folder(root: Path, drive: Path, name: str, published: Published) -> li
             "link if you want it on Drive"
         )
     source: Path | None = here
+    lines = []
     if not here.is_dir():  # an earlier call was stopped, or the folder on Drive is gone
         is_on_drive = there.is_dir() and any(files_in(there))
         source = None if is_on_drive else _last_before(root, name)
         if source is None and not is_on_drive and name != RUNS:
             raise NotMovedError("it is neither here nor there; fetch the course again")
+        if source is not None and here.is_symlink():
+            lines.append(
+                f"{name}/: not on Drive any more (moved, renamed or deleted?), so it "
+                f"begins again from {source.relative_to(root)}"
+            )
     there.mkdir(parents=True, exist_ok=True)
-    lines = []
     if source is not None:
-        lines = _merge(source, drive, name, published)
+        lines += _merge(source, drive, name, published)
     _link(root, name, there)
     return lines
 

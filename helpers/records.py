@@ -9,6 +9,7 @@ import numpy as np
 from data_scripts.command import CourseError
 from data_scripts.image_files import image_path
 from data_scripts.voc_format import CLASSES_FILE, read_objects, read_split
+from data_scripts.voc_xml import class_name
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,14 @@ def read_json_records(
             _make_record(
                 root / "JPEGImages" / Path(path).name,
                 [entry["xyxy"] for entry in objects],
-                [entry["name"] for entry in objects],
+                [class_name(entry["name"]) for entry in objects],
                 [False] * len(objects),
                 class_to_idx,
                 json_path,
             )
             for path, objects in entries
         ]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CourseError(
             f"{json_path} is not a list of [path, [{{name, xyxy}}]] ({error!r}); make "
             "it again with python -m data_scripts.prepare_annotations"

@@ -73,6 +73,29 @@ def add(file: str, content: str):
     return lambda root: (root / file).write_text(content)
 
 
+def replace(file: str, **texts: str):
+    """Return a planted mistake: replace words everywhere in one file."""
+
+    def plant(root: Path) -> None:
+        text = (root / file).read_text()
+        for old, new in texts.items():
+            assert old in text
+            text = text.replace(old, new)
+        (root / file).write_text(text)
+
+    return plant
+
+
+def write_utf16(head: str):
+    """Return a planted mistake: an annotation in UTF-16 without a mark at its start."""
+
+    def plant(root: Path) -> None:
+        text = head + (root / XML).read_text().replace("bird", "&b;")
+        (root / XML).write_bytes(text.encode("utf-16-le"))
+
+    return plant
+
+
 def repeat_last_object(root: Path) -> None:
     text = (root / XML).read_text()
     start, end = text.rindex("<object>"), text.rindex("</annotation>")
@@ -96,6 +119,26 @@ def call(monkeypatch, capsys, *arguments: object) -> tuple[int, str]:
         code = int(ended.code or 0)
     captured = capsys.readouterr()
     return code, captured.out + captured.err
+
+
+def move_picture(folder: str):
+    """Return a planted mistake: a fifth picture, with 3 objects, in folders below."""
+
+    def plant(root: Path) -> None:
+        for old in (XML, "JPEGImages/000012.jpg"):
+            new = root / Path(old).parent / folder / Path(old).name
+            new.parent.mkdir()
+            new.write_bytes((root / old).read_bytes())
+
+    return plant
+
+
+def rename(old: str, new: str):
+    return lambda root: (root / old).rename(root / new)
+
+
+def copy(old: str, new: str):
+    return lambda root: (root / new).write_bytes((root / old).read_bytes())
 
 
 IMAGE_LOST = "kept 2 of 5 objects, 3 of 4 images, 3 of 4 lines"
@@ -146,9 +189,66 @@ FAULTS = {
         None,
         IMAGE_LOST,
     ),
+    "entity in UTF-16": (
+        write_utf16('<!DOCTYPE a [<!ENTITY b "bird">]>'),
+        f"{XML}: not UTF-8 text",
+        None,
+        IMAGE_LOST,
+    ),
+    "nested too deeply": (
+        add(XML, f"<annotation>{'<a>' * 2000}{'</a>' * 2000}</annotation>"),
+        f"{XML}: nested deeper than",
+        None,
+        "kept 2 of 2 objects, 3 of 4 images, 3 of 4 lines",
+    ),
+    "namespace": (
+        edit(XML, "<annotation>", '<annotation xmlns="http://example.org/voc">'),
+        f"{XML}: 3 objects are not <object> directly in <annotation>",
+        None,
+        IMAGE_LOST,
+    ),
+    "prefix": (
+        replace(XML, annotation="v:annotation", **{
+            "<v:annotation>": '<v:annotation xmlns:v="http://example.org/voc">',
+            "<object": "<v:object", "</object": "</v:object"}),
+        f"{XML}: 3 objects are not <object> directly in <annotation>",
+        None,
+        IMAGE_LOST,
+    ),
+    "objects in a list": (
+        replace(XML, **{"<object>": "<list><object>", "</object>": "</object></list>"}),
+        f"{XML}: 3 objects are not <object> directly in <annotation>",
+        None,
+        IMAGE_LOST,
+    ),
+    "object in capitals": (
+        replace(XML, object="Object"),
+        f"{XML}: 3 objects are not <object> directly in <annotation>",
+        None,
+        IMAGE_LOST,
+    ),
+    "two boxes": (
+        edit(XML, "</bndbox>", "</bndbox><bndbox><xmin>3</xmin><ymin>3</ymin>"
+             "<xmax>9</xmax><ymax>9</ymax></bndbox>"),
+        f"{XML}, object 1 (cat): <bndbox/xmin> is there 2 times",
+        2,
+        ONE_LOST,
+    ),
+    "two names": (
+        edit(XML, "<name>dog</name>", "<name>dog</name><name>cat</name>"),
+        f"{XML}, object 2 (dog): <name> is there 2 times",
+        2,
+        ONE_LOST,
+    ),
     "unknown class": (
         edit(XML, "dog", "unicorn"),
         "classes.txt: missing, and 1 class is not among VOC's: unicorn (1 objects)",
+        3,
+        NONE_LOST,
+    ),
+    "line break in a class": (
+        edit(XML, "<name>dog<", "<name>\n traffic\n\tlight\u2028<"),
+        "is not among VOC's: traffic light (1 objects)",
         3,
         NONE_LOST,
     ),
@@ -249,6 +349,49 @@ FAULTS = {
         "JPEGImages/000005.jpg: named twice, by 000005.xml, 000012.xml",
         3,
         NONE_LOST,
+    ),
+    "annotation in capitals": (
+        rename(XML, "Annotations/000012.XML"),
+        "Annotations/000012.XML: not a .xml file",
+        None,
+        IMAGE_LOST,
+    ),
+    "folder in the folders": (
+        move_picture("camera 2"),
+        "JPEGImages/camera 2: not a .jpg",
+        3,
+        "kept 5 of 8 objects, 4 of 5 images; ",
+    ),
+    "second picture of one name": (
+        copy("JPEGImages/000005.jpg", "JPEGImages/000012.png"),
+        "JPEGImages/000012.png: not used, for the image 000012 is 000012.jpg",
+        3,
+        "kept 5 of 5 objects, 4 of 5 images; ",
+    ),
+    "image of an unknown kind": (
+        rename("JPEGImages/000012.jpg", "JPEGImages/000012.jfif"),
+        "JPEGImages/000012.jfif: not a .jpg",
+        None,
+        IMAGE_LOST,
+    ),
+    "list in capitals": (
+        add("ImageSets/Main/test.TXT", "000007\n000009\n"),
+        "ImageSets/Main/test.TXT: no split, for it is not a NAME.txt right in",
+        3,
+        "kept 5 of 5 objects, 4 of 4 images, 4 of 6 lines of",
+    ),
+    "list in a folder": (
+        lambda root: [(root / "ImageSets/Main/fold 1").mkdir(),
+                      add("ImageSets/Main/fold 1/a.txt", "000007\n")(root)],
+        "ImageSets/Main/fold 1/a.txt: no split, for it is not a NAME.txt right in",
+        3,
+        "kept 5 of 5 objects, 4 of 4 images, 4 of 5 lines of",
+    ),
+    "line that names nothing": (
+        edit("ImageSets/Main/train.txt", "000005", "000005\n000005.jpg"),
+        "JPEGImages/000005.jpg.jpg: the image is missing",
+        3,
+        "kept 5 of 5 objects, 4 of 4 images, 4 of 5 lines of",
     ),
     "other file": (
         add("JPEGImages/000012.png", "x"),

@@ -50,6 +50,7 @@ def test_saving_replaces_the_file_as_a_whole(checkpoint, monkeypatch):
     with pytest.raises(CourseError, match=r"No space left.*make room"):
         save_checkpoint(checkpoint, {**STATE, "iteration": 4})
     assert read_checkpoint(checkpoint)["iteration"] == 3
+    assert [path.name for path in checkpoint.parent.iterdir()] == [checkpoint.name]
 
 
 def test_truncated_checkpoints_of_any_length_are_named(checkpoint):

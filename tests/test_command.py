@@ -1,5 +1,6 @@
 """What every command says when it cannot do its work."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -37,6 +38,12 @@ def raises(error: BaseException):
             NotImplementedError("Exercise 1.1 iou: see notebook 1"),
             EXIT_USAGE,
             "error: not written yet: Exercise 1.1 iou: see notebook 1",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "runs/a/log.jsonl"),
+            EXIT_USAGE,
+            "error: runs/a/log.jsonl: cannot write (No space left on device); make "
+            "room, or give another folder, and run it again",
         ),
         (KeyboardInterrupt("stopped at 3"), EXIT_INTERRUPTED, "stopped at 3"),
         (KeyboardInterrupt(), EXIT_INTERRUPTED, "interrupted"),
@@ -122,6 +129,33 @@ def test_signal_lets_a_command_clean_up_and_ends_it_with_its_code(name, tmp_path
     assert command.returncode == 128 + number
     assert said == ("interrupted\n" if name == "SIGINT" else f"interrupted by {name}\n")
     assert (tmp_path / "cleaned").is_file()
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [
+        ("helpers.train", "torch"),
+        ("data_scripts.prepare_annotations", "tqdm"),
+        ("benchmarks.quality", "torch"),
+        ("grader", "uuid"),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+def test_ctrl_c_while_a_command_imports_shows_no_traceback(command, module, tmp_path):
+    """A module that it needs takes long; nothing has begun, so nothing is said."""
+    source = (
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)"
+    )
+    (tmp_path / f"{module}.py").write_text(source)
+    done = subprocess.run(
+        [sys.executable, "-m", command, "--help"],
+        cwd=Path(__file__).resolve().parent.parent,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")

@@ -165,6 +165,30 @@ def test_checkpoint_and_log_stay_together(
     assert names(root / "runs" / "kept") == {"common_1.py", "common_2.py"}
 
 
+def test_run_in_runs_itself_stays_together(sessions: Sessions, tmp_path: Path):
+    """With --out runs; whichever of its files is young, and stopped anywhere."""
+    for number in itertools.count():
+        place = tmp_path / str(number)
+        root, there = place / "a", place / "drive" / ON_DRIVE
+        make_course(root, {"common.py": STUB})
+        for folder, run, seconds in (
+            (there / "runs", "Drive's", (OLD, OLD + 5)),
+            (root / "runs", "this", (OLD + 9, OLD + 3)),
+        ):
+            write(folder / "checkpoint.pt", f"weights of {run}", seconds[0])
+            write(folder / "log.jsonl", f"log of {run}", seconds[1])
+        before = contents(place)
+        answer = sessions.start(root, place / "drive", kill_at=number)
+        assert sessions.start(root, place / "drive").is_well
+        used = {(root / "runs" / name).read_text() for name in names(there / "runs")}
+        assert (root / "runs" / "log.jsonl").read_text() == "log of this"
+        assert (root / "runs" / "checkpoint.pt").read_text() == "weights of this"
+        assert before <= contents(place) and len(used) == 4
+        if number and not answer.killed:
+            break
+    assert number > 10
+
+
 def test_new_release_reaches_drive(sessions: Sessions, tmp_path: Path, drive: Path):
     """New files appear, untouched stubs are replaced, work and old files stay."""
     first = {"common.py": STUB, "head.py": STUB, "gone.py": STUB}
@@ -341,6 +365,12 @@ def test_link_to_what_is_gone_is_replaced(
     answer = sessions.start(root, drive)
     assert answer.is_well
     assert (root / "assignment" / "common.py").read_text() == "my work"
+    folders = (root / "before_drive").glob("*/assignment")
+    (before,) = (path for path in folders if not path.is_symlink())
+    assert (
+        "assignment/: not on Drive any more (moved, renamed or deleted?), so it begins "
+        f"again from {before.relative_to(root)}\n" in answer.text
+    )
     shutil.rmtree(drive / ON_DRIVE)
     shutil.rmtree(root / "before_drive")
     answer = sessions.start(root, drive)

@@ -1,15 +1,22 @@
 """Trees of one's own: what tools and people write beside VOC's form loses no label."""
 
 import json
+import os
 import shutil
+import struct
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from data_scripts.clean_copy import count_kept, write_clean_copy
 from data_scripts.command import CourseError
+from data_scripts.findings import image_problem
+from data_scripts.tree_check import check_tree
 from data_scripts.voc_format import find_voc_root, read_annotation, read_split
 from helpers.data import VOC2007DetectionTiny
+from helpers.images import load_image
 from tests.broken_trees import NONE_LOST, XML, call, edit, snapshot, write_data
 
 TRAIN = "ImageSets/Main/train.txt"
@@ -86,6 +93,39 @@ def test_fix_accounts_for_objects_that_the_list_does_not_name(
     assert snapshot(data_dir) == before
 
 
+SAME_NAME = (
+    "traffic  light m\u00f6",
+    "traffic\n light mo\u0308",
+    "traffic light m\u00f6",
+)
+
+
+@pytest.mark.parametrize("in_xml", SAME_NAME)
+@pytest.mark.parametrize("in_list", [SAME_NAME[0], "traffic light mo\u0308"])
+@pytest.mark.parametrize("by_option", [True, False])
+def test_class_names_that_look_the_same_are_the_same(
+    data_dir, monkeypatch, capsys, in_xml, in_list, by_option
+):
+    """Spaces, line breaks and the two ways to write an accent make no other class."""
+    root = find_voc_root(data_dir)
+    edit(XML, "<name>dog<", f"<name>{in_xml}<")(root)
+    names = ("cat", "dog", "bird", in_list)
+    if not by_option:
+        (root / "classes.txt").write_text("\n".join(names), "utf-8")
+    code, said, clean = fix(
+        monkeypatch, capsys, data_dir, *(("--classes", *names) if by_option else ())
+    )
+    assert code == 0 and NONE_LOST in said
+    assert VOC2007DetectionTiny(clean).class_names[-1] == SAME_NAME[2]
+
+
+def test_empty_class_name_is_refused(data_dir, monkeypatch, capsys):
+    """Before anything is written."""
+    with pytest.raises(CourseError, match=r"--classes .* empty"):
+        fix(monkeypatch, capsys, data_dir, "--classes", "cat", " ")
+    assert not data_dir.with_name("clean").exists()
+
+
 def test_classes_given_twice_are_refused(data_dir, monkeypatch, capsys):
     """A class cannot have two numbers."""
     with pytest.raises(CourseError, match="names a class twice"):
@@ -139,7 +179,7 @@ def rename_images(data_dir: Path, suffix: str, is_named: bool = True) -> None:
             xml.write_text(text.replace(path.name, f"{path.stem}{suffix}"))
 
 
-@pytest.mark.parametrize("suffix", [".JPG", ".png", ".PNG", ".jpeg"])
+@pytest.mark.parametrize("suffix", [".JPG", ".Jpg", ".png", ".PNG", ".jpeg"])
 @pytest.mark.parametrize("is_named", [True, False])
 def test_images_with_another_suffix_are_used(
     data_dir, monkeypatch, capsys, suffix, is_named
@@ -176,6 +216,21 @@ def test_empty_flag_is_no(data_dir, monkeypatch, capsys, flag):
     assert code == 0, said
     assert not read_annotation(find_voc_root(clean) / XML).objects[0].difficult
     assert NONE_LOST in said
+
+
+@pytest.mark.parametrize(
+    ("word", "kept"), [("True", True), ("yes", True), ("no", False)]
+)
+def test_flag_in_words_keeps_its_meaning(data_dir, monkeypatch, capsys, word, kept):
+    """Some tools write Python's words; a difficult object does not become easy."""
+    root = find_voc_root(data_dir)
+    edit(XML, "<difficult>1<", f"<difficult>{word}<")(root)
+    code, said, clean = fix(monkeypatch, capsys, data_dir)
+    assert code == 0 and NONE_LOST in said
+    assert (
+        f"<difficult> is {word!r}; write 0 or 1 -> <difficult> set to {kept:d}" in said
+    )
+    assert read_annotation(find_voc_root(clean) / XML).objects[2].difficult == kept
 
 
 def test_swapped_corners_are_refused_by_the_loader_and_mended_in_a_copy(
@@ -240,6 +295,35 @@ def test_boxes_of_a_photograph_on_its_side_are_not_made_up(
     assert "kept 2 of 5 objects, 3 of 4 images" in said
 
 
+ORIENTATION = (0x0112, 3, 1, b"\0\x06\0\0")  # tag, type, count, value
+OF_NO_SUCH_KIND = (0x0112, 3, 1, b"\0\x09\0\0")
+NO_NUMBER = (0x0103, 7, 4, b"abcd")
+
+
+@pytest.mark.parametrize(
+    ("entries", "is_readable"),
+    [
+        ([ORIENTATION], True),
+        ([OF_NO_SUCH_KIND], True),
+        ([NO_NUMBER, ORIENTATION], False),
+    ],
+)
+def test_checker_and_loader_agree_on_exif(data_dir, entries, is_readable):
+    """Whichever way a picture lies, and where its EXIF is broken."""
+    path = find_voc_root(data_dir) / "JPEGImages" / "000012.jpg"
+    fields = [struct.pack(">HHI", *entry[:3]) + entry[3] for entry in entries]
+    head = b"Exif\0\0MM\0\x2a\0\0\0\x08" + struct.pack(">H", len(fields))
+    picture = Image.effect_noise((60, 40), 60)
+    picture.save(path, exif=head + b"".join(fields) + bytes(16))
+    size, _, problem = image_problem(path)
+    if is_readable:
+        assert not problem and size == load_image(path).size
+    else:
+        assert "does not decode" in problem
+        with pytest.raises(CourseError, match="cannot be read as an image"):
+            load_image(path)
+
+
 def test_flags_in_a_split_list_lose_no_image(data_dir, monkeypatch, capsys):
     """The first column names the image."""
     root = find_voc_root(data_dir)
@@ -248,6 +332,48 @@ def test_flags_in_a_split_list_lose_no_image(data_dir, monkeypatch, capsys):
     code, said, clean = fix(monkeypatch, capsys, data_dir)
     assert (code, NONE_LOST in said) == (0, True)
     assert read_split(find_voc_root(clean), "train") == ["000012", "000005"]
+
+
+@pytest.mark.parametrize("other", ["default", "bolt_train"])
+def test_another_list_takes_no_image_from_the_splits(
+    data_dir, monkeypatch, capsys, other
+):
+    """Tools write a list of all images, or one for each class of your own."""
+    main = find_voc_root(data_dir) / "ImageSets/Main"
+    (main / f"{other}.txt").write_text("000012 1\n000005 -1\n000007 1\n")
+    code, said, clean = fix(monkeypatch, capsys, data_dir)
+    assert f"Main/{other}.txt: image 000012 is also in the split train" in said
+    assert code == 1 and "4 of 7 lines of the split lists" in said
+    root = find_voc_root(clean)
+    assert read_split(root, "train") == ["000012", "000005"]
+    assert read_split(root, "val") == ["000007", "000009"]
+
+
+def test_files_that_a_mac_adds_are_no_part_of_the_tree(data_dir, monkeypatch, capsys):
+    """Beside each file it puts `._` and its name where it cannot keep what it wants."""
+    root = find_voc_root(data_dir)
+    for name in (XML, "JPEGImages/000012.jpg", TRAIN):
+        path = root / name
+        path.with_name(f"._{path.name}").write_bytes(b"\x00\x05\x16\x07\xff")
+    code, said = call(monkeypatch, capsys, "--data-dir", data_dir)
+    assert code == 0 and "4 images checked (0 in no split), 0 findings" in said
+    code, said, _ = fix(monkeypatch, capsys, data_dir)
+    assert code == 0 and NONE_LOST in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_name_that_is_not_utf8_is_named(data_dir, tmp_path):
+    """No list can name the image, and no XML file its name."""
+    for name in (XML, "JPEGImages/000012.jpg"):
+        old = find_voc_root(data_dir) / name
+        old.rename(old.with_stem(os.fsdecode(b"m\xf6we")))
+    report = check_tree(find_voc_root(data_dir))
+    changes = write_clean_copy(find_voc_root(data_dir), report, tmp_path / "clean")
+    reason = "the name is not UTF-8; rename the file -> image left out with its 3"
+    assert any(reason in line for line in changes)
+    account = "kept 2 of 5 objects, 3 of 4 images, 3 of 4 lines"
+    assert str(count_kept(report)).startswith(account)
+    assert check_tree(find_voc_root(tmp_path / "clean")).findings == []
 
 
 def test_folder_of_another_year_is_named(data_dir, monkeypatch, capsys):

@@ -1,5 +1,7 @@
 """Folders that appear complete or not at all."""
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -47,6 +49,16 @@ def test_new_folder_says_why_it_cannot_write(tmp_path):
     ):
         raise OSError(28, "No space left on device", str(partial / "a.jpg"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_is_not_said_of_the_file_that_is_copied(tmp_path):
+    """The system names the source first, which was read without trouble."""
+    full = (errno.ENOSPC, os.strerror(errno.ENOSPC), "/source/a", None)
+    with (
+        pytest.raises(CourseError, match=r"\.partial/b: cannot write \(No space"),
+        new_folder(tmp_path / "new") as partial,
+    ):
+        raise OSError(*full, str(partial / "b"))
 
 
 @needs_flock
