@@ -1,7 +1,9 @@
 """Every entry of a pile has a row with a reason, and costs nobody else anything."""
 
+import copy
 import csv
 import io
+import json
 import os
 import shutil
 import tempfile
@@ -250,6 +252,47 @@ def test_damaged_results_have_a_row(honest, tmp_path):
     rows = rows_of(tmp_path / "out")
     assert rows["honest"]["score"] == "4"
     assert rows["anna"]["status"] == "damaged, earlier run"
+
+
+EDITS = [
+    (("score",), "full"),
+    (("score",), float("nan")),
+    (("tests", 0), None),
+    (("tests", 0), {}),
+    (("tests", 0, "number"), 1.1),
+    (("extra_data", "max_score"), float("inf")),
+    (("extra_data", "instructor"), []),
+    (("extra_data", "instructor", 0), "mine"),
+    (("extra_data", "instructor", 0), {}),
+    (("extra_data", "instructor", 0, "category"), []),
+    (("extra_data", "instructor", 0, "cause"), {}),
+    (("extra_data", "exercises"), {"1.1": 3}),
+    (("extra_data", "exercises", "1.1"), None),
+    (("extra_data", "exercises", "1.1"), {"score": 2}),
+    (("extra_data", "exercises", "1.1", "score"), "2"),
+    (("extra_data", "exercises", "1.1", "max_score"), None),
+]
+
+
+def test_results_edited_by_hand_stop_no_page(honest, tmp_path):
+    """A value of the wrong kind costs one row its points, and nobody else a row."""
+    root = write_course(tmp_path / "course")
+    grade_small(root, honest)
+    whole = read_results(tmp_path / "out" / "honest")
+    for number, (place, value) in enumerate(EDITS):
+        edited = copy.deepcopy(whole)
+        inner = edited
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = value
+        folder = tmp_path / "out" / f"edit-{number}"
+        folder.mkdir()
+        (folder / "results.json").write_text(json.dumps(edited))
+    assert grade_small(root, honest) == 0
+    rows = rows_of(tmp_path / "out")
+    assert rows.pop("honest")["score"] == "4"
+    assert {row["status"] for row in rows.values()} == {"damaged, earlier run"}
+    assert len(rows) == len(EDITS)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
