@@ -20,8 +20,11 @@ from grader.submissions.find import find_submissions
 from grader.submissions.intake import take
 from grader.submissions.intake_zip import IntakeError
 from grader.submissions.names import shown
+from grader.submissions.pile import OF_ASSIGNMENT
 from tests.odd_entries import CODE, ENTRIES, FILE, honest_zip, link, text, tree
 from tests.small_course import grade_small, write_course, write_submission
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def rows_of(out: Path) -> dict[str, dict[str, str]]:
@@ -95,6 +98,31 @@ def test_a_python_file_in_a_pile_does_not_make_it_one_submission(
     found = {each.name for each in find_submissions([pile])}
     assert found == {"anna", name}
     assert "is taken for a folder of submissions" in capsys.readouterr().err
+
+
+def test_loose_files_of_several_students_are_a_pile(tmp_path, capsys):
+    """Nothing but anna.py and bert.py: each has a row, none is graded for the other."""
+    for name in ("anna.py", "bert.py"):
+        text(name)(tmp_path)
+    found = find_submissions([tmp_path])
+    assert [each.name for each in found] == ["anna.py", "bert.py"]
+    assert "is taken for a folder of submissions" in capsys.readouterr().err
+    text("common.py")(tmp_path)
+    assert len(find_submissions([tmp_path])) == 1
+
+
+def test_files_that_the_assignment_has_are_known():
+    """So that a folder of them is one submission."""
+    files = {path.name for path in (ROOT / "assignment").glob("*.py")}
+    assert files - {"__init__.py"} <= OF_ASSIGNMENT
+
+
+def test_results_in_a_submission_are_nobody_elses(tmp_path):
+    """--out in the only submission: the second run grades the same one again."""
+    tree("anna", FILE, "results/")(tmp_path)
+    own = tmp_path / "anna"
+    found = find_submissions([own], own / "results")
+    assert [each.name for each in found] == ["anna"]
 
 
 def test_a_folder_of_the_course_is_one_submission(tmp_path, capsys):
