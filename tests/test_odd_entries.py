@@ -282,6 +282,21 @@ def test_damaged_results_have_a_row(honest, tmp_path):
     assert rows["anna"]["status"] == "damaged, earlier run"
 
 
+def test_results_of_somebody_else_are_not_taken_for_ones_own(honest, tmp_path):
+    """Two handed in the same; results.json of one was copied over that of the other."""
+    tree("anna", FILE)(honest)
+    root = write_course(tmp_path / "course")
+    grade_small(root, honest)
+    out = tmp_path / "out"
+    shutil.copyfile(out / "anna" / "results.json", out / "honest" / "results.json")
+    assert grade_small(root, honest) == 0
+    rows = rows_of(out)
+    assert {name: row["submission"] for name, row in rows.items()} == {
+        "anna": "anna",
+        "honest": "honest",
+    }
+
+
 EDITS = [
     (("score",), "full"),
     (("score",), float("nan")),
