@@ -137,6 +137,25 @@ def inner_pipe(folder: Path) -> None:
     os.mkfifo(folder / "piped" / FILE)
 
 
+def folder_with_zip(name: str, *zips: str) -> Write:
+    """A folder of a student as learning platforms pack it: with a zip in it."""
+
+    def write(folder: Path) -> None:
+        (folder / name).mkdir()
+        (folder / name / ".DS_Store").write_bytes(b"")
+        for each in zips:
+            pack(folder / name / each, (FILE, CODE))
+
+    return write
+
+
+def inner_zip_link(folder: Path) -> None:
+    """A folder whose only zip is a link to another student's."""
+    pack(folder.parent / "of_another.zip", (FILE, CODE))
+    (folder / "linked-zip").mkdir()
+    (folder / "linked-zip" / "a.zip").symlink_to(folder.parent / "of_another.zip")
+
+
 def bytes_zip(folder: Path) -> None:
     """A zip whose name is no UTF-8."""
     pack(folder / os.fsdecode(b"z\xfcri.zip"), (FILE, CODE))
@@ -201,6 +220,12 @@ ENTRIES: dict[str, tuple[Write, str | None]] = {
     "folders": (zip_of("folders.zip", ("assignment/", b""), ("a/b/", b"")), NO_CODE),
     "file-folder": (zip_of("file-folder.zip", (f"{FILE}/", b"")), NO_CODE),
     "in-a-zip": (zip_of("in-a-zip.zip", ("assignment.zip", nested())), NO_CODE),
+    "deeper": (zip_of("deeper.zip", (f"a/b/{FILE}", CODE)), "at its top or in one"),
+    "capitals": (
+        zip_of("capitals.zip", (FILE, CODE), ("Assignment/fcos_head.py", CODE)),
+        "in 2 folders",
+    ),
+    "Assignment": (zip_of("Assignment.zip", ("a/Assignment/common.py", CODE)), None),
     "bomb": (zip_of("bomb.zip", (FILE, bytes(50_000_000))), "larger than"),
     "link-in": (zip_of("link-in.zip", (info(FILE, LINK_MODE), b"/etc")), "is a link"),
     "empty": (text("empty.zip", b""), "no zip at all"),
@@ -230,6 +255,14 @@ ENTRIES: dict[str, tuple[Write, str | None]] = {
     "grades.csv": (tree("grades.csv"), NO_CODE),
     "INDEX.html": (tree("INDEX.html", FILE), None),
     "two": (tree("two", f"a/{FILE}", f"b/{FILE}"), "in 2 folders"),
+    "two-capitals": (tree("two-capitals", FILE, "Assignment/a.py"), "in 2 folders"),
+    "Capital": (tree("Capital", "Assignment/common.py", "notes/a.txt"), None),
+    "homework": (tree("homework", "my work/common.py"), None),
+    "two-parts": (tree("two-parts", "a/common.py", "b/fcos_head.py"), "in 2 folders"),
+    "far-down": (tree("far-down", f"a/b/{FILE}"), "at its top or in one folder"),
+    "platform": (folder_with_zip("platform", "Anna's work.ZIP"), None),
+    "two-zips": (folder_with_zip("two-zips", "a.zip", "b.zip"), NO_CODE),
+    "linked-zip": (inner_zip_link, "is a link"),
     "py-folder": (tree("py-folder", f"{FILE}/"), "is no file"),
     "piped": (inner_pipe, "is no file"),
     "around": (inner_link, "is a link"),

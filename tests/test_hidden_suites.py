@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from grader.release.build import make_release
 from grader.session.local_session import LocalSession
 from grader.suites.references import make_references, write_references
 from grader.suites.suite_run import SuiteError, run_suite, with_suite
+from grader_tests import tools
 from grader_tests.references import FOLDER_VARIABLE, STORED, load_reference
+from helpers.checks.expect import CheckError
 
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = {entry.id: entry for entry in read_manifest(ROOT)}
@@ -155,3 +158,18 @@ def test_word_that_no_test_has_is_refused():
     options = make_parser().parse_args(["tests", "-k", "no_such_test"])
     with pytest.raises(CourseError, match="no test matches"):
         options.run(options)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_fast"),
+    [([9.0, 0.1], True), ([9.0, 9.0], False), ([1.5, 1.5, 0.9], True)],
+)
+def test_import_of_a_file_does_not_count_as_a_slow_answer(
+    monkeypatch, seconds, is_fast
+):
+    """The first call may run the student's file, and what that imports."""
+    left = list(seconds)
+    monkeypatch.setattr(tools, "_seconds", lambda call: left.pop(0))
+    with nullcontext() if is_fast else pytest.raises(CheckError):
+        tools.expect_faster(lambda: None, 1.0, "iou", "a loop")
+    assert not left

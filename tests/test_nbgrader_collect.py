@@ -92,6 +92,32 @@ def test_platforms_put_files_or_a_zip_into_a_folder_of_the_student(group):
         assert files_of(group.submitted / who / NAME) == dict(GOOD)
 
 
+@pytest.mark.parametrize("beside", [".DS_Store", "._work.zip", "onlinetext.html"])
+def test_what_platforms_and_systems_put_beside_the_zip_of_a_student(group, beside):
+    """The zip is still the hand-in, and no notebook beside it is passed over."""
+    (group.archive / "ada").mkdir()
+    write_zip(group.archive / "ada" / "work.zip", GOOD)
+    (group.archive / "ada" / beside).write_bytes(b"")
+    assert [row.what for row in collect(group)] == ["taken"]
+    (group.archive / "ada" / NOTEBOOK).write_bytes(BOOK.replace(b"Small", b"Later"))
+    assert [row.what for row in collect(group)] == ["replaced"]
+    assert b"Later" in files_of(group.submitted / "ada" / NAME)[NOTEBOOK]
+    write_zip(group.archive / "bob.zip", GOOD)
+    (group.archive / "eve" / "mine").mkdir(parents=True)
+    (group.archive / "eve" / "mine" / NOTEBOOK).write_bytes(BOOK)
+    write_zip(group.archive / "eve" / "data.zip", [("a.txt", b"")])
+    assert [row.what for row in collect(group)] == ["unchanged", "taken", "taken"]
+
+
+def test_what_systems_leave_is_no_hand_in(group):
+    """As for `python -m grader grade`: it has no row, and the exit code stays 0."""
+    write_zip(group.archive / "ada.zip", GOOD)
+    for name in ("._ada.zip", "Desktop.ini", ".DS_Store"):
+        (group.archive / name).write_bytes(b"")
+    (group.archive / "__MACOSX").mkdir()
+    assert [row.who for row in collect(group)] == ["ada"]
+
+
 def test_second_hand_in_keeps_the_first(group):
     """The same is left as it is; of another, the earlier one goes to a dated folder."""
     write_zip(group.archive / "ada.zip", GOOD)

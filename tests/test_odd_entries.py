@@ -1,7 +1,9 @@
 """Every entry of a pile has a row with a reason, and costs nobody else anything."""
 
+import copy
 import csv
 import io
+import json
 import os
 import shutil
 import tempfile
@@ -18,8 +20,11 @@ from grader.submissions.find import find_submissions
 from grader.submissions.intake import take
 from grader.submissions.intake_zip import IntakeError
 from grader.submissions.names import shown
+from grader.submissions.pile import OF_ASSIGNMENT
 from tests.odd_entries import CODE, ENTRIES, FILE, honest_zip, link, text, tree
 from tests.small_course import grade_small, write_course, write_submission
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def rows_of(out: Path) -> dict[str, dict[str, str]]:
@@ -93,6 +98,31 @@ def test_a_python_file_in_a_pile_does_not_make_it_one_submission(
     found = {each.name for each in find_submissions([pile])}
     assert found == {"anna", name}
     assert "is taken for a folder of submissions" in capsys.readouterr().err
+
+
+def test_loose_files_of_several_students_are_a_pile(tmp_path, capsys):
+    """Nothing but anna.py and bert.py: each has a row, none is graded for the other."""
+    for name in ("anna.py", "bert.py"):
+        text(name)(tmp_path)
+    found = find_submissions([tmp_path])
+    assert [each.name for each in found] == ["anna.py", "bert.py"]
+    assert "is taken for a folder of submissions" in capsys.readouterr().err
+    text("common.py")(tmp_path)
+    assert len(find_submissions([tmp_path])) == 1
+
+
+def test_files_that_the_assignment_has_are_known():
+    """So that a folder of them is one submission."""
+    files = {path.name for path in (ROOT / "assignment").glob("*.py")}
+    assert files - {"__init__.py"} <= OF_ASSIGNMENT
+
+
+def test_results_in_a_submission_are_nobody_elses(tmp_path):
+    """--out in the only submission: the second run grades the same one again."""
+    tree("anna", FILE, "results/")(tmp_path)
+    own = tmp_path / "anna"
+    found = find_submissions([own], own / "results")
+    assert [each.name for each in found] == ["anna"]
 
 
 def test_a_folder_of_the_course_is_one_submission(tmp_path, capsys):
@@ -250,6 +280,62 @@ def test_damaged_results_have_a_row(honest, tmp_path):
     rows = rows_of(tmp_path / "out")
     assert rows["honest"]["score"] == "4"
     assert rows["anna"]["status"] == "damaged, earlier run"
+
+
+def test_results_of_somebody_else_are_not_taken_for_ones_own(honest, tmp_path):
+    """Two handed in the same; results.json of one was copied over that of the other."""
+    tree("anna", FILE)(honest)
+    root = write_course(tmp_path / "course")
+    grade_small(root, honest)
+    out = tmp_path / "out"
+    shutil.copyfile(out / "anna" / "results.json", out / "honest" / "results.json")
+    assert grade_small(root, honest) == 0
+    rows = rows_of(out)
+    assert {name: row["submission"] for name, row in rows.items()} == {
+        "anna": "anna",
+        "honest": "honest",
+    }
+
+
+EDITS = [
+    (("score",), "full"),
+    (("score",), float("nan")),
+    (("tests", 0), None),
+    (("tests", 0), {}),
+    (("tests", 0, "number"), 1.1),
+    (("extra_data", "max_score"), float("inf")),
+    (("extra_data", "instructor"), []),
+    (("extra_data", "instructor", 0), "mine"),
+    (("extra_data", "instructor", 0), {}),
+    (("extra_data", "instructor", 0, "category"), []),
+    (("extra_data", "instructor", 0, "cause"), {}),
+    (("extra_data", "exercises"), {"1.1": 3}),
+    (("extra_data", "exercises", "1.1"), None),
+    (("extra_data", "exercises", "1.1"), {"score": 2}),
+    (("extra_data", "exercises", "1.1", "score"), "2"),
+    (("extra_data", "exercises", "1.1", "max_score"), None),
+]
+
+
+def test_results_edited_by_hand_stop_no_page(honest, tmp_path):
+    """A value of the wrong kind costs one row its points, and nobody else a row."""
+    root = write_course(tmp_path / "course")
+    grade_small(root, honest)
+    whole = read_results(tmp_path / "out" / "honest")
+    for number, (place, value) in enumerate(EDITS):
+        edited = copy.deepcopy(whole)
+        inner = edited
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = value
+        folder = tmp_path / "out" / f"edit-{number}"
+        folder.mkdir()
+        (folder / "results.json").write_text(json.dumps(edited))
+    assert grade_small(root, honest) == 0
+    rows = rows_of(tmp_path / "out")
+    assert rows.pop("honest")["score"] == "4"
+    assert {row["status"] for row in rows.values()} == {"damaged, earlier run"}
+    assert len(rows) == len(EDITS)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

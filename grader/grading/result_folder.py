@@ -66,7 +66,8 @@ class ResultFolder:
     def is_done(self, submission: Submission, hashes: dict[str, str]) -> bool:
         """Whether there is a result of just these inputs."""
         results = read_results(self.path / submission.id)
-        if is_done(results, hashes):
+        is_own = results and results["extra_data"]["name"] == shown(submission.name)
+        if is_own and is_done(results, hashes):
             self.current.add(submission.id)
             return True
         self.changed |= set(changed_hashes(results, hashes)) - {"submission"}

@@ -12,8 +12,8 @@ from grader.nbgrader_course.hand_in import MOST_NAMED, HandIn, read_hand_in
 from grader.nbgrader_course.names import STUDENT_ID, check_name, show
 from grader.nbgrader_course.place import place
 from grader.submissions.intake_zip import IntakeError
+from grader.submissions.pile import is_left_out
 
-CLUTTER = (".DS_Store", ".gitkeep", ".ipynb_checkpoints", "Thumbs.db", "desktop.ini")
 REFUSED = "REFUSED"
 EARLIER = "earlier"  # folder of submissions that a later one replaced
 
@@ -63,7 +63,7 @@ def collect(group: Class) -> list[Row]:
         CourseError: the archive is empty, or another command collects from it.
     """
     entries = sorted(
-        path for path in group.archive.iterdir() if path.name not in CLUTTER
+        path for path in group.archive.iterdir() if not is_left_out(path.name)
     )
     if not entries:
         raise CourseError(f"{group.archive}: is empty; put the students' zips there")

@@ -12,6 +12,7 @@ import nbformat
 
 from grader.submissions.intake import FOLDER, MOST_ENTRIES, take
 from grader.submissions.intake_zip import IntakeError, read_zip
+from grader.submissions.pile import is_left_out
 
 MOST_NOTEBOOK_BYTES = 20_000_000  # of one, with the pictures of its outputs
 MOST_NOTEBOOK_BYTES_TOGETHER = 60_000_000
@@ -109,11 +110,15 @@ def _is_code(name: str, files: Mapping[str, bytes]) -> bool:
 
 
 def _only_zip(folder: Path) -> Path:
-    """Platforms put a student's zip into a folder of that student."""
+    """Platforms put a student's zip into a folder of that student, and a page, too."""
     with os.scandir(folder) as entries:
-        found = [Path(entry.path) for entry in islice(entries, 2)]
-    is_zip = len(found) == 1 and found[0].suffix.lower() == ".zip"
-    return found[0] if is_zip else folder
+        found = list(islice(entries, MOST_ENTRIES))
+    found = [each for each in found if not is_left_out(each.name)]
+    zips = [each.name for each in found if each.name.lower().endswith(".zip")]
+    has_own = any(
+        each.is_dir() or each.name.endswith((".ipynb", ".py")) for each in found
+    )
+    return folder / zips[0] if len(zips) == 1 and not has_own else folder
 
 
 def _list(folder: Path) -> list[_File]:

@@ -1,5 +1,6 @@
 """The file of results of a submission, in the format that Gradescope reads."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ FINISHED, UNFINISHED = "finished", "did not finish"
 REFUSED, FAILED = "refused", "could not be graded"
 DIGITS = 6  # of points; sums of decimal fractions are rounded to so many
 DIGITS_S = 2
+NUMBER, TEXT = int | float, str | None  # of what an earlier run wrote
 # When Gradescope shows a test to its student.
 VISIBILITY = {True: "visible", False: "after_published"}
 
@@ -194,14 +196,28 @@ def _is_ours(content: Any) -> bool:
     if not isinstance(extra, dict) or extra.get("format") != FORMAT:
         return False
     kinds = {"status": str, "why": str, "name": str, "hashes": dict, "exercises": dict}
-    numbers = (content.get("score"), extra.get("max_score"))
-    tests, own = content.get("tests"), extra.get("instructor")
+    if not (_has_kinds(extra, kinds) and _has_kinds(content, {"tests": list})):
+        return False
+    tests, own = content["tests"], extra.get("instructor")
+    points = {"score": NUMBER, "max_score": NUMBER}
     return (
-        all(isinstance(extra.get(name), kind) for name, kind in kinds.items())
-        and all(isinstance(each, int | float) for each in numbers)
-        and isinstance(tests, list)
+        all(_has_kinds(each, points) for each in extra["exercises"].values())
+        and _has_kinds({**extra, "score": content.get("score")}, points)
+        and all(_has_kinds(each, {"number": str}) for each in tests)
         and isinstance(own, list)
-        and len(own) in (0, len(tests))
+        and all(_has_kinds(each, {"category": TEXT, "cause": TEXT}) for each in own)
+        and (extra["status"] != FINISHED or len(own) == len(tests))
+    )
+
+
+def _has_kinds(content: Any, kinds: Mapping[str, Any]) -> bool:
+    """Whether it is a dict with values of these types; no number is NaN or infinite."""
+    if not isinstance(content, dict) or not content.keys() >= kinds.keys():
+        return False
+    values = [content[name] for name in kinds]
+    numbers = [each for each in values if isinstance(each, float)]
+    return all(map(isinstance, values, kinds.values())) and all(
+        map(math.isfinite, numbers)
     )
 
 

@@ -56,7 +56,7 @@ def find_submissions(
     found: list[Path] = []
     for given in paths:
         try:
-            found += _found_at(given, is_alone=len(paths) == 1)
+            found += _found_at(given, len(paths) == 1, out)
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
             why = getattr(error, "strerror", None) or "a loop of links"
             raise CourseError(
@@ -74,13 +74,14 @@ def find_submissions(
     return with_ids((path, _name(path)) for path in kept)
 
 
-def _found_at(given: Path, is_alone: bool) -> list[Path]:
+def _found_at(given: Path, is_alone: bool, out: Path | None) -> list[Path]:
     """The submissions of a path that was given.
 
     Args:
         given: folder or zip.
         is_alone: no other path was given. Of several, such as `class/*`, each that is
             no folder stands for a student, and may be a trick.
+        out: as find_submissions's.
     """
     if not os.path.lexists(given):
         raise CourseError(
@@ -90,7 +91,7 @@ def _found_at(given: Path, is_alone: bool) -> list[Path]:
         return [given.parent.resolve() / given.name]
     path = given.resolve()  # who calls the command may give a link
     if path.is_dir():
-        if is_one(path):
+        if is_one(path, out):
             return [path]
         with os.scandir(path) as entries:
             children = sorted(path / each.name for each in entries)

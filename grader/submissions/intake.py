@@ -76,8 +76,8 @@ def take(path: Path) -> Taken:
         ) from error
     if not taken.files:
         raise IntakeError(
-            "there is no assignment/*.py in the submission; hand in the folder "
-            "assignment with your files"
+            "there is no assignment/*.py in the submission, at its top or in one "
+            "folder of it; hand in the folder assignment with your files"
         )
     return taken
 
@@ -112,6 +112,10 @@ def _take(path: Path) -> Taken:
 
 def _take_folder(path: Path) -> Taken:
     entries = _list(_code_folder(path))
+    zips = [name for name in entries if name.lower().endswith(".zip")]
+    zips = [name for name in zips if not name.startswith("._")]  # of macOS
+    if len(zips) == 1 and not any(name.endswith(".py") for name in entries):
+        return _take_zip(entries[zips[0]])  # platforms put it into a student's folder
     names = [name for name in entries if MODULE.fullmatch(name)]
     check_names(names)
     files: dict[str, bytes] = {}
@@ -130,22 +134,29 @@ def _list(folder: Path) -> dict[str, Path]:
 
 
 def _code_folder(path: Path) -> Path:
-    """assignment/, here or in the only folder that has one; else the folder itself."""
+    """assignment/, the top, or the same in one more folder; as in a zip."""
     entries = _list(path)
-    if FOLDER in entries or any(MODULE.fullmatch(name) for name in entries):
-        inner = [path]
-    else:
-        folders = [each for each in entries.values() if each.is_dir()]
-        inner = [each for each in folders if (each / FOLDER).is_dir()] or [path]
-    if len(inner) > 1:
+    folders = [each for _, each in sorted(entries.items()) if each.is_dir()]
+    found = [each for each in folders if each.name.lower() == FOLDER]
+    if not found and any(map(MODULE.fullmatch, entries)):
+        return path
+    if not found:
+        found = [each / FOLDER for each in folders if (each / FOLDER).is_dir()]
+    if not found:
+        own = [each for each in folders if not each.is_symlink()]
+        found = [each for each in own if any(map(MODULE.fullmatch, _list(each)))]
+    if len(found) > 1:
         raise IntakeError(
-            f"there is a folder assignment in {len(inner)} folders; hand in one"
+            f"there are Python files in {len(found)} folders; hand in one folder "
+            "assignment"
         )
-    found = inner[0] / FOLDER
-    for each in (inner[0], found):
-        if each.is_symlink():
-            raise IntakeError(f"{each.name} is a link; hand in the files themselves")
-    return found if found.is_dir() else path
+    for each in found:
+        for part in (each.parent, each):
+            if part != path and part.is_symlink():
+                raise IntakeError(
+                    f"{part.name} is a link; hand in the files themselves"
+                )
+    return found[0] if found else path
 
 
 def _read(path: Path) -> bytes:
@@ -177,7 +188,7 @@ def _prefix(names: list[str]) -> str:
     """Where the files are: assignment/, the top, or the same in one more folder."""
     folders = {name.rpartition("/")[0] for name in names if name.endswith(".py")}
     folders -= {name for name in folders if name.startswith("__MACOSX")}
-    inner = {each for each in folders if each.split("/")[-1] == FOLDER}
+    inner = {each for each in folders if each.split("/")[-1].lower() == FOLDER}
     for choice in (inner, folders):
         for depth in (0, 1, 2):
             fits = [e for e in choice if (e.count("/") + 1 if e else 0) == depth]

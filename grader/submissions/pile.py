@@ -27,6 +27,13 @@ OF_COURSE = frozenset(
         *("build", "docs", ".venv", ".github", "eecs598", "datasets"),
     }
 )
+# Of the course and of the original assignment; other files alone are of several.
+OF_ASSIGNMENT = frozenset(
+    {
+        *("common.py", "one_stage_detector.py", "fcos_head.py", "fcos_matching.py"),
+        *("fcos_deltas.py", "fcos_losses.py"),
+    }
+)
 
 
 def is_left_out(name: str) -> bool:
@@ -45,28 +52,38 @@ def entries_of(folder: Path) -> list[os.DirEntry[str]]:
     return sorted(found, key=lambda each: each.name)
 
 
-def is_one(folder: Path) -> bool:
+def is_one(folder: Path, out: Path | None = None) -> bool:
     """Whether the folder itself is a submission; says so, unless nothing speaks for it.
 
-    It must hold assignment/ or Python files, and nothing that could be somebody else's:
-    another folder, an archive, a link. A pile in which somebody handed in a single
-    Python file is a pile.
+    It must hold assignment/ or Python files of it, and nothing that could be somebody
+    else's: another folder, an archive, a link. A pile in which people handed in single
+    Python files is a pile.
+
+    Args:
+        folder: that was given.
+        out: absolute path of the folder of results, which is nobody's.
     """
-    entries = entries_of(folder)
+    entries = [each for each in entries_of(folder) if Path(each.path) != out]
     own = [each.name for each in entries if _is_code(each)]
     if not own:
         return False
     others = [each.name for each in entries if _may_be_of_another(each)]
+    is_named = FOLDER in own or not OF_ASSIGNMENT.isdisjoint(own)
     sentence = f"{shown(str(folder))}: is taken for "
     if others:
         sentence += (
             f"a folder of submissions, since it holds {listed(others)} beside "
             f"{listed(own)}; if it is one submission, give a zip of it"
         )
-    else:
+    elif is_named:
         sentence += f"one submission, since it holds {listed(own)}"
+    else:
+        sentence += (
+            f"a folder of submissions, since {listed(own)} has no name of the "
+            "assignment's files; if it is one submission, give a zip of it"
+        )
     print(sentence, file=sys.stderr)
-    return not others
+    return is_named and not others
 
 
 def _is_code(entry: os.DirEntry[str]) -> bool:
