@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from helpers.backbones import backbone_channels, build_backbone
+from core.backbones.build import backbone_channels, build_backbone
 
 BACKGROUND = -1  # the class, and every other number, of what is no object
 
@@ -82,8 +82,8 @@ class DetectorBackboneWithFPN(nn.Module):
 
     Args:
         out_channels: channels of p3, p4 and p5.
-        backbone: a name for helpers.backbones.build_backbone (with ImageNet weights),
-            or a module that maps images to a dict with c3, c4, c5 at strides 8, 16, 32.
+        backbone: a name for build_backbone (with ImageNet weights), or a module that
+            maps images to a dict with c3, c4, c5 at strides 8, 16, 32.
 
     Raises:
         CourseError: the name is unknown, the weights could not be had, or the module

@@ -1,5 +1,5 @@
 """Measurements of speed and quality; each file is one command and writes one JSON."""
 
-from data_scripts.command import end_quietly_until_main
+from core.command import end_quietly_until_main
 
 end_quietly_until_main()

@@ -22,11 +22,11 @@ from torchvision.ops import nms as torchvision_nms
 
 from assignment.common import nms
 from benchmarks.record import write_result
-from data_scripts.command import EXIT_OK, CommandParser, run_command
+from core.command import EXIT_OK, CommandParser, run_command
 from data_scripts.voc_format import VOC_CLASSES
-from helpers.coco_ap import evaluate_coco
-from helpers.metrics_types import Detections, GroundTruth
-from helpers.voc_ap import evaluate_voc
+from helpers.evaluation.coco_ap import evaluate_coco
+from helpers.evaluation.types import Detections, GroundTruth
+from helpers.evaluation.voc_ap import evaluate_voc
 
 NUM_IMAGES = 2510  # as VOC 2007 val
 DETECTIONS_AN_IMAGE = 100

@@ -18,10 +18,10 @@ from PIL import Image
 from assignment.common import get_fpn_location_coords
 from assignment.one_stage_detector import FCOS
 from benchmarks.record import write_result
-from data_scripts.command import EXIT_OK, CommandParser, run_command
+from core.backbones.build import build_backbone
+from core.command import EXIT_OK, CommandParser, run_command
 from data_scripts.voc_format import VOC_CLASSES, find_voc_root
-from helpers.backbones import build_backbone
-from helpers.records import Record, read_xml_records
+from helpers.data.records import Record, read_xml_records
 
 SIZE, BATCH, SUBSET, MAX_BOXES = 224, 16, 160, 40
 ORIGINAL_LONGER_SIDE = 500

@@ -25,8 +25,8 @@ from benchmarks.grading_ways import (
     run_plain,
 )
 from benchmarks.record import write_result
-from data_scripts.command import EXIT_OK, CommandParser, positive, run_command
-from grader.grading.jobs import Answer, prepare_forks
+from core.command import EXIT_OK, CommandParser, positive, run_command
+from grader.grading.forks import Answer, prepare_forks
 from grader.sandbox.levels import Level, probe_level
 
 MEBIBYTE = 2**20

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from grader.course import SOLUTION
+from grader.grading.forks import Answer, run_jobs
 from grader.grading.job import Work, job_for, read_outcomes
-from grader.grading.jobs import Answer, run_jobs
 from grader.nbgrader_course.build import build_course
 from grader.submissions.intake import copy_files, take
 

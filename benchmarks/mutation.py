@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from benchmarks.mutants import read_mutants
 from benchmarks.record import write_result
-from data_scripts.command import (
+from core.command import (
     EXIT_OK,
     EXIT_PARTLY_FAILED,
     CommandParser,

@@ -13,14 +13,14 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from benchmarks.record import write_result
-from data_scripts.command import EXIT_OK, CommandParser, positive, run_command
-from helpers.augment import centre_window, cut_window
-from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
-from helpers.detector import LoadedDetector, load_detector, predict
+from core.command import EXIT_OK, CommandParser, positive, run_command
+from helpers.data.augment import centre_window, cut_window
+from helpers.data.images import normalize
+from helpers.data.voc import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
 from helpers.evaluate import check_classes, detect_dataset
-from helpers.images import normalize
-from helpers.metrics_types import Detections, GroundTruth
-from helpers.voc_ap import evaluate_voc
+from helpers.evaluation.types import Detections, GroundTruth
+from helpers.evaluation.voc_ap import evaluate_voc
+from helpers.models.detector import LoadedDetector, load_detector, predict
 
 BATCH = 16
 

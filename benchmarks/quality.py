@@ -13,23 +13,23 @@ import torch
 
 from assignment.one_stage_detector import FCOS
 from benchmarks.record import RESULTS, write_result
-from data_scripts.command import (
+from core.command import (
     EXIT_OK,
     CommandParser,
     fraction,
     name_and_value,
     run_command,
 )
-from helpers.box_shift import shift_line
-from helpers.checkpoint import read_checkpoint
-from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny, check_objects
-from helpers.detector import load_detector
-from helpers.eval_report import class_table, metrics_dict, summary_lines
+from helpers.data.voc import DEFAULT_DATA_DIRS, VOC2007DetectionTiny, check_objects
 from helpers.evaluate import evaluate_detector
-from helpers.precision import PRECISIONS
-from helpers.recipes import RECIPES, get_recipe
-from helpers.run_log import read_log
+from helpers.evaluation.box_shift import shift_line
+from helpers.evaluation.report import class_table, metrics_dict, summary_lines
+from helpers.models.detector import load_detector
 from helpers.train import train_run
+from helpers.training.checkpoint import read_checkpoint
+from helpers.training.precision import PRECISIONS
+from helpers.training.recipes import RECIPES, get_recipe
+from helpers.training.run_log import read_log
 
 right_locations = FCOS.locations
 

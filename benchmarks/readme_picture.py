@@ -8,11 +8,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from data_scripts.command import EXIT_OK, CommandParser, run_command
-from helpers.data import VOC2007DetectionTiny
+from core.command import EXIT_OK, CommandParser, run_command
+from helpers.data.voc import VOC2007DetectionTiny
 from helpers.detect import detect_image, draw_detections
-from helpers.detector import load_detector
-from helpers.draw import make_sheet
+from helpers.models.detector import load_detector
+from helpers.show.draw import make_sheet
 
 OUT = Path(__file__).parent.parent / "docs" / "detections.png"
 NUM_PICTURES = 6

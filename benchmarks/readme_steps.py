@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from data_scripts.command import EXIT_OK, CommandParser, CourseError, run_command
+from core.command import EXIT_OK, CommandParser, CourseError, run_command
 
 OUT = Path(__file__).parent.parent / "docs" / "steps"
 # Notebook -> which of its page's pictures stands for it, counted from 0.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from helpers.checkpoint import versions
+from helpers.training.checkpoint import versions
 
 RESULTS = Path(__file__).parent / "results"
 

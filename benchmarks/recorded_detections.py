@@ -10,10 +10,10 @@ from unittest import mock
 
 from assignment.one_stage_detector import FCOS
 from benchmarks.quality import transposed_locations
-from data_scripts.command import EXIT_OK, CommandParser, run_command
-from helpers.data import VOC2007DetectionTiny
-from helpers.detector import LoadedDetector, load_detector, predict
+from core.command import EXIT_OK, CommandParser, run_command
+from helpers.data.voc import VOC2007DetectionTiny
 from helpers.lessons.recorded import FILE
+from helpers.models.detector import LoadedDetector, load_detector, predict
 
 NUM_PICTURES = 8
 LEAST_SCORE = 0.05

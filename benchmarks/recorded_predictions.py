@@ -14,12 +14,12 @@ import torch
 from assignment.common import class_spec_nms, iou
 from assignment.fcos_deltas import fcos_apply_deltas_to_locations
 from assignment.one_stage_detector import FCOS, join_levels
-from data_scripts.command import EXIT_OK, CommandParser, run_command
-from helpers.data import VOC2007DetectionTiny
-from helpers.detector import LoadedDetector, load_detector, predict
+from core.command import EXIT_OK, CommandParser, run_command
+from helpers.data.voc import VOC2007DetectionTiny
+from helpers.evaluation.types import Detections
+from helpers.evaluation.voc_ap import evaluate_voc
 from helpers.lessons.predictions import FILE
-from helpers.metrics_types import Detections
-from helpers.voc_ap import evaluate_voc
+from helpers.models.detector import LoadedDetector, load_detector, predict
 
 RAW_PICTURES = (4, 9)  # of the split "val"
 SCORED_PICTURES = 150

@@ -13,7 +13,7 @@ from benchmarks.quality_table import (
     quality_section,
 )
 from benchmarks.record import RESULTS
-from data_scripts.command import EXIT_OK, CourseError, run_command
+from core.command import EXIT_OK, CourseError, run_command
 
 README = Path(__file__).parent / "README.md"
 BEGIN, END = "<!-- results begin -->", "<!-- results end -->"

@@ -17,9 +17,9 @@ from torchvision.ops import FeaturePyramidNetwork
 
 from assignment.one_stage_detector import FCOS
 from benchmarks.record import write_result
-from data_scripts.command import EXIT_OK, CommandParser, run_command
-from helpers.backbones import backbone_channels, build_backbone
-from helpers.detector import choose_device
+from core.backbones.build import backbone_channels, build_backbone
+from core.command import EXIT_OK, CommandParser, run_command
+from helpers.models.detector import choose_device
 
 NUM_CLASSES = 20
 SURE_LOGIT = 6.0  # a trained head's answer: 0.25 % or 99.75 %

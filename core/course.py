@@ -11,6 +11,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from core.command import CourseError
 from core.course_checks import check_registry
 from core.course_entries import (
     FILE,
@@ -25,7 +26,6 @@ from core.course_entries import (
     Step,
     id_order,
 )
-from data_scripts.command import CourseError
 
 __all__ = [
     "FILE",

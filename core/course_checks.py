@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
+from core.command import CourseError
 from core.course_entries import ID, PACKAGE, Exercise, Registry
-from data_scripts.command import CourseError
 
 NAME = re.compile(r"[A-Za-z_]\w*")
 FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")

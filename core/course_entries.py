@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 
 FILE = "course.toml"
 PACKAGE = "assignment"  # the folder of the modules

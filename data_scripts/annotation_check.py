@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from data_scripts.findings import (
     DROPPED,
     LEFT_OUT,

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 from tqdm import tqdm
 
-from data_scripts.command import CourseError
-from data_scripts.safe_folder import new_folder
+from core.command import CourseError
+from core.files import new_folder
 from data_scripts.tree_check import TreeReport, stray_lists
 from data_scripts.voc_format import CLASSES_FILE, MAIN_FOLDER, list_splits
 

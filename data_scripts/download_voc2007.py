@@ -8,14 +8,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_scripts.command import (
+from core.command import (
     EXIT_OK,
     CommandParser,
     CourseError,
     make_out_folder,
     run_command,
 )
-from data_scripts.safe_folder import is_free, locked_folder
+from core.files import is_free, locked_folder
 from data_scripts.voc_archive import (
     DEVKIT,
     INSIDE,

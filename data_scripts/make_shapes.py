@@ -11,8 +11,8 @@ from random import Random
 
 from tqdm import tqdm
 
-from data_scripts.command import EXIT_OK, CommandParser, CourseError, run_command
-from data_scripts.safe_folder import is_free, new_folder
+from core.command import EXIT_OK, CommandParser, CourseError, run_command
+from core.files import is_free, new_folder
 from data_scripts.shape_painting import paint_scene
 from data_scripts.shape_scenes import PlacedShape, draw_scene
 from data_scripts.voc_format import (

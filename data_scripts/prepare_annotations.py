@@ -8,18 +8,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from data_scripts.clean_copy import (
-    CHANGES_FILE,
-    Kept,
-    count_kept,
-    write_clean_copy,
-)
-from data_scripts.command import (
+from core.command import (
     EXIT_OK,
     EXIT_PARTLY_FAILED,
     CommandParser,
     CourseError,
     run_command,
+)
+from data_scripts.clean_copy import (
+    CHANGES_FILE,
+    Kept,
+    count_kept,
+    write_clean_copy,
 )
 from data_scripts.image_files import image_path
 from data_scripts.tree_check import check_tree

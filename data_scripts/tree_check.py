@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from core.command import CourseError
 from data_scripts.annotation_check import inspect_image
-from data_scripts.command import CourseError
 from data_scripts.findings import Finding, ImageReport, image_problem
 from data_scripts.image_files import (
     IMAGE_SUFFIXES,

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from data_scripts.findings import Finding
 from data_scripts.voc_format import CLASSES_FILE, VOC_CLASSES, read_class_names
 from data_scripts.voc_xml import class_name, parse_xml

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
-from data_scripts.command import CourseError
-from data_scripts.safe_folder import new_folder
+from core.command import CourseError
+from core.files import new_folder
 from data_scripts.voc_format import list_splits, read_split
 
 DEVKIT = "VOCdevkit"

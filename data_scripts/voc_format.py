@@ -1,7 +1,7 @@
 """The PASCAL VOC devkit on disk: folders, split lists and annotation XML.
 
 Boxes keep the numbers of the XML: (xmin, ymin, xmax, ymax), 1-based, both ends inside
-the object. `helpers/data.py` converts them to continuous pixel edges, once.
+the object. `helpers/data/voc.py` converts them to continuous pixel edges, once.
 Source: the VOC 2007 development kit, section 4 (annotation) and 3.2 (image sets).
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from data_scripts.image_files import is_image_id, line_id
 from data_scripts.voc_xml import (
     BOX_FIELDS,

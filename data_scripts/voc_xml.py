@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 
 BOX_FIELDS = ("xmin", "ymin", "xmax", "ymax")
 MOST_LEVELS = 50  # of elements inside elements; VOC has four

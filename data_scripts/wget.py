@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 
 POLL_S = 0.1
 REDRAW_S = 0.5

@@ -1,5 +1,5 @@
 """The instructor's side: the students' version, and grades from a sandbox."""
 
-from data_scripts.command import end_quietly_until_main
+from core.command import end_quietly_until_main
 
 end_quietly_until_main()

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from data_scripts.command import (
+from core.command import (
     EXIT_OK,
     CommandParser,
     run_command,

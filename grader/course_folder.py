@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from core.command import CourseError
 from core.course import FILE, make_registry, read_registry
 from core.course_text import course_text
-from data_scripts.command import CourseError
 from grader.release.release_files import FOLDERS, README, SINGLE_FILES, tracked_files
 
 COPIED = (*FOLDERS, "grader", "grader_tests")

@@ -9,8 +9,8 @@ import shutil
 import time
 from pathlib import Path
 
-from data_scripts.command import CommandParser, positive
-from data_scripts.demo_folder import clear_folder
+from core.command import CommandParser, positive
+from core.demo_folder import clear_folder
 from grader.grading.command import grade_paths
 from grader.release.build import write_release
 from grader.suites.mistakes import plant, read_mistakes

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from core.command import CourseError
 from core.course import FILE, Registry, read_registry
-from data_scripts.command import CourseError
 
 FOLDER = Path("grader_tests/manifest")
 VISIBLE_PREFIX = "checks/"

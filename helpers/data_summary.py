@@ -16,17 +16,17 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
-from core.course import read_registry
-from data_scripts.command import (
+from core.command import (
     EXIT_OK,
     EXIT_PARTLY_FAILED,
     CommandParser,
     CourseError,
     run_command,
 )
-from helpers.augment import AugmentConfig
-from helpers.data import VOC2007DetectionTiny, check_objects
-from helpers.draw import class_colour, draw_boxes, make_sheet
+from core.course import read_registry
+from helpers.data.augment import AugmentConfig
+from helpers.data.voc import VOC2007DetectionTiny, check_objects
+from helpers.show.draw import class_colour, draw_boxes, make_sheet
 
 BATCH_IMAGES = 8
 MIN_IMAGE_SIZE = 32

@@ -9,25 +9,30 @@ from typing import TypeVar
 
 import torch
 
-from data_scripts.command import (
+from core.command import (
     EXIT_OK,
     EXIT_PARTLY_FAILED,
     CommandParser,
     run_command,
 )
-from data_scripts.demo_folder import clear_folder
+from core.demo_folder import clear_folder
 from data_scripts.make_shapes import DEFAULT_TRAIN, DEFAULT_VAL, make_shapes
-from helpers.box_shift import shift_line
-from helpers.checkpoint import read_checkpoint, versions
-from helpers.data import VOC2007DetectionTiny
-from helpers.demo_page import ClassResult, DemoReport, Step, write_page
-from helpers.demo_svg import DrawnPicture, draw_picture
-from helpers.detector import load_detector
-from helpers.eval_report import class_table, metrics_dict, summary_lines, write_json
+from helpers.data.voc import VOC2007DetectionTiny
 from helpers.evaluate import Evaluation, evaluate_detector
-from helpers.recipes import Recipe, get_recipe
-from helpers.run_log import read_log
+from helpers.evaluation.box_shift import shift_line
+from helpers.evaluation.report import (
+    class_table,
+    metrics_dict,
+    summary_lines,
+    write_json,
+)
+from helpers.models.detector import load_detector
+from helpers.show.demo_page import ClassResult, DemoReport, Step, write_page
+from helpers.show.demo_svg import DrawnPicture, draw_picture
 from helpers.train import train_run
+from helpers.training.checkpoint import read_checkpoint, versions
+from helpers.training.recipes import Recipe, get_recipe
+from helpers.training.run_log import read_log
 
 GOAL_VOC_AP50 = 0.75
 NUM_PICTURES = 12

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from data_scripts.command import (
+from core.command import (
     EXIT_OK,
     EXIT_PARTLY_FAILED,
     CommandParser,
@@ -15,10 +15,10 @@ from data_scripts.command import (
     make_out_folder,
     run_command,
 )
-from helpers.detector import LoadedDetector, load_detector, predict
-from helpers.draw import class_colour, draw_boxes
-from helpers.eval_report import write_json
-from helpers.images import load_image, to_model_input
+from helpers.data.images import load_image, to_model_input
+from helpers.evaluation.report import write_json
+from helpers.models.detector import LoadedDetector, load_detector, predict
+from helpers.show.draw import class_colour, draw_boxes
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 

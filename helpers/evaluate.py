@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from data_scripts.command import (
+from core.command import (
     EXIT_OK,
     CommandParser,
     CourseError,
@@ -17,12 +17,11 @@ from data_scripts.command import (
     positive,
     run_command,
 )
-from helpers.box_shift import BoxShift, median_box_shift, shift_line
-from helpers.checkpoint import versions
-from helpers.coco_ap import CocoResult, evaluate_coco
-from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny, check_objects
-from helpers.detector import LoadedDetector, load_detector, predict
-from helpers.eval_report import (
+from helpers.data.images import to_model_input
+from helpers.data.voc import DEFAULT_DATA_DIRS, VOC2007DetectionTiny, check_objects
+from helpers.evaluation.box_shift import BoxShift, median_box_shift, shift_line
+from helpers.evaluation.coco_ap import CocoResult, evaluate_coco
+from helpers.evaluation.report import (
     class_table,
     detections_as_lists,
     draw_precision_recall,
@@ -30,9 +29,10 @@ from helpers.eval_report import (
     summary_lines,
     write_json,
 )
-from helpers.images import to_model_input
-from helpers.metrics_types import Detections
-from helpers.voc_ap import VocResult, evaluate_voc
+from helpers.evaluation.types import Detections
+from helpers.evaluation.voc_ap import VocResult, evaluate_voc
+from helpers.models.detector import LoadedDetector, load_detector, predict
+from helpers.training.checkpoint import versions
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def evaluate_detector(
         score_threshold: default: the detector's own.
         nms_threshold: default: the detector's own.
         batch_size: images that go through the network together.
-        plus_one: see helpers.voc_ap.box_iou.
+        plus_one: see helpers.evaluation.voc_ap.box_iou.
         limit: only the first so many images.
 
     Raises:

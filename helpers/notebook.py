@@ -13,7 +13,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from helpers.on_drive import keep_folders
+from helpers.drive.on_drive import keep_folders
 
 # The address that the first cell of the notebooks fetches the course from.
 REPOSITORY = "https://github.com/OWNER/REPOSITORY"
@@ -246,7 +246,7 @@ def _set_up_ipython() -> None:
         shell.extension_manager.load_extension("autoreload")  # silent if it is loaded
         shell.run_line_magic("autoreload", "2")
         shell.run_line_magic("matplotlib", "inline")
-        from data_scripts.command import CourseError
+        from core.command import CourseError
 
         shell.set_custom_exc((CourseError,), _say_without_traceback)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from data_scripts.command import (
+from core.command import (
     EXIT_OK,
     CommandParser,
     CourseError,
@@ -16,18 +16,18 @@ from data_scripts.command import (
     name_and_value,
     run_command,
 )
-from data_scripts.safe_folder import locked_folder
-from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny, check_objects
-from helpers.detector import build_detector, choose_device, with_classes
-from helpers.interrupt import StoppedError, StopRequest
-from helpers.memory import keep_freed_memory
-from helpers.precision import PRECISIONS, faster_precision
-from helpers.recipes import RECIPES, Recipe, get_recipe, recipe_to_dict
-from helpers.resume import check_is_same_run, read_saved, restore
-from helpers.run_folder import RunFolder, checkpoint_path
-from helpers.save_points import SavePoints
-from helpers.stream import TrainingStream, training_batches
-from helpers.training import TrainingState, make_optimizer, train_loop
+from core.files import locked_folder
+from core.interrupt import StoppedError, StopRequest
+from helpers.data.stream import TrainingStream, training_batches
+from helpers.data.voc import DEFAULT_DATA_DIRS, VOC2007DetectionTiny, check_objects
+from helpers.models.detector import build_detector, choose_device, with_classes
+from helpers.training.loop import TrainingState, make_optimizer, train_loop
+from helpers.training.memory import keep_freed_memory
+from helpers.training.precision import PRECISIONS, faster_precision
+from helpers.training.recipes import RECIPES, Recipe, get_recipe, recipe_to_dict
+from helpers.training.resume import check_is_same_run, read_saved, restore
+from helpers.training.run_folder import RunFolder, checkpoint_path
+from helpers.training.save_points import SavePoints
 
 LOG_PERIOD = 20
 SAVE_PERIOD = 200

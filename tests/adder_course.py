@@ -65,7 +65,7 @@ minutes = 5
 
 def make_course(root: Path) -> Path:
     """Write it outside of git, with its exercise in line 12; returns root."""
-    for folder in ("assignment", "helpers", "notebooks", "data_scripts"):
+    for folder in ("assignment", "helpers", "notebooks", "core", "data_scripts"):
         (root / folder).mkdir(parents=True)
     (root / "assignment" / "common.py").write_text(SOURCE)
     (root / "helpers" / "given.py").write_text("VALUE = 1\n")

@@ -146,7 +146,7 @@ def _session(root: str, drive: str, kill_at: int, fail_at: int) -> dict[str, Any
 def main() -> None:
     """Answer until the input ends."""
     import helpers.notebook  # noqa: F401 - once, for all forks
-    from helpers import on_drive
+    from helpers.drive import on_drive
 
     on_drive._git = lambda root, *command: ""  # the tests' courses have a manifest
     for line in sys.stdin:

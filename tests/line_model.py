@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from helpers.recipes import RECIPES, Recipe
-from helpers.training import (
+from helpers.training.loop import (
     TrainingState,
     make_optimizer,
     train_loop,
 )
+from helpers.training.recipes import RECIPES, Recipe
 
 CPU = torch.device("cpu")
 

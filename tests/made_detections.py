@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from helpers.metrics_types import Detections, GroundTruth
+from helpers.evaluation.types import Detections, GroundTruth
 from tests.plain_numbers import spread, spread_boxes
 
 IMAGE_SIZE = (260, 340)  # (H, W)

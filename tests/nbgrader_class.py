@@ -72,7 +72,7 @@ def marks(name: str, cell_type: str, solution: bool, points: float) -> dict:
 def write_checkout(root: Path) -> Path:
     """A course of two exercises and a written question, with all that a release has."""
     write_course(root)
-    for folder in ("data_scripts", "grader/release", "notebooks"):
+    for folder in ("core", "data_scripts", "grader/release", "notebooks"):
         (root / folder).mkdir(parents=True)
     for name in {*SINGLE_FILES, README, "helpers/__init__.py"} - {FILE}:
         (root / name).write_text("")

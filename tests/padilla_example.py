@@ -8,7 +8,7 @@ the last pixel is part of a box (plus_one).
 
 import numpy as np
 
-from helpers.metrics_types import Detections, GroundTruth
+from helpers.evaluation.types import Detections, GroundTruth
 
 # Each row: image, left, top, width, height.
 TRUE_ROWS = np.array(

@@ -12,14 +12,14 @@ import sys
 import time
 from pathlib import Path
 
-from core.course import read_registry
-from data_scripts.command import (
+from core.command import (
     EXIT_OK,
     EXIT_PARTLY_FAILED,
     CommandParser,
     CourseError,
     run_command,
 )
+from core.course import read_registry
 from grader.files import read_json
 from grader.manifest import points_by_exercise, read_manifest
 from grader.nbgrader_course.build import SETTINGS

@@ -16,7 +16,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from data_scripts.command import EXIT_OK, EXIT_PARTLY_FAILED, CourseError, run_command
+from core.command import EXIT_OK, EXIT_PARTLY_FAILED, CourseError, run_command
 from grader.release.release_files import write_files
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -3,9 +3,9 @@
 import dataclasses
 from pathlib import Path
 
-from helpers.checkpoint import save_checkpoint
-from helpers.detector import build_detector
-from helpers.recipes import DetectorConfig
+from helpers.models.detector import build_detector
+from helpers.training.checkpoint import save_checkpoint
+from helpers.training.recipes import DetectorConfig
 from tests.plain_numbers import fill_parameters
 
 CONFIG = DetectorConfig(

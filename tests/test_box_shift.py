@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from helpers.box_shift import BoxShift, median_box_shift, shift_line
-from helpers.metrics_types import Detections, GroundTruth
+from helpers.evaluation.box_shift import BoxShift, median_box_shift, shift_line
+from helpers.evaluation.types import Detections, GroundTruth
 
 BOXES = np.array([[10.0, 20, 50, 100], [100, 30, 180, 70], [5, 5, 25, 15]])
 CLASSES = np.array([0, 1, 1])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from helpers.check import hint
 from helpers.checks.exercises import find_exercise, find_exercises, read_exercises
 from helpers.checks.in_notebook import as_calls, without_traceback

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_scripts.command import CourseError
-from helpers.checkpoint import read_checkpoint, save_checkpoint
-from helpers.detector import build_detector, choose_device, load_detector
-from helpers.recipes import DetectorConfig
+from core.command import CourseError
+from helpers.models.detector import build_detector, choose_device, load_detector
+from helpers.training.checkpoint import read_checkpoint, save_checkpoint
+from helpers.training.recipes import DetectorConfig
 
 CONFIG = DetectorConfig(
     class_names=("a", "b"), backbone="tiny", fpn_channels=8, stem_channels=(8,)

@@ -7,9 +7,9 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from data_scripts.command import CourseError
-from helpers.coco_ap import NAMES, evaluate_coco
-from helpers.metrics_types import Detections
+from core.command import CourseError
+from helpers.evaluation.coco_ap import NAMES, evaluate_coco
+from helpers.evaluation.types import Detections
 from tests.made_detections import found, made_data, numbers, truth
 
 CLASSES = ("cat", "dog", "bird")

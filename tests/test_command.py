@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from data_scripts.command import (
+from core.command import (
     EXIT_INTERRUPTED,
     EXIT_NO_READER,
     EXIT_USAGE,
@@ -68,7 +68,7 @@ def test_output_that_nobody_reads_ends_the_command_quietly(lines):
     """`| head` closes the pipe: no traceback, whether much or little is left to say."""
     script = (
         "import sys\n"
-        "from data_scripts.command import run_command\n"
+        "from core.command import run_command\n"
         "def main():\n"
         "    sys.stdin.read()\n"  # until the reader has gone
         f"    for number in range({lines}): print('line', number)\n"
@@ -98,7 +98,7 @@ def test_signal_lets_a_command_clean_up_and_ends_it_with_its_code(name, tmp_path
     number = getattr(signal, name)
     script = (
         "import pathlib, sys, time\n"
-        "from data_scripts.command import run_command\n"
+        "from core.command import run_command\n"
         "def main():\n"
         "    try:\n"
         "        print('ready', flush=True)\n"
@@ -178,7 +178,7 @@ def test_terminal_that_has_closed_ends_the_command_quietly(tmp_path):
     outside, inside = os.openpty()
     script = (
         "import sys\n"
-        "from data_scripts.command import run_command\n"
+        "from core.command import run_command\n"
         "run_command(lambda: print('line', sys.stdin.read()) or 0)\n"
     )
     command = subprocess.Popen(
@@ -204,7 +204,7 @@ def test_another_pipe_that_breaks_is_not_hidden():
 def test_text_that_the_terminal_cannot_show_ends_no_command():
     """A name that is no UTF-8, or of another alphabet, is shown as its number."""
     script = (
-        "from data_scripts.command import run_command\n"
+        "from core.command import run_command\n"
         "run_command(lambda: print('b\\udcffob \\u03a9') or 0)\n"
     )
     answer = subprocess.run(

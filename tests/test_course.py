@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from core.command import CourseError
 from core.course import FILE, id_order, make_registry, mentioned, read_registry
-from data_scripts.command import CourseError
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = set(read_registry(ROOT).modules)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from data_scripts.command import CourseError
-from helpers.data import VOC2007DetectionTiny
-from helpers.images import denormalize
-from helpers.records import continuous_edges
+from core.command import CourseError
+from helpers.data.images import denormalize
+from helpers.data.records import continuous_edges
+from helpers.data.voc import VOC2007DetectionTiny
 from tests.small_trees import CLASSES, GREY, Picture, Thing, write_tree
 
 EMPTY = Picture("000", (120, 80))

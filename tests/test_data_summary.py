@@ -3,8 +3,8 @@
 import pytest
 from PIL import Image
 
-from data_scripts.command import run_command
-from helpers.data import VOC2007DetectionTiny
+from core.command import run_command
+from helpers.data.voc import VOC2007DetectionTiny
 from helpers.data_summary import draw_batch, main, summarize, summary_table
 from tests.small_trees import Picture, Thing, write_tree
 

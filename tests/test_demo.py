@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from data_scripts.command import CourseError
-from data_scripts.demo_folder import clear_folder
+from core.command import CourseError
+from core.demo_folder import clear_folder
 from helpers.demo import OWN_FOLDERS, DemoPlan, run_demo
-from helpers.recipes import get_recipe
+from helpers.training.recipes import get_recipe
 
 SHORT_RECIPE = dataclasses.replace(get_recipe("tiny"), iterations=2, batch_size=2)
 

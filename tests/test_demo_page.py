@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.demo_page import ClassResult, DemoReport, Step, render_page, write_page
-from helpers.demo_svg import draw_curve, draw_picture
-from helpers.metrics_types import Detections, GroundTruth
+from helpers.evaluation.types import Detections, GroundTruth
+from helpers.show.demo_page import (
+    ClassResult,
+    DemoReport,
+    Step,
+    render_page,
+    write_page,
+)
+from helpers.show.demo_svg import draw_curve, draw_picture
 
 WIDTH, HEIGHT = 60, 40
 EVIL = "<script>alert('x')</script>"

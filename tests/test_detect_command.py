@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image, ImageColor
 
-from data_scripts.command import EXIT_OK, EXIT_PARTLY_FAILED
+from core.command import EXIT_OK, EXIT_PARTLY_FAILED
 from helpers import detect
 from helpers.detect import find_images, output_names
-from helpers.draw import PALETTE
+from helpers.show.draw import PALETTE
 from tests.small_detector import CONFIG, write_checkpoint
 from tests.small_trees import Picture, Thing, paint
 from tests.test_evaluate_command import error_of

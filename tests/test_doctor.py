@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from data_scripts.command import EXIT_OK, EXIT_PARTLY_FAILED
+from core.command import EXIT_OK, EXIT_PARTLY_FAILED
 from grader.doctor import command as doctor
 from grader.doctor.attacks import ATTACKS
 from grader.doctor.command import Finding, examine, run_doctor

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from data_scripts.download_voc2007 import download
 from data_scripts.voc_archive import Archive, unpack
 from data_scripts.wget import Limits, run_wget

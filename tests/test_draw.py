@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image, ImageColor
 
-from data_scripts.command import CourseError
-from helpers.draw import PALETTE, class_colour, draw_boxes, make_sheet, to_picture
-from helpers.images import normalize
+from core.command import CourseError
+from helpers.data.images import normalize
+from helpers.show.draw import PALETTE, class_colour, draw_boxes, make_sheet, to_picture
 
 RED, GREY = "#FF0000", (90, 90, 90)
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from data_scripts.command import EXIT_USAGE, run_command
+from core.command import EXIT_USAGE, run_command
 from helpers import evaluate
-from helpers.box_shift import median_box_shift
-from helpers.coco_ap import evaluate_coco
-from helpers.data import VOC2007DetectionTiny
-from helpers.eval_report import class_table, metrics_dict, percent, summary_lines
+from helpers.data.voc import VOC2007DetectionTiny
 from helpers.evaluate import batches_of_one_size
-from helpers.voc_ap import evaluate_voc
+from helpers.evaluation.box_shift import median_box_shift
+from helpers.evaluation.coco_ap import evaluate_coco
+from helpers.evaluation.report import class_table, metrics_dict, percent, summary_lines
+from helpers.evaluation.voc_ap import evaluate_voc
 from tests.made_detections import found, truth
 from tests.small_detector import CONFIG, write_checkpoint
 from tests.small_trees import Picture, Thing, write_tree

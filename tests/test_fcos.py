@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from assignment.one_stage_detector import FCOS
-from helpers.backbones import build_backbone
+from core.backbones.build import build_backbone
 from tests.plain_numbers import fill_parameters, spread
 
 NUM_CLASSES = 3

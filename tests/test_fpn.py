@@ -8,8 +8,8 @@ from assignment.common import (
     DetectorBackboneWithFPN,
     make_fpn_layers,
 )
-from data_scripts.command import CourseError
-from helpers.backbones import build_backbone
+from core.backbones.build import build_backbone
+from core.command import CourseError
 from tests.plain_numbers import fill_parameters, spread
 
 CHANNELS = {"c3": 3, "c4": 5, "c5": 2}

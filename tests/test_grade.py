@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import grader.grading.job
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.course import read_course
+from grader.grading.forks import CONTEXT
 from grader.grading.grade import grade
-from grader.grading.jobs import CONTEXT
 from grader.results.results import is_done, read_results
 from grader.sandbox.sandbox import Level
 from grader.submissions.find import find_submissions

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from core.command import CourseError
 from core.course import read_registry
-from data_scripts.command import CourseError
 from grader.grading.command import check_allowed
 from grader.results.results import read_results
 from tests.small_course import HALF, HIDDEN, grade_small, write_course, write_submission

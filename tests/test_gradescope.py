@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.gradescope import run as gradescope
 from grader.gradescope.build import cpu_requirements, write_autograder
 from tests.small_course import write_course
@@ -40,7 +40,7 @@ jupyter==1.1.1            # via fcos-notebook-course (pyproject.toml)
 @pytest.fixture
 def unpacked(tmp_path):
     root = write_course(tmp_path / "checkout")
-    for name in ("LICENSE", "data_scripts/command.py", "grader/gradescope/run.py"):
+    for name in ("LICENSE", "core/command.py", "grader/gradescope/run.py"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(FAKE_RUN if "run" in name else "")
     shutil.copy(ROOT / "requirements.txt", root)

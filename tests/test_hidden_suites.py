@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_scripts.command import EXIT_PARTLY_FAILED, CourseError
+from core.command import EXIT_PARTLY_FAILED, CourseError
 from grader.__main__ import make_parser
 from grader.manifest import read_manifest
 from grader.release.build import make_release

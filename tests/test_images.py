@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from data_scripts.command import CourseError
-from helpers.images import (
+from core.command import CourseError
+from helpers.data.images import (
     denormalize,
     load_image,
     normalize,

@@ -9,11 +9,11 @@ import torch
 
 from assignment.common import get_fpn_location_coords
 from assignment.one_stage_detector import FCOS
-from data_scripts.command import CourseError
-from helpers.backbones import build_backbone
-from helpers.detector import build_detector
-from helpers.improved_fcos import ImprovedFCOS, ltrb_giou_loss
-from helpers.recipes import DetectorConfig
+from core.backbones.build import build_backbone
+from core.command import CourseError
+from helpers.models.detector import build_detector
+from helpers.models.improved_fcos import ImprovedFCOS, ltrb_giou_loss
+from helpers.training.recipes import DetectorConfig
 from tests.plain_numbers import fill_parameters, spread, spread_boxes
 
 STRIDES = {"p3": 8, "p4": 16, "p5": 32}
@@ -269,6 +269,6 @@ def test_multi_label_clips_to_width_and_height():
 
 def test_without_its_file_one_sentence_says_so(monkeypatch):
     """Students do not get the file; recipes that need it say which do not."""
-    monkeypatch.setitem(sys.modules, "helpers.improved_fcos", None)
+    monkeypatch.setitem(sys.modules, "helpers.models.improved_fcos", None)
     with pytest.raises(CourseError, match="take --recipe plain or a4"):
         build_detector(dataclasses.replace(PLAIN, backbone="tiny"), pretrained=False)

@@ -1,4 +1,4 @@
-"""From raw predictions to detections: FCOS.inference and helpers.detector.predict."""
+"""From raw predictions to detections: FCOS.inference and detector.predict."""
 
 import math
 
@@ -8,9 +8,9 @@ from torch import nn
 
 from assignment.common import get_fpn_location_coords
 from assignment.one_stage_detector import FCOS
-from helpers.backbones import build_backbone
-from helpers.detector import LoadedDetector, predict
-from helpers.recipes import DetectorConfig
+from core.backbones.build import build_backbone
+from helpers.models.detector import LoadedDetector, predict
+from helpers.training.recipes import DetectorConfig
 from tests.plain_numbers import spread
 
 STRIDES = {"p3": 8, "p4": 16, "p5": 32}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.submissions import intake
 from grader.submissions.find import find_submissions
 from grader.submissions.intake import copy_files, take
@@ -43,7 +43,7 @@ def test_intake_takes_the_python_files_of_assignment(tmp_path, pack, prefix):
         f"{prefix}sub/common.py": b"z = 3",
     }
     if prefix:
-        names["helpers/data.py"] = b"import os"
+        names["helpers/data/voc.py"] = b"import os"
     taken = take(pack(tmp_path / "a.zip", names))
     assert taken.files == {"common.py": b"x = 1", "extra_part.py": b"y = 2"}
     assert taken.ignored > 0

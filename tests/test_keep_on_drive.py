@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from helpers import notebook
-from helpers.copies import COPYING, versions
+from helpers.drive.copies import COPYING, versions
 from tests.drive_sessions import Sessions
 
 STUB = "def iou():\n    raise NotImplementedError\n"

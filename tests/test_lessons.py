@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torchvision.ops import FeaturePyramidNetwork, box_iou
 
-from data_scripts.command import CourseError
+from core.backbones.tiny import TinyBackbone
+from core.command import CourseError
 from data_scripts.make_shapes import make_shapes
-from helpers.data import VOC2007DetectionTiny
+from helpers.data.voc import VOC2007DetectionTiny
 from helpers.lessons import (
     basics,
     boxes,
@@ -25,9 +26,8 @@ from helpers.lessons import (
     pyramid,
     recorded,
     sliders,
-    style,
 )
-from helpers.tiny_backbone import TinyBackbone
+from helpers.show import style
 
 STRIDES = {"p3": 8, "p4": 16, "p5": 32}
 

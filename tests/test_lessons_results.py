@@ -8,12 +8,12 @@ from PIL import Image
 
 from assignment.common import class_spec_nms, nms
 from assignment.one_stage_detector import FCOS
-from data_scripts.command import CourseError
+from core.command import CourseError
 from data_scripts.make_shapes import make_shapes
-from helpers.data import VOC2007DetectionTiny
+from helpers.data.voc import VOC2007DetectionTiny
+from helpers.evaluation.types import Detections, GroundTruth
+from helpers.evaluation.voc_ap import evaluate_voc
 from helpers.lessons import live, predictions, scoring, suppression
-from helpers.metrics_types import Detections, GroundTruth
-from helpers.voc_ap import evaluate_voc
 
 NAMES = ("cross", "ring")
 # One image: two true boxes, and a detection of each kind, the best score first.

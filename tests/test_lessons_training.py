@@ -17,13 +17,13 @@ from assignment.fcos_losses import (
     fcos_classification_loss,
 )
 from assignment.one_stage_detector import FCOS
-from data_scripts.command import CourseError
+from core.command import CourseError
 from data_scripts.make_shapes import make_shapes
-from helpers.copies import versions
-from helpers.data import VOC2007DetectionTiny
+from helpers.data.voc import VOC2007DetectionTiny
+from helpers.drive.copies import versions
 from helpers.lessons import assembly, deltas, live, losses
-from helpers.recipes import get_recipe
-from helpers.run_log import read_log
+from helpers.training.recipes import get_recipe
+from helpers.training.run_log import read_log
 
 NAMES = ("cross", "ring", "star")
 IMAGE = torch.zeros(3, 64, 96)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from core.command import CourseError
 from data_scripts import make_shapes as module
-from data_scripts.command import CourseError
 from data_scripts.make_shapes import make_shapes
 from data_scripts.shape_outlines import bounds, clipped, outline
 from data_scripts.shape_painting import paint_scene

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from core.command import CourseError
 from core.course import read_registry
-from data_scripts.command import CourseError
 from grader.manifest import (
     choose_exercises,
     points_by_exercise,

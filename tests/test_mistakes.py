@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.manifest import read_manifest
 from grader.outcomes import Outcome
 from grader.session.local_session import LocalSession

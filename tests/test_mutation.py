@@ -16,7 +16,7 @@ from benchmarks.mutation import (
     read_survivors,
     summary,
 )
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.manifest import read_manifest
 from grader.release.markers import find_regions
 from grader.suites import mutation, mutation_suites

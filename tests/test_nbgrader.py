@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbgrader.api import Gradebook  # type: ignore[import-untyped]
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.nbgrader_course.config import configure
 from grader.nbgrader_course.names import show
 from grader.release.leak_check import check_no_leaks

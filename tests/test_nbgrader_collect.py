@@ -7,8 +7,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
 
-from data_scripts.command import CourseError
-from data_scripts.safe_folder import new_folder
+from core.command import CourseError
+from core.files import new_folder
 from grader.nbgrader_course import place as place_module
 from grader.nbgrader_course.collect import EARLIER, REFUSED, Class, collect, report
 from grader.nbgrader_course.config import SANITIZE

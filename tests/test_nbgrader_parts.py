@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.manifest import points_by_exercise, read_manifest
 from grader.nbgrader_course.build import build_course, read_assignment
 from grader.nbgrader_course.cells import prepare_notebook

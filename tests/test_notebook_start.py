@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from core.course import FILE
 from helpers import notebook
-from helpers.copies import versions
+from helpers.drive.copies import versions
 from tests.small_trees import Picture, Thing, write_tree
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from data_scripts.command import CourseError
+from core.command import CourseError
+from grader.grading import forks as jobs
 from grader.grading import grade as grading
-from grader.grading import jobs, result_folder
+from grader.grading import result_folder
 from grader.results.results import read_results
 from grader.submissions import intake_zip
 from grader.submissions.find import find_submissions
@@ -128,7 +129,7 @@ def test_results_in_a_submission_are_nobody_elses(tmp_path):
 def test_a_folder_of_the_course_is_one_submission(tmp_path, capsys):
     """What a student's copy of the course holds beside assignment/ is nobody else's."""
     own = tmp_path / "anna"
-    for name in ("assignment/common.py", "helpers/data.py", "notebooks/a.ipynb"):
+    for name in ("assignment/common.py", "helpers/data/voc.py", "notebooks/a.ipynb"):
         (own / name).parent.mkdir(parents=True, exist_ok=True)
         (own / name).write_bytes(CODE)
     for name in ("README.md", "requirements.txt", ".DS_Store"):

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from core.command import CourseError
 from core.course import read_registry
-from data_scripts.command import CourseError
 from data_scripts.make_shapes import make_shapes
-from helpers.checkpoint import read_checkpoint
-from helpers.detector import load_detector, predict
-from helpers.recipes import detector_config_from_dict, get_recipe
+from helpers.models.detector import load_detector, predict
 from helpers.train import train_run
+from helpers.training.checkpoint import read_checkpoint
+from helpers.training.recipes import detector_config_from_dict, get_recipe
 
 STORED = Path(__file__).resolve().parent / "old_checkpoint"
 CHOICES = {

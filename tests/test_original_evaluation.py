@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.original_evaluation import square_truth, without_difficult
-from helpers.metrics_types import GroundTruth
+from helpers.evaluation.types import GroundTruth
 
 
 def truth(boxes: list, difficult: list[bool], size: tuple[int, int]) -> GroundTruth:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from core.command import CourseError
 from data_scripts.clean_copy import count_kept, write_clean_copy
-from data_scripts.command import CourseError
 from data_scripts.findings import image_problem
 from data_scripts.tree_check import check_tree
 from data_scripts.voc_format import find_voc_root, read_annotation, read_split
-from helpers.data import VOC2007DetectionTiny
-from helpers.images import load_image
+from helpers.data.images import load_image
+from helpers.data.voc import VOC2007DetectionTiny
 from tests.broken_trees import NONE_LOST, XML, call, edit, snapshot, write_data
 
 TRAIN = "ImageSets/Main/train.txt"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from data_scripts.command import EXIT_PARTLY_FAILED, EXIT_USAGE
+from core.command import EXIT_PARTLY_FAILED, EXIT_USAGE
 from grader.doctor.command import PROBES
 from grader.sandbox.levels import Level, missing_walls
 from grader.sandbox.slots import may_become_others

@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 
 import grader.grading.job
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.course import REFERENCES_VARIABLE
 from grader.grading import grade as grading
 from grader.grading.command import grade_paths

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from data_scripts.tree_check import check_tree
 from data_scripts.voc_format import (
     VocObject,

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from data_scripts.command import CourseError
-from helpers.recipes import (
+from core.command import CourseError
+from helpers.training.recipes import (
     RECIPES,
     DetectorConfig,
     detector_config_from_dict,

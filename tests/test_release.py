@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.release.build import Release, make_release, write_release
 from grader.release.release_files import write_zip
 from tests.adder_course import SECRET, SOURCE, make_course
@@ -38,7 +38,7 @@ def test_release_has_what_students_need_and_nothing_else(real_release):
         *("CHANGELOG.md", "README.md", "release.json"),
     }
     assert not [name for name in names if "__pycache__" in name]
-    assert "helpers/improved_fcos.py" not in names  # it shows answers
+    assert "helpers/models/improved_fcos.py" not in names  # it shows answers
 
 
 def test_release_opens_every_exercise_of_the_map(real_release):

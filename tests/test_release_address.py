@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.release.address import PLACEHOLDER, name_repository
 from grader.release.build import make_release
 

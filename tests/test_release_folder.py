@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.release.build import make_release, write_release
 from grader.release.release_files import (
     check_is_unchanged_release,

@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.release.build import make_release
 from tests.adder_course import SECRET, make_course, save_notebook
 

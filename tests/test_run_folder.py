@@ -4,10 +4,10 @@ import json
 
 import torch
 
-from helpers.checkpoint import read_checkpoint
-from helpers.run_folder import RunFolder, checkpoint_path
-from helpers.run_log import read_log
-from helpers.training import TrainingState
+from helpers.training.checkpoint import read_checkpoint
+from helpers.training.loop import TrainingState
+from helpers.training.run_folder import RunFolder, checkpoint_path
+from helpers.training.run_log import read_log
 
 
 def write_log(out, *lines):

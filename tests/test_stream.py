@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from helpers.augment import AugmentConfig
-from helpers.data import VOC2007DetectionTiny
-from helpers.stream import TrainingStream, training_batches
+from helpers.data.augment import AugmentConfig
+from helpers.data.stream import TrainingStream, training_batches
+from helpers.data.voc import VOC2007DetectionTiny
 from tests.small_trees import Picture, Thing, write_tree
 
 NUM_IMAGES = 5

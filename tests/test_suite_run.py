@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.course import read_course
-from grader.grading import jobs
+from grader.grading import forks as jobs
+from grader.grading.forks import Job, run_jobs
 from grader.grading.job import read_outcomes
-from grader.grading.jobs import Job, run_jobs
 from grader.suites.suite_run import SuiteError, run_suite
 from helpers.checks.expect import CheckError, expect_runs
 from tests.small_course import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.border.limits import Limits
 from grader.course import read_course
 from grader.grading.time_limits import LIMITS_VARIABLE, calibration_from

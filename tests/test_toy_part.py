@@ -14,8 +14,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from core.command import CourseError
 from core.course import FILE, read_registry
-from data_scripts.command import CourseError
 from grader.course import read_course
 from grader.course_folder import copy_course
 from grader.gradescope.build import autograder_files

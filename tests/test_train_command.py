@@ -15,14 +15,14 @@ import pytest
 import torch
 from PIL import Image
 
-from data_scripts.command import run_command
+from core.command import run_command
+from core.files import locked_folder
 from data_scripts.make_shapes import make_shapes
-from data_scripts.safe_folder import locked_folder
-from helpers import save_points
-from helpers.checkpoint import read_checkpoint
-from helpers.recipes import get_recipe
-from helpers.run_folder import RunFolder
 from helpers.train import main, train_run
+from helpers.training import save_points
+from helpers.training.checkpoint import read_checkpoint
+from helpers.training.recipes import get_recipe
+from helpers.training.run_folder import RunFolder
 from tests.small_trees import Picture, Thing, write_tree
 
 ROOT = Path(__file__).resolve().parent.parent

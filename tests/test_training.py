@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from data_scripts.command import CourseError
-from helpers.backbones import build_backbone
-from helpers.improved_fcos import ImprovedFCOS
-from helpers.recipes import get_recipe
-from helpers.training import (
+from core.backbones.build import build_backbone
+from core.command import CourseError
+from helpers.models.improved_fcos import ImprovedFCOS
+from helpers.training.loop import (
     TrainingState,
     learning_rate_factor,
     make_optimizer,
@@ -19,6 +18,7 @@ from helpers.training import (
     train_step,
     update_average,
 )
+from helpers.training.recipes import get_recipe
 from tests.line_model import CPU, line_batches, line_recipe, line_state, run_loop
 from tests.plain_numbers import spread
 

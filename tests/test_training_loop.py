@@ -6,9 +6,9 @@ import signal
 
 import pytest
 
-from data_scripts.command import CourseError
-from helpers import interrupt
-from helpers.interrupt import StoppedError
+from core import interrupt
+from core.command import CourseError
+from core.interrupt import StoppedError
 from tests.line_model import line_batches, line_recipe, line_state, run_loop
 
 # Those that this system has; on Windows there are no terminals that hang up.

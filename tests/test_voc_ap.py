@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.voc_ap import (
+from helpers.evaluation.voc_ap import (
     average_precision_11,
     average_precision_area,
     box_iou,

@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from data_scripts.command import CourseError
-from helpers.metrics_types import Detections, GroundTruth
-from helpers.voc_ap import (
+from core.command import CourseError
+from helpers.evaluation.types import Detections, GroundTruth
+from helpers.evaluation.voc_ap import (
     evaluate_voc,
 )
 from tests.made_detections import found, made_data, truth

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from data_scripts.voc_format import (
     VOC_CLASSES,
     VocAnnotation,

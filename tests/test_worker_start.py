@@ -12,7 +12,7 @@ import torch
 from grader.sandbox.levels import probe_level
 from grader.session.session import Session
 from grader.worker.bytecode import code_of, compile_files
-from grader.worker.pages import use_large_pages
+from grader.worker.large_pages import use_large_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN = """

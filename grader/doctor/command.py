@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_scripts.command import EXIT_OK, EXIT_PARTLY_FAILED
+from core.command import EXIT_OK, EXIT_PARTLY_FAILED
 from grader.doctor.attacks import ATTACKS, LIMITS, Attack, Targets, start_victim
 from grader.sandbox.levels import Level, probe_level
 from grader.sandbox.sandbox import ROOT

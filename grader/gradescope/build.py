@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from core.command import CourseError
 from core.course import FILE
 from core.course_text import course_text
-from data_scripts.command import CourseError
 from grader.course import read_course
 from grader.files import write_atomically
 from grader.release.release_files import FILE_MODE, ZIP_TIME, tracked_files

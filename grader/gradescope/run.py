@@ -6,7 +6,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from data_scripts.command import (
+from core.command import (
     EXIT_OK,
     EXIT_PARTLY_FAILED,
     CommandParser,

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.course import SOLUTION, Course
+from grader.grading.forks import run_jobs
 from grader.grading.job import Work, job_for, read_outcomes
-from grader.grading.jobs import run_jobs
 from grader.grading.time_limits import Calibration, calibration_from
 from grader.sandbox.sandbox import Level
 from grader.submissions.intake import copy_files, take

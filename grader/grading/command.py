@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_scripts.command import (
+from core.command import (
     EXIT_PARTLY_FAILED,
     CommandParser,
     CourseError,

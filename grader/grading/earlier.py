@@ -4,8 +4,8 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from core.command import CourseError
 from core.course import id_order
-from data_scripts.command import CourseError
 from grader.course import ALL_EXERCISES
 from grader.pages.class_results import read_class
 from grader.submissions.names import shown

@@ -9,18 +9,18 @@ from typing import Any
 
 from tqdm import tqdm
 
-from data_scripts.command import (
+from core.command import (
     EXIT_OK,
     EXIT_PARTLY_FAILED,
     CourseError,
     make_out_folder,
 )
-from data_scripts.safe_folder import is_free, locked_folder
+from core.files import is_free, locked_folder
 from grader.course import Course
 from grader.files import read_json, write_json
 from grader.grading.calibrate import calibrate
+from grader.grading.forks import Answer, Job, end_forks, prepare_forks, run_jobs
 from grader.grading.job import Work, job_for, read_outcomes
-from grader.grading.jobs import Answer, Job, end_forks, prepare_forks, run_jobs
 from grader.grading.result_folder import ResultFolder, Waiting
 from grader.grading.time_limits import Calibration
 from grader.outcomes import Outcome

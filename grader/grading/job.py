@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.course import Course
-from grader.grading.jobs import Answer, Job
+from grader.grading.forks import Answer, Job
 from grader.grading.time_limits import Calibration
 from grader.outcomes import Outcome
 from grader.sandbox.sandbox import Level

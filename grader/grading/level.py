@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.sandbox.levels import (
     Level,
     Probe,

@@ -4,7 +4,7 @@ import math
 import os
 from dataclasses import dataclass, field, fields, replace
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.border.limits import Limits
 from grader.course import LIMITS_VARIABLE
 

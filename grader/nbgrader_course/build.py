@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from core.command import CourseError
 from core.course import read_registry
-from data_scripts.command import CourseError
-from data_scripts.safe_folder import is_free, new_folder
+from core.files import is_free, new_folder
 from grader.course_folder import copy_course, course_with
 from grader.files import read_json, write_atomically, write_json
 from grader.manifest import choose_exercises, points_by_exercise, read_manifest

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import nbformat
 
+from core.command import CourseError
 from core.course import ID
-from data_scripts.command import CourseError
 
 PREFIX = "exercise-"  # grade_id of the cell of exercise 4.1: "exercise-4-1"
 CHECK = re.compile(rf'^check\("({ID})"\)', re.MULTILINE)

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_scripts.command import CourseError
-from data_scripts.safe_folder import locked_folder
+from core.command import CourseError
+from core.files import locked_folder
 from grader.nbgrader_course.hand_in import MOST_NAMED, HandIn, read_hand_in
 from grader.nbgrader_course.names import STUDENT_ID, check_name, show
 from grader.nbgrader_course.place import place

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from data_scripts.command import EXIT_OK, CommandParser
+from core.command import EXIT_OK, CommandParser
 from grader.course_folder import add_course_options
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import nbformat
 from nbgrader.preprocessors import NbGraderPreprocessor  # type: ignore[import-untyped]
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.nbgrader_course.submitted import Answer
 
 STUDENT_ID = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.@-]{0,98}[A-Za-z0-9_@-])?")

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from data_scripts.safe_folder import new_folder
+from core.files import new_folder
 from grader.submissions.intake_zip import IntakeError
 
 

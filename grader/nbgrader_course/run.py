@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from data_scripts.command import run_command
+from core.command import run_command
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from nbformat.v4 import new_output
 from nbgrader.preprocessors import NbGraderPreprocessor  # type: ignore[import-untyped]
 from traitlets import Bool, Integer, Unicode
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.course import read_course
 from grader.nbgrader_course.build import read_assignment
 from grader.nbgrader_course.cells import exercise_of

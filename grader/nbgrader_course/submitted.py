@@ -8,7 +8,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, upgrade
 from nbgrader.api import Gradebook  # type: ignore[import-untyped]
 from nbgrader.preprocessors import NbGraderPreprocessor  # type: ignore[import-untyped]
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.nbgrader_course.cells import SCHEMA
 from grader.submissions.intake import FOLDER, MODULE
 

@@ -11,7 +11,7 @@ from nbgrader.plugins import (  # type: ignore[import-untyped]
     FileNameCollectorPlugin,
 )
 
-from data_scripts.command import (
+from core.command import (
     EXIT_OK,
     EXIT_PARTLY_FAILED,
     EXIT_USAGE,

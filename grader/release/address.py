@@ -2,7 +2,7 @@
 
 import re
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 
 PLACEHOLDER = "OWNER/REPOSITORY"  # in the source, which belongs to no course yet
 ADDRESS = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?")

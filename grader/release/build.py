@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.command import CourseError
 from core.course import FILE, PACKAGE, Exercise, Registry, read_registry
-from data_scripts.command import CourseError
-from data_scripts.safe_folder import is_free, new_folder
+from core.files import is_free, new_folder
 from grader.manifest import points_by_exercise, read_manifest
 from grader.release import release_files
 from grader.release.address import name_repository

@@ -4,7 +4,7 @@ import html
 import json
 from collections.abc import Iterable, Mapping
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.release.markers import looks_like_marker
 from grader.release.notebooks import notebook_texts
 from grader.release.stubs import SecretLine

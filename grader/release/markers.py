@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 
 SOLUTION, HIDDEN = "SOLUTION", "HIDDEN TESTS"
 KINDS = (SOLUTION, HIDDEN)

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.release.markers import find_regions
 from grader.release.stubs import SecretLine
 

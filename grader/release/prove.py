@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from core.command import CourseError
 from core.course import PACKAGE, Registry
-from data_scripts.command import CourseError
 
 CHILD = Path(__file__).resolve().with_name("prove_child.py")
 TIME_LIMIT_S = 300  # importing torch takes seconds; a loaded machine some more

@@ -9,11 +9,11 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 
 FOLDERS = ("assignment", "core", "helpers", "notebooks", "data_scripts")
 # It works out variants of exercises 4.5, 7.2, 7.4 and 8.2.
-NOT_FOR_STUDENTS = ("helpers/improved_fcos.py",)
+NOT_FOR_STUDENTS = ("helpers/models/improved_fcos.py",)
 SINGLE_FILES = (
     *("course.toml", "environment.yml", "requirements.txt"),
     *("LICENSE", "CHANGELOG.md"),

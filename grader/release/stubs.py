@@ -5,8 +5,8 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from core.command import CourseError
 from core.course import FILE, Exercise, mentioned
-from data_scripts.command import CourseError
 from grader.release.markers import SOLUTION, Region, find_regions
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.sandbox.bubblewrap import why_no_bubblewrap
 from grader.sandbox.slots import may_become_others, open_to_others
 from grader.worker.landlock import has_landlock

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.border.limits import Limits
 from grader.sandbox.bubblewrap import bubblewrap_arguments
 from grader.sandbox.folder import LOCK, new_folder, remove_folder
@@ -20,7 +20,7 @@ from grader.worker.lockdown import Lockdown
 
 ROOT = Path(__file__).resolve().parents[2]
 # All of this project that goes in; tests/test_imports.py sees that it needs no more.
-CODE_FOLDERS = ("grader/border", "grader/worker", "helpers", "data_scripts")
+CODE_FOLDERS = ("grader/border", "grader/worker", "helpers", "core", "data_scripts")
 WORKER = "grader/worker/zygote.py"
 STOP_SECONDS = 10
 LONGEST_WORDS = 300

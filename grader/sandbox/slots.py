@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 
 # Between the numbers that distributions and systemd give to real and dynamic users.
 FIRST_UID, NUM_SLOTS = 60_750, 100

@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from core.command import CourseError
 from core.course import Registry, read_registry
-from data_scripts.command import CourseError
 from grader.border.frames import DeadlineError, wait_for
 from grader.border.limits import MEBIBYTE, Limits
 from grader.sandbox.sandbox import Level, Sandbox

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.submissions.names import listed, shown
 from grader.submissions.pile import is_left_out, is_one
 

@@ -5,13 +5,13 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from core.course import id_order
-from data_scripts.command import (
+from core.command import (
     EXIT_OK,
     EXIT_PARTLY_FAILED,
     CommandParser,
     CourseError,
 )
+from core.course import id_order
 from grader.course import REFERENCES_VARIABLE
 from grader.manifest import ManifestTest, read_manifest
 from grader.outcomes import Outcome

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 
 FOLDER = Path("grader_tests/mistakes")
 FIELDS = ("description", "exercise", "file", "find", "replace", "test", "cause")

@@ -12,8 +12,8 @@ import torch
 import torchvision
 from safetensors.torch import save
 
+from core.command import CourseError, make_out_folder
 from core.course import id_order
-from data_scripts.command import CourseError, make_out_folder
 from grader.files import write_atomically
 
 INFO = "references.json"

@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 import pytest
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from grader.manifest import ManifestTest, manifest_id
 from grader.outcomes import NOT_RUN, Outcome, judge
 from helpers.checks.expect import CheckError

@@ -20,7 +20,16 @@ from grader.worker.bytecode import code_of
 
 PACKAGE = "assignment"
 NO_TEXT = "the file is no plain text; save it as UTF-8"
-GIVEN = ("torch", "torchvision", "numpy", "helpers", "data_scripts", "grader", PACKAGE)
+GIVEN = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "helpers",
+    "core",
+    "data_scripts",
+    "grader",
+    PACKAGE,
+)
 
 
 class MissingPartError(Exception):

@@ -38,9 +38,9 @@ put_to_sleep(Path(SETTINGS["submission"]))  # before anything imports torchvisio
 
 from grader.worker.bytecode import compile_files  # noqa: E402
 from grader.worker.child import seed_torch, serve_test  # noqa: E402
+from grader.worker.large_pages import use_large_pages  # noqa: E402
 from grader.worker.lockdown import Lockdown, close_child, lock_zygote  # noqa: E402
 from grader.worker.modules import Submission  # noqa: E402
-from grader.worker.pages import use_large_pages  # noqa: E402
 from grader.worker.plots import import_plots, make_home  # noqa: E402
 from grader.worker.vision import prepare_torchvision  # noqa: E402
 
@@ -192,8 +192,8 @@ def _import_for_children() -> None:
     """What each test would import anyway, once; helpers that hold answers are not."""
     import torchvision.models.detection  # noqa: F401
 
-    import helpers.backbones
-    import helpers.torchvision_backbones  # noqa: F401
+    import core.backbones.build
+    import core.backbones.from_torchvision  # noqa: F401
 
 
 def _cpu_seconds() -> float:

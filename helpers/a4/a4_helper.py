@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from helpers.a4.eecs598.utils import detection_visualizer
-from helpers.data import VOC2007DetectionTiny
-from helpers.images import denormalize
-from helpers.recipes import RECIPES
-from helpers.training import TrainingState, make_optimizer, train_loop
+from helpers.data.images import denormalize
+from helpers.data.voc import VOC2007DetectionTiny
+from helpers.training.loop import TrainingState, make_optimizer, train_loop
+from helpers.training.recipes import RECIPES
 
 __all__ = [
     "VOC2007DetectionTiny",

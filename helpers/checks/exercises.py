@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from core.command import CourseError
 from core.course import ROOT, id_order, read_registry
-from data_scripts.command import CourseError
 
 MARK = "exercise_of_check"
 ALIKE = 0.6  # of the letters; "nsm" is near "nms", "box" is near nothing

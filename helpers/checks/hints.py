@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 
 FOLDER = Path(__file__).parent
 FILES = "hints*.toml"  # hints.toml, and files of their own for more parts

@@ -16,7 +16,7 @@ from helpers.checks.inputs import (
     HANDOUT_LOCATIONS,
     tensor,
 )
-from helpers.lessons.style import (
+from helpers.show.style import (
     BLACK,
     EXPECTED,
     GREY,

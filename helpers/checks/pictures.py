@@ -27,7 +27,7 @@ from helpers.checks.picture_boxes import (
     frame,
     outline,
 )
-from helpers.lessons.style import (
+from helpers.show.style import (
     BLACK,
     BLUE,
     EXPECTED,

@@ -6,7 +6,7 @@ import re
 import time
 from pathlib import Path
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from helpers.checks.exercises import ROOT, Exercise
 
 # Written by the release tool; where the solutions are, it is not there.

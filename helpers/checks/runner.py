@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
+from core.command import CourseError, SignalError
 from core.course import mentioned, read_registry
-from data_scripts.command import CourseError, SignalError
 from helpers.checks.exercises import MARK, ROOT, Exercise, read_exercises
 from helpers.checks.expect import CheckError
 from helpers.checks.explain import explain_exception, explain_import, own_places

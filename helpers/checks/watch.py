@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from data_scripts.command import EXIT_OK, EXIT_SIGNAL, SignalError
+from core.command import EXIT_OK, EXIT_SIGNAL, SignalError
 from helpers.checks.exercises import ROOT
 from helpers.checks.report import paint, report_text
 from helpers.checks.results import PASS

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch
 
-from helpers.draw import class_colour
-from helpers.lessons.style import (
+from helpers.show.draw import class_colour
+from helpers.show.style import (
     BLACK,
     BLUE,
     FONT_PT,

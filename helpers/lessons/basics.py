@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from IPython.display import HTML, Markdown
 
+from core.command import CourseError
 from core.course import FILE, PACKAGE, read_registry
-from data_scripts.command import CourseError
 from helpers.checks.reset import find_function
-from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
+from helpers.data.voc import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
 from helpers.notebook import ROOT, is_colab
 
 # Shorter side of the images in pixels, as the recipes use it.

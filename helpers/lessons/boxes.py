@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from helpers.data import VOC2007DetectionTiny
-from helpers.draw import class_colour, draw_boxes, make_sheet
+from helpers.data.voc import VOC2007DetectionTiny
 from helpers.lessons.recorded import Found, recorded_class_names, recorded_picture
-from helpers.lessons.style import (
+from helpers.show.draw import class_colour, draw_boxes, make_sheet
+from helpers.show.style import (
     BLACK,
     FONT_PT,
     GREEN,

@@ -11,7 +11,8 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helpers.lessons.style import (
+from helpers.evaluation.voc_ap import box_iou
+from helpers.show.style import (
     BLACK,
     BLUE,
     EXPECTED,
@@ -28,7 +29,6 @@ from helpers.lessons.style import (
     make_figure,
     show_image,
 )
-from helpers.voc_ap import box_iou
 
 # Left, top, right, bottom; the same in every picture of the notebook.
 EDGE_NAMES = ("l", "t", "r", "b")

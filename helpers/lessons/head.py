@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.ops import FeaturePyramidNetwork
 
-from helpers.draw import class_colour
-from helpers.images import denormalize
-from helpers.lessons.style import (
+from helpers.data.images import denormalize
+from helpers.show.draw import class_colour
+from helpers.show.style import (
     BLACK,
     BLUE,
     FONT_PT,

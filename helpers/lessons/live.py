@@ -17,19 +17,19 @@ from IPython.display import DisplayHandle, display
 from matplotlib.figure import Figure
 from torch import nn
 
-from data_scripts.command import CourseError
-from helpers.checkpoint import read_checkpoint
-from helpers.copies import free_name, last_write
-from helpers.data import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
-from helpers.detector import Prediction
-from helpers.draw import class_colour
-from helpers.lessons.style import FONT_PT, add_box, make_figure, show_image
+from core.command import CourseError
+from helpers.data.voc import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
+from helpers.drive.copies import free_name, last_write
+from helpers.models.detector import Prediction
 from helpers.notebook import ROOT
-from helpers.recipes import Recipe, get_recipe
-from helpers.run_folder import checkpoint_path
-from helpers.run_log import COLOURS, loss_names, loss_title, read_log
+from helpers.show.draw import class_colour
+from helpers.show.style import FONT_PT, add_box, make_figure, show_image
 from helpers.train import train_run
-from helpers.training import TrainingState
+from helpers.training.checkpoint import read_checkpoint
+from helpers.training.loop import TrainingState
+from helpers.training.recipes import Recipe, get_recipe
+from helpers.training.run_folder import checkpoint_path
+from helpers.training.run_log import COLOURS, loss_names, loss_title, read_log
 
 SURE_LOCATIONS = 24  # drawn in each picture
 SHORT_RUN = 1200  # iterations of the run on shapes that fits into a sitting

@@ -8,7 +8,7 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helpers.lessons.style import (
+from helpers.show.style import (
     BLACK,
     FONT_PT,
     LEVEL_COLOURS,

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torchvision.ops import box_iou, generalized_box_iou
 
-from helpers.lessons.style import (
+from helpers.show.style import (
     BLACK,
     BLUE,
     FONT_PT,

@@ -7,8 +7,8 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from helpers.draw import PALETTE
-from helpers.lessons.style import (
+from helpers.show.draw import PALETTE
+from helpers.show.style import (
     FONT_PT,
     GREY,
     ORANGE,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from helpers.data import VOC2007DetectionTiny
+from helpers.data.voc import VOC2007DetectionTiny
 from helpers.lessons.overview import level_sizes
 
 LocationsFunction = Callable[..., dict[str, torch.Tensor]]

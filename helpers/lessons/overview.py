@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrow, Rectangle
 
-from helpers.images import denormalize
-from helpers.lessons.style import (
+from core.backbones.tiny import TinyBackbone
+from helpers.data.images import denormalize
+from helpers.show.style import (
     BLACK,
     BLUE,
     FONT_PT,
@@ -17,7 +18,6 @@ from helpers.lessons.style import (
     ORANGE,
     make_figure,
 )
-from helpers.tiny_backbone import TinyBackbone
 
 STRIDES = {"p3": 8, "p4": 16, "p5": 32}
 TIMED_BATCH = (8, 3, 128, 160)

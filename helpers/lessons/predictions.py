@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data_scripts.command import CourseError
-from helpers.data import VOC2007DetectionTiny
-from helpers.detector import LoadedDetector, load_detector
+from core.command import CourseError
+from helpers.data.voc import VOC2007DetectionTiny
 from helpers.evaluate import evaluate_detector
+from helpers.evaluation.types import Detections, GroundTruth
 from helpers.lessons.live import run_folder
-from helpers.metrics_types import Detections, GroundTruth
-from helpers.run_folder import checkpoint_path
+from helpers.models.detector import LoadedDetector, load_detector
+from helpers.training.run_folder import checkpoint_path
 
 FILE = Path(__file__).with_name("predictions.json")
 STRIDES = {"p3": 8, "p4": 16, "p5": 32}

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from torch import nn
 from torch.nn import functional as F
 
-from data_scripts.command import CourseError
-from helpers.backbones import build_backbone
-from helpers.lessons.style import (
+from core.backbones.build import build_backbone
+from core.command import CourseError
+from helpers.show.style import (
     FONT_PT,
     LEVEL_COLOURS,
     RED,

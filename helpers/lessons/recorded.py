@@ -11,12 +11,12 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from PIL import Image
 
-from data_scripts.command import CourseError
+from core.command import CourseError
 from data_scripts.voc_format import find_voc_root
-from helpers.draw import class_colour, draw_boxes, make_sheet
-from helpers.images import load_image
-from helpers.lessons.style import make_figure
+from helpers.data.images import load_image
 from helpers.notebook import ROOT, SHAPES_DIR
+from helpers.show.draw import class_colour, draw_boxes, make_sheet
+from helpers.show.style import make_figure
 
 FILE = Path(__file__).with_name("recorded.json")
 DETECTORS = ("right", "transposed")

@@ -10,9 +10,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from helpers.data import VOC2007DetectionTiny
-from helpers.draw import draw_boxes, make_sheet
-from helpers.lessons.style import (
+from helpers.data.voc import VOC2007DetectionTiny
+from helpers.evaluation.types import Detections, GroundTruth
+from helpers.evaluation.voc_ap import VocResult, box_iou, evaluate_voc
+from helpers.show.draw import draw_boxes, make_sheet
+from helpers.show.style import (
     BLACK,
     BLUE,
     FONT_PT,
@@ -26,8 +28,6 @@ from helpers.lessons.style import (
     make_figure,
     show_image,
 )
-from helpers.metrics_types import Detections, GroundTruth
-from helpers.voc_ap import VocResult, box_iou, evaluate_voc
 
 LEAST_IOU = 0.5
 LEAST_TOUCH = 0.1  # IoU from which a box means an object at all

@@ -10,7 +10,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from PIL import Image
 
-from helpers.draw import make_sheet
+from helpers.show.draw import make_sheet
 
 # Set to "off" where nobody can move a slider, as when notebooks are run by a command.
 SWITCH = "FCOS_COURSE_WIDGETS"

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from helpers.draw import class_colour, draw_boxes, make_sheet
+from helpers.evaluation.voc_ap import box_iou
 from helpers.lessons.predictions import Candidates
-from helpers.lessons.style import (
+from helpers.show.draw import class_colour, draw_boxes, make_sheet
+from helpers.show.style import (
     BLACK,
     BLUE,
     FONT_PT,
@@ -25,7 +26,6 @@ from helpers.lessons.style import (
     make_figure,
     show_image,
 )
-from helpers.voc_ap import box_iou
 
 MIN_SIDE_PX = 230  # of a picture on a sheet
 THREE_BOXES = ((10.0, 10.0, 50.0, 40.0), (14.0, 10.0, 54.0, 40.0), (34.0, 10, 74, 40))

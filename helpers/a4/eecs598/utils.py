@@ -6,9 +6,9 @@ import torch
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from helpers.draw import class_colour
-from helpers.images import IMAGENET_MEAN, IMAGENET_STD
-from helpers.lessons.style import YELLOW, add_box, add_points, make_figure, show_image
+from helpers.data.images import IMAGENET_MEAN, IMAGENET_STD
+from helpers.show.draw import class_colour
+from helpers.show.style import YELLOW, add_box, add_points, make_figure, show_image
 
 
 def detection_visualizer(

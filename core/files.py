@@ -1,0 +1,107 @@
+"""Folders that appear complete or not at all, however a command ends."""
+
+import contextlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from core.command import CourseError
+
+if sys.platform != "win32":
+    import fcntl
+
+LOCK_POLL_S = 0.2
+
+
+@contextlib.contextmanager
+def locked_folder(
+    folder: Path, keep_waiting: Callable[[], bool] = lambda: False
+) -> Iterator[int | None]:
+    """Hold a lock on an existing folder; the system drops it even after kill -9.
+
+    Args:
+        folder: What to lock.
+        keep_waiting: Asked again and again while another command holds the lock.
+
+    Yields:
+        The open file that carries the lock (a child process given it holds the lock
+        too), or None on Windows, where two commands at once go unnoticed.
+
+    Raises:
+        CourseError: Another running command holds it, and there is no more waiting.
+    """
+    if sys.platform == "win32":
+        yield None
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        while not _try_lock(handle):
+            if not keep_waiting():
+                raise CourseError(
+                    f"{folder}: another command is writing here; end it or wait for it"
+                )
+            time.sleep(LOCK_POLL_S)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def is_free(target: Path) -> bool:
+    """Return True if nothing, or only an empty folder, is at `target`."""
+    if target.is_dir():
+        return not any(target.iterdir())
+    return not target.exists()
+
+
+@contextlib.contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder to fill; it takes the name `target` when the body ends.
+
+    The folder is the sibling ".<name>.partial". What a killed run left there is
+    removed first; after an exception the sibling is removed and `target` untouched.
+
+    Raises:
+        CourseError: `target` is taken, another command writes it, or writing fails.
+    """
+    target = Path(target).resolve()
+    if not is_free(target):
+        raise CourseError(f"{target}: exists already; give another folder")
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        with locked_folder(partial):
+            try:
+                _clear(partial)
+                yield partial
+                if target.is_dir():
+                    target.rmdir()  # Empty: Windows renames only onto nothing.
+                partial.rename(target)
+            except BaseException:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
+    except OSError as error:
+        place = error.filename2 or error.filename or target  # not what it copied from
+        raise CourseError(
+            f"{place}: cannot write ({error.strerror}); "
+            "free some space or choose another folder"
+        ) from error
+
+
+def _clear(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

@@ -1,0 +1,1 @@
+"""Images and their true boxes, from the disk to the network's input."""

@@ -1,0 +1,1 @@
+"""A student's work on Google Drive, in every version."""

@@ -1,0 +1,1 @@
+"""The one door to assignment/: builds, loads and runs a detector."""

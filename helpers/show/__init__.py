@@ -1,0 +1,1 @@
+"""Detections, losses and a demo, drawn."""
