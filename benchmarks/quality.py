@@ -27,9 +27,9 @@ from helpers.evaluation.report import class_table, metrics_dict, summary_lines
 from helpers.models.detector import load_detector
 from helpers.train import train_run
 from helpers.training.checkpoint import read_checkpoint
-from helpers.training.precision import PRECISIONS
+from helpers.training.loop import PRECISIONS
 from helpers.training.recipes import RECIPES, get_recipe
-from helpers.training.run_log import read_log
+from helpers.training.run_folder import read_log
 
 right_locations = FCOS.locations
 

@@ -1,11 +1,11 @@
-"""Folders that appear complete or not at all, however a command ends."""
+"""Files and folders that are there whole or not at all, however a command ends."""
 
 import contextlib
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from core.command import CourseError
@@ -14,6 +14,7 @@ if sys.platform != "win32":
     import fcntl
 
 LOCK_POLL_S = 0.2
+MARKER_FILE = ".demo"  # says that a folder is a demo's own
 
 
 @contextlib.contextmanager
@@ -105,3 +106,30 @@ def _clear(folder: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
+
+
+def clear_folder(out: Path, own: Sequence[str]) -> None:
+    """Make room for a demo: create the folder, or clear one of an earlier demo.
+
+    Args:
+        out: folder of the demo.
+        own: names of folders in it that go.
+
+    Raises:
+        CourseError: there are files that no demo wrote, or it cannot be written.
+    """
+    marker = out / MARKER_FILE
+    try:
+        if out.exists() and not marker.is_file() and any(out.iterdir()):
+            raise CourseError(
+                f"{out} holds files that no demo wrote; give another --out"
+            )
+        for name in own:
+            if (out / name).exists():
+                shutil.rmtree(out / name)
+        out.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+    except OSError as error:
+        raise CourseError(
+            f"{out} cannot be written ({error.strerror}); give another --out"
+        ) from error

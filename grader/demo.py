@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from core.command import CommandParser, positive
-from core.demo_folder import clear_folder
+from core.files import clear_folder
 from grader.grading.command import grade_paths
 from grader.release.build import write_release
 from grader.suites.mistakes import plant, read_mistakes

@@ -15,7 +15,7 @@ from core.command import (
     CommandParser,
     run_command,
 )
-from core.demo_folder import clear_folder
+from core.files import clear_folder
 from data_scripts.make_shapes import DEFAULT_TRAIN, DEFAULT_VAL, make_shapes
 from helpers.data.voc import VOC2007DetectionTiny
 from helpers.evaluate import Evaluation, evaluate_detector
@@ -32,7 +32,7 @@ from helpers.show.demo_svg import DrawnPicture, draw_picture
 from helpers.train import train_run
 from helpers.training.checkpoint import read_checkpoint, versions
 from helpers.training.recipes import Recipe, get_recipe
-from helpers.training.run_log import read_log
+from helpers.training.run_folder import read_log
 
 GOAL_VOC_AP50 = 0.75
 NUM_PICTURES = 12

@@ -21,11 +21,16 @@ from core.interrupt import StoppedError, StopRequest
 from helpers.data.stream import TrainingStream, training_batches
 from helpers.data.voc import DEFAULT_DATA_DIRS, VOC2007DetectionTiny, check_objects
 from helpers.models.detector import build_detector, choose_device, with_classes
-from helpers.training.loop import TrainingState, make_optimizer, train_loop
-from helpers.training.memory import keep_freed_memory
-from helpers.training.precision import PRECISIONS, faster_precision
+from helpers.training.checkpoint import check_is_same_run, read_saved, restore
+from helpers.training.loop import (
+    PRECISIONS,
+    TrainingState,
+    faster_precision,
+    keep_freed_memory,
+    make_optimizer,
+    train_loop,
+)
 from helpers.training.recipes import RECIPES, Recipe, get_recipe, recipe_to_dict
-from helpers.training.resume import check_is_same_run, read_saved, restore
 from helpers.training.run_folder import RunFolder, checkpoint_path
 from helpers.training.save_points import SavePoints
 

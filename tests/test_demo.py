@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.command import CourseError
-from core.demo_folder import clear_folder
+from core.files import clear_folder
 from helpers.demo import OWN_FOLDERS, DemoPlan, run_demo
 from helpers.training.recipes import get_recipe
 

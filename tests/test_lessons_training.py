@@ -23,7 +23,7 @@ from helpers.data.voc import VOC2007DetectionTiny
 from helpers.drive.copies import versions
 from helpers.lessons import assembly, deltas, live, losses
 from helpers.training.recipes import get_recipe
-from helpers.training.run_log import read_log
+from helpers.training.run_folder import read_log
 
 NAMES = ("cross", "ring", "star")
 IMAGE = torch.zeros(3, 64, 96)

@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from helpers.training.memory import keep_freed_memory
+from helpers.training.loop import keep_freed_memory
 
 # Prints the page faults of ten times 64 MiB, after twenty times in which the process
 # grows, and what keep_freed_memory answered.
 STEPS = """
 import resource, sys
 import torch
-from helpers.training.memory import keep_freed_memory
+from helpers.training.loop import keep_freed_memory
 kept = keep_freed_memory() if sys.argv[1] == "keep" else None
 for _ in range(20):
     torch.ones(2**24)

@@ -6,8 +6,7 @@ import torch
 
 from helpers.training.checkpoint import read_checkpoint
 from helpers.training.loop import TrainingState
-from helpers.training.run_folder import RunFolder, checkpoint_path
-from helpers.training.run_log import read_log
+from helpers.training.run_folder import RunFolder, checkpoint_path, read_log
 
 
 def write_log(out, *lines):

@@ -28,8 +28,13 @@ from helpers.train import train_run
 from helpers.training.checkpoint import read_checkpoint
 from helpers.training.loop import TrainingState
 from helpers.training.recipes import Recipe, get_recipe
-from helpers.training.run_folder import checkpoint_path
-from helpers.training.run_log import COLOURS, loss_names, loss_title, read_log
+from helpers.training.run_folder import (
+    COLOURS,
+    checkpoint_path,
+    loss_names,
+    loss_title,
+    read_log,
+)
 
 SURE_LOCATIONS = 24  # drawn in each picture
 SHORT_RUN = 1200  # iterations of the run on shapes that fits into a sitting

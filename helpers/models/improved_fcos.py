@@ -17,8 +17,7 @@ from assignment.fcos_head import FCOSPredictionNetwork
 from assignment.fcos_losses import fcos_centerness_loss, fcos_classification_loss
 from assignment.fcos_matching import fcos_size_range_per_level
 from assignment.one_stage_detector import FCOS, join_levels
-from helpers.training.recipe_checks import GROUPS
-from helpers.training.recipes import DetectorConfig
+from helpers.training.recipes import GROUPS, DetectorConfig
 
 MAX_EXPONENT = math.log(1000.0)  # a box of 1,000 strides is larger than any image
 MAX_CANDIDATES = 1000  # boxes of an image that go into NMS

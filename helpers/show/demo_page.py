@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from helpers.show import demo_svg
 from helpers.show.demo_svg import Curve, DrawnPicture, draw_curve
-from helpers.training.run_log import loss_names, loss_title
+from helpers.training.run_folder import loss_names, loss_title
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 SECONDS_A_MINUTE = 60

@@ -1,12 +1,43 @@
 """Training recipes: every choice of a run in one frozen place, each can be switched."""
 
 import dataclasses
+import difflib
+import json
+import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 from core.command import CourseError
+from core.course import read_registry
 from helpers.data.augment import AugmentConfig
-from helpers.training.recipe_checks import check_group_norm
-from helpers.training.recipe_overrides import override
+
+GROUPS = 8  # of group norm; it needs channels in multiples of this
+NO_LIMIT = math.inf
+WORDS = {
+    "optimizer": ("sgd", "adamw"),
+    "schedule": ("steps", "cosine"),
+    "freeze": ("none", "norm", "early", "c3"),
+    "head_norm": ("none", "group"),
+}
+# Lowest and highest value, both allowed.
+LIMITS = {
+    "iterations": (1, NO_LIMIT),
+    "batch_size": (1, NO_LIMIT),
+    "image_size": (32, NO_LIMIT),  # one location of the coarsest level
+    "fpn_channels": (1, NO_LIMIT),
+    "learning_rate": (0, NO_LIMIT),
+    "backbone_rate": (0, NO_LIMIT),
+    "weight_decay": (0, NO_LIMIT),
+    "warmup": (0, NO_LIMIT),
+    "clip_norm": (0, NO_LIMIT),
+    "average": (0, 1),
+    "centre_radius": (0, NO_LIMIT),
+    "size_range_scale": (0.01, NO_LIMIT),
+    "score_threshold": (0, 1),
+    "nms_threshold": (0, 1),
+    "aspect": (1, NO_LIMIT),
+    "colour": (0, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -235,3 +266,120 @@ def detector_config_from_dict(values: dict) -> DetectorConfig:
     for key in ("class_names", "stem_channels"):
         changed[key] = tuple(changed[key])
     return DetectorConfig(**changed)
+
+
+def override(recipe: Recipe, key: str, text: str) -> Recipe:
+    """The recipe with this field of it, its detector or its augmentation changed.
+
+    Raises:
+        CourseError: there is no such field, or the value is of the wrong kind.
+    """
+    if key == "augment" and text == "none":
+        return replace(recipe, augment=None)
+    if key in _fields(recipe, but=("name", "detector", "augment")):
+        return replace(recipe, **_parse_like(recipe, key, text))
+    if key in _fields(recipe.detector, but=("class_names",)):
+        changed = replace(recipe.detector, **_parse_like(recipe.detector, key, text))
+        return replace(recipe, detector=changed)
+    if recipe.augment is not None and key in _fields(recipe.augment):
+        stronger = replace(recipe.augment, **_parse_like(recipe.augment, key, text))
+        return replace(recipe, augment=stronger)
+    known = sorted(recipe_choices(recipe))
+    close = difflib.get_close_matches(key, known, n=3) or known
+    raise CourseError(
+        f"recipe {recipe.name} has no choice named {key!r}; take {', '.join(close)}"
+    )
+
+
+def recipe_choices(recipe: Recipe) -> set[str]:
+    """The names that --set knows."""
+    parts = _fields(recipe, but=("name", "detector")) | _fields(
+        recipe.detector, but=("class_names",)
+    )
+    return parts | (_fields(recipe.augment) if recipe.augment else set())
+
+
+def _fields(part: Any, but: tuple[str, ...] = ()) -> set[str]:
+    return {entry.name for entry in dataclasses.fields(part)} - set(but)
+
+
+def _parse_like(part: Any, key: str, text: str) -> dict[str, Any]:
+    """{key: value}, with the text as a value of the type that the field has now."""
+    value = _value_like(getattr(part, key), key, text)
+    check_choice(key, value)
+    return {key: value}
+
+
+def _value_like(current: object, key: str, text: str) -> object:
+    if isinstance(current, str):
+        return text
+    try:
+        value = json.loads(text.lower())
+    except ValueError:
+        value = None
+    if isinstance(current, tuple) and isinstance(value, list):
+        return tuple(value)
+    if isinstance(current, float) and type(value) is int:
+        return float(value)
+    if type(value) is not type(current):
+        raise CourseError(
+            f"the choice {key} takes a value like {json.dumps(current)}, not {text!r}"
+        )
+    return value
+
+
+def check_choice(key: str, value: object) -> None:
+    """Nothing for a good value.
+
+    Raises:
+        CourseError: names the choice, its value and what it may be.
+    """
+    words = tuple(read_registry().detectors) if key == "model" else WORDS.get(key, ())
+    if words and value not in words:
+        allowed = " or ".join(words)
+    elif key in LIMITS and not _is_within(value, *LIMITS[key]):
+        low, high = LIMITS[key]
+        allowed = f"a number of at least {low}"
+        if high != NO_LIMIT:
+            allowed = f"a number between {low} and {high}"
+    elif key == "stem_channels" and not _are_positive(value, int):
+        allowed = "a list of whole numbers above 0, such as [64,64]"
+    elif key == "scale" and not _is_scale(value):
+        allowed = "two numbers above 0, the lower one first, such as [0.7,1.5]"
+    else:
+        return
+    raise CourseError(f"the choice {key} must be {allowed}, not {value!r}")
+
+
+def check_group_norm(head_norm: str, stem_channels: tuple[int, ...]) -> None:
+    """Group norm divides the channels into GROUPS equal parts.
+
+    Raises:
+        CourseError: it cannot.
+    """
+    if head_norm == "group" and any(count % GROUPS for count in stem_channels):
+        raise CourseError(
+            f"with head_norm=group all of stem_channels must be multiples of {GROUPS}, "
+            f"not {list(stem_channels)}"
+        )
+
+
+def _is_within(value: object, low: float, high: float) -> bool:
+    # json reads 1e999 as infinity
+    is_number = isinstance(value, int | float) and math.isfinite(value)
+    return is_number and low <= value <= high  # type: ignore[operator]
+
+
+def _are_positive(values: object, *kinds: type) -> bool:
+    return isinstance(values, tuple) and all(
+        type(value) in kinds and 0 < value < NO_LIMIT for value in values
+    )
+
+
+def _is_scale(values: object) -> bool:
+    return (
+        isinstance(values, tuple)
+        and _are_positive(values, int, float)
+        and len(values) == 2
+        and values[0] <= values[1]
+    )
