@@ -4,9 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from core.course import read_registry
+from data_scripts import download_voc2007
 from grader.release.build import make_release
 from grader.release.release_files import write_files
+from helpers.a4 import a4_helper
 from tests.small_trees import Picture, Thing, write_tree
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -88,3 +92,16 @@ def test_old_names_can_be_imported_in_a_release(tmp_path: Path):
     assert done.returncode == 0, done.stderr
     assert "Hello from a4_helper.py!" in done.stdout
     assert "Exercise 8.1 nms" in done.stdout
+
+
+def test_the_data_set_is_fetched_where_a_cell_asks_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """`download` stays the third argument and image_size the fourth."""
+
+    def download(out: Path) -> None:
+        write_tree(out, train=[Picture("a", (90, 120))])
+
+    monkeypatch.setattr(download_voc2007, "download", download)
+    dataset = a4_helper.VOC2007DetectionTiny(tmp_path, "train", True, 64)
+    assert dataset[0][1].shape == (3, 64, 64)

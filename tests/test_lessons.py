@@ -28,6 +28,7 @@ from helpers.lessons import (
     sliders,
 )
 from helpers.show import style
+from tests.small_trees import Picture, write_tree
 
 STRIDES = {"p3": 8, "p4": 16, "p5": 32}
 
@@ -100,6 +101,24 @@ def test_unknown_data_set_is_refused():
     """With the names that exist."""
     with pytest.raises(CourseError, match="shapes or voc2007"):
         basics.open_data("coco")
+
+
+def test_photographs_are_fetched_where_they_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Once: the second time they are there."""
+    fetched = []
+
+    def download(out: Path) -> None:
+        fetched.append(out)
+        write_tree(out, train=[Picture("a", (90, 120))], val=[Picture("b", (90, 120))])
+
+    monkeypatch.setattr(basics.download_voc2007, "download", download)
+    monkeypatch.setattr(basics, "ROOT", tmp_path)
+    for _ in range(2):
+        train, val = basics.open_data("voc2007", image_size=64)
+        assert (len(train), len(val)) == (1, 1)
+    assert fetched == [tmp_path / "data" / "voc2007"]
 
 
 def test_slider_falls_back_to_stills(monkeypatch: pytest.MonkeyPatch):

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from data_scripts import download_voc2007
 from helpers.a4.eecs598.utils import detection_visualizer
+from helpers.data import voc
 from helpers.data.images import denormalize
-from helpers.data.voc import VOC2007DetectionTiny
 from helpers.training.loop import TrainingState, make_optimizer, train_loop
 from helpers.training.recipes import RECIPES
 
@@ -29,6 +30,27 @@ __all__ = [
 def hello_helper() -> None:
     """Show that this file can be imported."""
     print("Hello from a4_helper.py!")
+
+
+class VOC2007DetectionTiny(voc.VOC2007DetectionTiny):
+    """The course's data set with that assignment's arguments.
+
+    Args:
+        download: fetch VOC 2007 first if it is not there (450 MB).
+        choices: more arguments of helpers.data.voc.VOC2007DetectionTiny.
+    """
+
+    def __init__(
+        self,
+        dataset_dir: str | Path,
+        split: str = "train",
+        download: bool = False,
+        image_size: int = 224,
+        **choices: Any,
+    ):
+        if download:
+            download_voc2007.download(Path(dataset_dir))
+        super().__init__(dataset_dir, split, image_size, **choices)
 
 
 def train_detector(

@@ -10,7 +10,6 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from core.command import CourseError
-from data_scripts import download_voc2007
 from data_scripts.voc_format import (
     find_voc_root,
     read_class_names,
@@ -36,7 +35,6 @@ class VOC2007DetectionTiny(Dataset):
     Args:
         dataset_dir: holds VOCdevkit/VOC2007, or voc07_<split>.json with JPEGImages.
         split: "train", "val" or another list in ImageSets/Main.
-        download: fetch VOC 2007 first if it is not there (450 MB).
         image_size: shorter side of the images in pixels.
         augment: changes of training images; None for none.
         whole_image: keep the whole image; default: all splits but "train".
@@ -50,14 +48,11 @@ class VOC2007DetectionTiny(Dataset):
         self,
         dataset_dir: str | Path,
         split: str = "train",
-        download: bool = False,
         image_size: int = 224,
         augment: AugmentConfig | None = None,
         whole_image: bool | None = None,
         keep_in_memory: bool = False,
     ):
-        if download:
-            download_voc2007.download(Path(dataset_dir))
         self.split = split
         self.data_dir = Path(dataset_dir)
         self.image_size = image_size

@@ -11,6 +11,7 @@ from IPython.display import HTML, Markdown
 
 from core.command import CourseError
 from core.course import FILE, PACKAGE, read_registry
+from data_scripts import download_voc2007
 from helpers.checks.reset import find_function
 from helpers.data.voc import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
 from helpers.notebook import ROOT, is_colab
@@ -35,11 +36,12 @@ def open_data(
     if name not in DEFAULT_DATA_DIRS:
         raise CourseError(f"there is no data set {name!r}; take shapes or voc2007")
     folder = ROOT / DEFAULT_DATA_DIRS[name]
+    if name == "voc2007" and not folder.exists():
+        download_voc2007.download(folder)
     train, val = (
         VOC2007DetectionTiny(
             folder,
             split,
-            download=name == "voc2007" and not folder.exists(),
             image_size=image_size or IMAGE_SIZES[name],
             whole_image=True,
         )
