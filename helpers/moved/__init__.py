@@ -1,0 +1,1 @@
+"""Old names of modules that students' files of earlier releases import."""

@@ -1,0 +1,3 @@
+"""Notebook 8 imported this."""
+
+from helpers.models.detector import predict  # noqa: F401

@@ -1,0 +1,3 @@
+"""Notebook 9 imported this."""
+
+from helpers.evaluation.report import class_table, summary_lines  # noqa: F401
