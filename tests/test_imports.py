@@ -1,27 +1,99 @@
-"""The folders depend on each other in one direction only."""
+"""Each room imports only what lies below it, and the table here says what."""
 
 import ast
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
+from graphlib import TopologicalSorter
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("core", "assignment", "helpers", "data_scripts", "grader")
+FOLDERS = ("core", "data_scripts", "assignment", "helpers", "grader")
 PROJECT = (*FOLDERS, "tests", "benchmarks", "grader_tests")
-# What each file imports of the project: folder -> the names it may begin with.
-ALLOWED = {
-    "core": ("core", "data_scripts.command"),
-    "data_scripts": ("data_scripts",),
-    "helpers": ("helpers", "core", "data_scripts"),
-    "assignment": ("assignment", "helpers.backbones"),
-    "grader": (
-        *("grader", "core", "data_scripts", "helpers.checks", "helpers.backbones"),
-        "helpers.torchvision_backbones",
+# The rooms from the ground floor up, and all of the project that each imports: rooms
+# further up in this list, or files in them. A file is in the room with the longest name
+# that its own begins with; what a room has inside it may import as it likes.
+ROOMS = {
+    "core": (),
+    "core.backbones": ("core.command",),
+    "data_scripts": ("core",),
+    "assignment": ("core.backbones",),
+    "helpers": (),  # __init__.py alone
+    "helpers.evaluation": ("core",),
+    "helpers.data": (
+        "core",
+        "data_scripts.image_files",
+        "data_scripts.voc_format",
+        "helpers.evaluation.types",
     ),
+    "helpers.training": ("core", "helpers.data"),
+    # the one door to what students write
+    "helpers.models": (
+        "core",
+        "core.backbones",
+        "assignment",
+        "helpers.training",
+    ),
+    "helpers.show": (
+        "core",
+        "helpers.evaluation.types",
+        "helpers.data",
+        "helpers.training",
+    ),
+    "helpers.notebook": ("core", "data_scripts"),
+    "helpers.data_summary": ("core", "helpers.data", "helpers.show"),
+    "helpers.train": ("core", "helpers.data", "helpers.training", "helpers.models"),
+    "helpers.evaluate": (
+        "core",
+        "helpers.evaluation",
+        "helpers.data",
+        "helpers.training",
+        "helpers.models",
+    ),
+    "helpers.detect": ("core", "helpers.data", "helpers.models", "helpers.show"),
+    "helpers.demo": (
+        "core",
+        "data_scripts",
+        "helpers.evaluation",
+        "helpers.data",
+        "helpers.training",
+        "helpers.models",
+        "helpers.show",
+        "helpers.train",
+        "helpers.evaluate",
+    ),
+    "helpers.lessons": (
+        "core",
+        "core.backbones",
+        "data_scripts",
+        "helpers.evaluation",
+        "helpers.data",
+        "helpers.training",
+        "helpers.models",
+        "helpers.show",
+        "helpers.notebook",
+        "helpers.train",
+        "helpers.evaluate",
+    ),
+    "helpers.a4": (
+        "data_scripts",
+        "helpers.data",
+        "helpers.training",
+        "helpers.show",
+        "helpers.lessons.style",
+    ),
+    "helpers.checks": ("core", "helpers.lessons.style"),
+    "helpers.check": ("core", "helpers.checks"),
+    # old names of files, for students' files of earlier releases
+    "helpers.moved": (
+        "core.backbones",
+        "helpers.evaluation",
+        "helpers.data",
+        "helpers.models",
+    ),
+    "grader": ("core", "core.backbones", "helpers.checks"),
 }
 # What each part of grader/ uses of the others, in the order of the data. A part stands
 # below all that it uses, so no two need each other; whatever sees a student's code
@@ -31,37 +103,31 @@ GRADER_PARTS = {
     "manifest": (),
     "outcomes": ("manifest",),
     "course": ("files", "manifest"),
-    "release": ("manifest",),
-    "course_folder": ("release",),
+    "release": (),
+    "suites": ("files", "manifest", "outcomes", "release"),
     "border": (),
     "worker": ("border",),
     "sandbox": ("border", "worker"),
     "session": ("border", "worker", "sandbox"),
-    "suites": ("files", "manifest", "outcomes", "course", "release", "session"),
     "doctor": ("border", "sandbox", "session"),
     "submissions": (),
     "results": ("files", "manifest", "outcomes", "submissions"),
     "pages": ("files", "manifest", "submissions", "results"),
     "grading": (
-        *("files", "outcomes", "course", "course_folder", "suites", "border"),
-        *("worker", "sandbox", "session", "submissions", "results", "pages"),
+        *("files", "outcomes", "course", "suites", "border", "worker", "sandbox"),
+        *("session", "submissions", "results", "pages"),
     ),
-    "gradescope": (
-        *("files", "course", "release", "course_folder", "submissions", "results"),
-        "grading",
-    ),
+    "gradescope": ("files", "course", "release", "submissions", "results", "grading"),
     "nbgrader_course": (
-        *("files", "manifest", "course", "release", "course_folder", "submissions"),
-        *("results", "grading"),
+        *("files", "manifest", "course", "release", "submissions", "results"),
+        "grading",
     ),
     "demo": ("release", "suites", "grading"),
     "__main__": (
-        *("release", "course_folder", "suites", "doctor", "grading"),
+        *("manifest", "course", "release", "suites", "doctor", "grading"),
         *("gradescope", "nbgrader_course", "demo"),
     ),
 }
-# The bridges from the helpers to what students write; all else goes through them.
-BRIDGES = ("helpers/detector.py", "helpers/improved_fcos.py")
 # import name -> name of the package, where they differ
 PACKAGE_OF = {
     "IPython": "jupyter",
@@ -96,19 +162,66 @@ def imported_modules(source: str) -> list[str]:
     return names
 
 
-def begins_with(module: str, prefixes: tuple[str, ...]) -> bool:
-    return any(module == each or module.startswith(f"{each}.") for each in prefixes)
+def module_of(name: str) -> str:
+    """The module of a file.
+
+    >>> module_of("core/files.py"), module_of("helpers/show/__init__.py")
+    ('core.files', 'helpers.show')
+    """
+    return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-@pytest.mark.parametrize("name", source_files())
-def test_imports_go_in_one_direction(name: str):
-    """data_scripts <- helpers.backbones <- assignment <- helpers.detector."""
-    allowed = ALLOWED[name.split("/", 1)[0]]
-    if name in BRIDGES:
-        allowed = (*allowed, "assignment")
-    for module in imported_modules((ROOT / name).read_text()):
-        if module.split(".", 1)[0] in PROJECT:
-            assert begins_with(module, allowed), f"{name} must not import {module}"
+def longest_start(module: str, names: Iterable[str]) -> str | None:
+    """Of dotted names the longest one that this module is, or is in.
+
+    >>> longest_start("core.backbones.tiny", ("core", "core.backbones", "core.back"))
+    'core.backbones'
+    """
+    found = [name for name in names if f"{module}.".startswith(f"{name}.")]
+    return max(found, key=len, default=None)
+
+
+def own_imports(name: str) -> list[str]:
+    """What a file imports of this project."""
+    modules = imported_modules((ROOT / name).read_text())
+    return [module for module in modules if module.split(".", 1)[0] in PROJECT]
+
+
+def test_rooms_stand_above_what_they_import():
+    """The table itself has neither circles nor arrows that run up."""
+    below: list[str] = []
+    for room, allowed in ROOMS.items():
+        for target in allowed:
+            place = longest_start(target, ROOMS)
+            assert place in below, f"{room} does not stand above {target}"
+        below.append(room)
+
+
+def test_each_room_imports_what_the_table_says():
+    """And it needs all that it may import, so that the table stays true."""
+    used: dict[str, set[str]] = {room: set() for room in ROOMS}
+    for name in source_files():
+        room = longest_start(module_of(name), ROOMS)
+        for module in own_imports(name):
+            if longest_start(module, ROOMS) != room:
+                target = longest_start(module, ROOMS[room])
+                in_room = longest_start(module, ROOMS)
+                assert target and longest_start(target, ROOMS) == in_room, (
+                    f"{name} must not import {module}"
+                )
+                used[room].add(target)
+    for room, allowed in ROOMS.items():
+        assert used[room] == set(allowed), f"{room} does not need all that it may use"
+
+
+def test_no_file_needs_itself():
+    """No circle of imports, within a room neither."""
+    files = {module_of(name): name for name in source_files()}
+    graph = {}
+    for module, name in files.items():
+        found = {longest_start(other, files) for other in own_imports(name)}
+        graph[module] = found - {None}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 def test_parts_of_the_grader_go_in_one_direction():
