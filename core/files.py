@@ -1,12 +1,14 @@
 """Files and folders that are there whole or not at all, however a command ends."""
 
 import contextlib
+import json
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from core.command import CourseError
 
@@ -15,6 +17,54 @@ if sys.platform != "win32":
 
 LOCK_POLL_S = 0.2
 MARKER_FILE = ".demo"  # says that a folder is a demo's own
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield an open file to fill; it takes the name `path` when the body ends.
+
+    Until then an earlier file stays as it was, even if the power fails. What is filled
+    is the sibling ".<name>.partial", which is removed after an exception.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file that is complete under its name, even if the power fails.
+
+    Args:
+        path: the file; an earlier one is replaced.
+        content: text becomes UTF-8; what cannot, such as half a character, a "?".
+
+    Raises:
+        OSError: it cannot be written; an earlier file is still there.
+    """
+    if isinstance(content, str):
+        content = content.encode("utf-8", "replace")
+    with new_file(path) as file:
+        file.write(content)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file as a whole; the same content gives the same bytes.
+
+    Raises:
+        OSError: it cannot be written; an earlier file is still there.
+    """
+    write_atomically(path, json.dumps(content, indent=1) + "\n")
 
 
 @contextlib.contextmanager

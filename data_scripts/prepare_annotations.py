@@ -15,6 +15,7 @@ from core.command import (
     CourseError,
     run_command,
 )
+from core.files import write_atomically
 from data_scripts.clean_copy import (
     CHANGES_FILE,
     Kept,
@@ -74,11 +75,9 @@ def write_json(data_dir: Path, folder: Path, drop_difficult: bool) -> list[Path]
     for split in list_splits(find_voc_root(data_dir)):
         rows = annotations_as_json(data_dir, split, drop_difficult)
         path = folder / f"voc07_{split}.json"
-        partial = path.with_name(f".{path.name}.partial")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(rows), "utf-8")
-            partial.replace(path)
+            write_atomically(path, json.dumps(rows))
         except OSError as error:
             raise CourseError(
                 f"{path}: cannot write ({error.strerror}); choose another folder"

@@ -1,40 +1,10 @@
-"""Files that are there as a whole or not at all, and sums that tell what they are."""
+"""JSON files as they are found, and sums that tell what files hold."""
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file that is complete under its name, even if the power fails.
-
-    Args:
-        path: the file; an earlier one is replaced.
-        content: text becomes UTF-8; what cannot, such as half a character, a "?".
-
-    Raises:
-        OSError: it cannot be written; an earlier file is still there.
-    """
-    if isinstance(content, str):
-        content = content.encode("utf-8", "replace")
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, content: Any) -> None:
-    """The same content gives the same bytes."""
-    write_atomically(path, json.dumps(content, indent=1, sort_keys=False) + "\n")
 
 
 def read_json(path: Path) -> Any:

@@ -24,6 +24,7 @@ from core.command import (
     run_command,
 )
 from core.course import read_registry
+from core.files import new_file
 from helpers.data.augment import AugmentConfig
 from helpers.data.voc import VOC2007DetectionTiny, check_objects
 from helpers.show.draw import class_colour, draw_boxes, make_sheet
@@ -158,9 +159,8 @@ def draw_summary(summary: Summary, path: Path) -> None:
     right.set_ylabel("objects")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    temporary = path.with_name(path.name + ".part")
-    figure.savefig(temporary, format="png", dpi=120)
-    temporary.replace(path)
+    with new_file(path) as file:
+        figure.savefig(file, format="png", dpi=120)
 
 
 def _mark_levels(axes: Axes, summary: Summary, top: float) -> None:

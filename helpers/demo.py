@@ -15,17 +15,12 @@ from core.command import (
     CommandParser,
     run_command,
 )
-from core.files import clear_folder
+from core.files import clear_folder, write_json
 from data_scripts.make_shapes import DEFAULT_TRAIN, DEFAULT_VAL, make_shapes
 from helpers.data.voc import VOC2007DetectionTiny
 from helpers.evaluate import Evaluation, evaluate_detector
 from helpers.evaluation.box_shift import shift_line
-from helpers.evaluation.report import (
-    class_table,
-    metrics_dict,
-    summary_lines,
-    write_json,
-)
+from helpers.evaluation.report import class_table, metrics_dict, summary_lines
 from helpers.models.detector import load_detector
 from helpers.show.demo_page import ClassResult, DemoReport, Step, write_page
 from helpers.show.demo_svg import DrawnPicture, draw_picture

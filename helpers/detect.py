@@ -15,8 +15,8 @@ from core.command import (
     make_out_folder,
     run_command,
 )
+from core.files import write_json
 from helpers.data.images import load_image, to_model_input
-from helpers.evaluation.report import write_json
 from helpers.models.detector import LoadedDetector, load_detector, predict
 from helpers.show.draw import class_colour, draw_boxes
 

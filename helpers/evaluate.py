@@ -17,6 +17,7 @@ from core.command import (
     positive,
     run_command,
 )
+from core.files import write_json
 from helpers.data.images import to_model_input
 from helpers.data.voc import DEFAULT_DATA_DIRS, VOC2007DetectionTiny, check_objects
 from helpers.evaluation.box_shift import BoxShift, median_box_shift, shift_line
@@ -27,7 +28,6 @@ from helpers.evaluation.report import (
     draw_precision_recall,
     metrics_dict,
     summary_lines,
-    write_json,
 )
 from helpers.evaluation.types import Detections
 from helpers.evaluation.voc_ap import VocResult, evaluate_voc

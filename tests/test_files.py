@@ -1,16 +1,106 @@
-"""Folders that appear complete or not at all."""
+"""Files and folders that appear complete or not at all."""
 
 import errno
 import os
+import ast
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from core.command import CourseError
-from core.files import is_free, locked_folder, new_folder
+from core.files import (
+    is_free,
+    locked_folder,
+    new_file,
+    new_folder,
+    write_atomically,
+    write_json,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+# Who gives a file or a folder another name, and does not write it whole by that: what
+# is wrong, or an earlier version, goes aside, and an earlier release makes room.
+RENAMING = {
+    "core/files.py": 2,
+    "data_scripts/download_voc2007.py": 1,
+    "helpers/drive/copies.py": 2,
+    "helpers/drive/keep.py": 1,
+    "helpers/drive/on_drive.py": 3,
+    "helpers/lessons/live.py": 1,
+    "grader/nbgrader_course/build.py": 1,
+    "grader/nbgrader_course/place.py": 2,
+    "grader/release/release_files.py": 3,
+}
 
 needs_flock = pytest.mark.skipif(sys.platform == "win32", reason="no flock")
+
+
+def test_new_file_appears_only_at_the_end(tmp_path: Path):
+    """Until then the earlier one is there, and no other name is left."""
+    path = tmp_path / "file"
+    path.write_text("old")
+    with new_file(path) as file:
+        file.write(b"new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_file_that_is_not_finished_leaves_nothing(tmp_path: Path, error: type):
+    """Neither half of the new file nor a name beside it, and the old one stays."""
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(error), new_file(path) as file:
+        file.write(b"half")
+        raise error
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Otherwise a power cut may leave the name with nothing in it."""
+    synced = []
+
+    def note(handle: int) -> None:
+        synced.append(os.fstat(handle).st_size)
+        assert not (tmp_path / "file").exists()
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_atomically(tmp_path / "file", "text \udcff")
+    assert synced == [6]
+    assert (tmp_path / "file").read_bytes() == b"text ?"
+
+
+def test_json_files_end_with_a_line(tmp_path: Path):
+    """And the same content gives the same bytes, in the order that it has."""
+    write_json(tmp_path / "file", {"b": [1], "a": "é"})
+    text = (tmp_path / "file").read_text("utf-8")
+    assert text == '{\n "b": [\n  1\n ],\n "a": "\\u00e9"\n}\n'
+
+
+def test_nobody_else_writes_files_whole_by_a_way_of_their_own():
+    """`path.replace(other)` and `path.rename(other)` stand where the list says."""
+    found: dict[str, int] = {}
+    for folder in ("core", "data_scripts", "assignment", "helpers", "grader"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                renames = (
+                    isinstance(node, ast.Call)
+                    and isinstance(node.func, ast.Attribute)
+                    and node.func.attr in ("replace", "rename")
+                    and len(node.args) == 1
+                    and not node.keywords
+                )
+                if renames:
+                    name = path.relative_to(ROOT).as_posix()
+                    found[name] = found.get(name, 0) + 1
+    assert found == RENAMING
 
 
 def test_new_folder_appears_only_at_the_end(tmp_path):

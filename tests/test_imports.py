@@ -15,7 +15,7 @@ PROJECT = (*FOLDERS, "tests", "benchmarks", "grader_tests")
 # The rooms from the ground floor up, and all of the project that each imports: rooms
 # further up in this list, or files in them. A file is in the room with the longest name
 # that its own begins with; what a room has inside it may import as it likes.
-ROOMS = {
+ROOMS: dict[str, tuple[str, ...]] = {
     "core": (),
     "core.backbones": ("core.command",),
     "data_scripts": ("core",),
@@ -42,7 +42,8 @@ ROOMS = {
         "helpers.data",
         "helpers.training",
     ),
-    "helpers.notebook": ("core", "data_scripts"),
+    "helpers.drive": (),
+    "helpers.notebook": ("core", "data_scripts", "helpers.drive"),
     "helpers.data_summary": ("core", "helpers.data", "helpers.show"),
     "helpers.train": ("core", "helpers.data", "helpers.training", "helpers.models"),
     "helpers.evaluate": (
@@ -64,6 +65,7 @@ ROOMS = {
         "helpers.train",
         "helpers.evaluate",
     ),
+    "helpers.checks": ("core", "helpers.show"),
     "helpers.lessons": (
         "core",
         "core.backbones",
@@ -73,18 +75,12 @@ ROOMS = {
         "helpers.training",
         "helpers.models",
         "helpers.show",
+        "helpers.drive",
         "helpers.notebook",
         "helpers.train",
         "helpers.evaluate",
     ),
-    "helpers.a4": (
-        "data_scripts",
-        "helpers.data",
-        "helpers.training",
-        "helpers.show",
-        "helpers.lessons.style",
-    ),
-    "helpers.checks": ("core", "helpers.lessons.style"),
+    "helpers.a4": ("data_scripts", "helpers.data", "helpers.training", "helpers.show"),
     "helpers.check": ("core", "helpers.checks"),
     # old names of files, for students' files of earlier releases
     "helpers.moved": (
@@ -98,34 +94,53 @@ ROOMS = {
 # What each part of grader/ uses of the others, in the order of the data. A part stands
 # below all that it uses, so no two need each other; whatever sees a student's code
 # (border, worker) uses nothing that knows an answer.
-GRADER_PARTS = {
+GRADER_PARTS: dict[str, tuple[str, ...]] = {
     "files": (),
     "manifest": (),
     "outcomes": ("manifest",),
     "course": ("files", "manifest"),
     "release": (),
-    "suites": ("files", "manifest", "outcomes", "release"),
     "border": (),
     "worker": ("border",),
     "sandbox": ("border", "worker"),
     "session": ("border", "worker", "sandbox"),
+    "suites": ("manifest", "outcomes", "course", "release", "session"),
     "doctor": ("border", "sandbox", "session"),
     "submissions": (),
     "results": ("files", "manifest", "outcomes", "submissions"),
-    "pages": ("files", "manifest", "submissions", "results"),
+    "pages": ("manifest", "submissions", "results"),
     "grading": (
-        *("files", "outcomes", "course", "suites", "border", "worker", "sandbox"),
-        *("session", "submissions", "results", "pages"),
+        "files",
+        "outcomes",
+        "course",
+        "suites",
+        "border",
+        "worker",
+        "sandbox",
+        "session",
+        "submissions",
+        "results",
+        "pages",
     ),
-    "gradescope": ("files", "course", "release", "submissions", "results", "grading"),
+    "gradescope": ("course", "release", "submissions", "results", "grading"),
     "nbgrader_course": (
-        *("files", "manifest", "course", "release", "submissions", "results"),
+        "files",
+        "manifest",
+        "course",
+        "release",
+        "submissions",
+        "results",
         "grading",
     ),
     "demo": ("release", "suites", "grading"),
     "__main__": (
-        *("manifest", "course", "release", "suites", "doctor", "grading"),
-        *("gradescope", "nbgrader_course", "demo"),
+        "release",
+        "suites",
+        "doctor",
+        "grading",
+        "gradescope",
+        "nbgrader_course",
+        "demo",
     ),
 }
 # import name -> name of the package, where they differ

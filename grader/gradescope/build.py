@@ -10,8 +10,8 @@ from pathlib import Path
 from core.command import CourseError
 from core.course import FILE
 from core.course_text import course_text
+from core.files import write_atomically
 from grader.course import read_course
-from grader.files import write_atomically
 from grader.release.release_files import FILE_MODE, ZIP_TIME, tracked_files
 
 TEMPLATES = Path(__file__).resolve().parent / "files"

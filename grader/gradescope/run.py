@@ -13,7 +13,7 @@ from core.command import (
     CourseError,
     run_command,
 )
-from grader.files import write_json
+from core.files import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 ASK = "The autograder could not grade this; ask your instructor."

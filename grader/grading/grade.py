@@ -15,9 +15,9 @@ from core.command import (
     CourseError,
     make_out_folder,
 )
-from core.files import is_free, locked_folder
+from core.files import is_free, locked_folder, write_json
 from grader.course import Course
-from grader.files import read_json, write_json
+from grader.files import read_json
 from grader.grading.calibrate import calibrate
 from grader.grading.forks import Answer, Job, end_forks, prepare_forks, run_jobs
 from grader.grading.job import Work, job_for, read_outcomes

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grader.files import write_atomically
+from core.files import write_atomically
 from grader.pages.class_results import Student, read_class
 from grader.pages.feedback import environment, format_points
 

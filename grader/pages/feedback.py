@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from grader.files import write_atomically
+from core.files import write_atomically
 from grader.manifest import ManifestTest
 from grader.results.policy import Told, tell
 from grader.results.results import DIGITS, Graded

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core.command import CourseError
+from core.files import new_file
 
 FOLDERS = ("assignment", "core", "helpers", "notebooks", "data_scripts")
 # It works out variants of exercises 4.5, 7.2, 7.4 and 8.2.
@@ -168,19 +169,19 @@ def write_zip(files: Mapping[str, bytes], path: Path) -> None:
     Raises:
         CourseError: something else is at `path`, or it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        with (
+            new_file(path) as file,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
+        ):
             for name in sorted(files):
                 entry = zipfile.ZipInfo(f"{ZIP_TOP}/{name}", ZIP_TIME)
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 entry.create_system = 3  # Unix, wherever it is made
                 entry.external_attr = FILE_MODE << 16
                 archive.writestr(entry, files[name])
-        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise CourseError(
             f"{path}: cannot write ({error.strerror}); choose another --zip"
         ) from error

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from grader.files import read_json, write_json
+from core.files import write_json
+from grader.files import read_json
 from grader.manifest import ManifestTest, points_by_exercise
 from grader.outcomes import Outcome
 from grader.results.policy import tell

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from core.command import CourseError
+from core.files import write_atomically
 from helpers.checks.exercises import ROOT, Exercise
 
 # Written by the release tool; where the solutions are, it is not there.
@@ -41,12 +42,9 @@ def reset(exercise: Exercise, root: Path = ROOT) -> tuple[Path, Path]:
     lines[begin - 1 : end] = stub.splitlines()
     new = (line_end.join(lines) + line_end).encode()
     kept = _keep(content, exercise.file, root)
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_bytes(new)
-        partial.replace(path)
+        write_atomically(path, new)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise CourseError(
             f"{path}: cannot be written ({error.strerror}); free space or close it"
         ) from error

@@ -1,12 +1,12 @@
 """What an evaluation leaves behind: a table, JSON files and precision-recall curves."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from core.files import new_file
 from helpers.evaluation.box_shift import BoxShift
 from helpers.evaluation.coco_ap import CocoResult
 from helpers.evaluation.types import Detections
@@ -69,13 +69,6 @@ def metrics_dict(voc: VocResult, coco: CocoResult, shift: BoxShift) -> dict:
     }
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
-
-
 def detections_as_lists(
     detections: Sequence[Detections], class_names: Sequence[str]
 ) -> list[dict]:
@@ -114,6 +107,5 @@ def draw_precision_recall(voc: VocResult, path: Path) -> None:
         axes.grid(alpha=0.3)
     figure.supxlabel("recall", fontsize=10)
     figure.supylabel("precision", fontsize=10)
-    temporary = path.with_name(path.name + ".part")
-    figure.savefig(temporary, format="png", dpi=110)
-    temporary.replace(path)
+    with new_file(path) as file:
+        figure.savefig(file, format="png", dpi=110)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from core.files import write_atomically
 from helpers.show import demo_svg
 from helpers.show.demo_svg import Curve, DrawnPicture, draw_curve
 from helpers.training.run_folder import loss_names, loss_title
@@ -109,6 +110,4 @@ def render_page(report: DemoReport) -> str:
 
 def write_page(report: DemoReport, path: Path) -> None:
     """Write the page, whole or not at all."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(render_page(report), encoding="utf-8")
-    temporary.replace(path)
+    write_atomically(path, render_page(report))

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from core.command import CourseError
+from core.files import new_file
 from helpers.training.loop import TrainingState
 from helpers.training.recipes import Recipe, is_same_recipe
 
@@ -43,13 +44,9 @@ def save_checkpoint(path: Path, state: dict) -> None:
     Raises:
         CourseError: the file cannot be written, for example on a full disk.
     """
-    temporary = path.with_name(path.name + ".part")
     try:
-        with temporary.open("wb") as file:
+        with new_file(path) as file:
             torch.save({"format": FORMAT, "versions": versions(), **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
     except (OSError, RuntimeError) as error:
         with contextlib.suppress(OSError):
             temporary.unlink()  # half a file takes room where there is none

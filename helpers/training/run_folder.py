@@ -12,6 +12,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from core.course import read_registry
+from core.files import new_file, write_atomically
 from helpers.training.checkpoint import save_checkpoint
 from helpers.training.loop import TrainingState
 
@@ -114,9 +115,7 @@ def read_log(path: Path) -> list[dict]:
 def cut_log(path: Path, last_iteration: int) -> None:
     """Forget lines after an iteration, as a resumed run will write them again."""
     kept = [e for e in read_log(path) if e.get("iteration", 0) <= last_iteration]
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
-    temporary.replace(path)
+    write_atomically(path, "".join(json.dumps(entry) + "\n" for entry in kept))
 
 
 def draw_losses(entries: list[dict], path: Path) -> None:
@@ -134,6 +133,5 @@ def draw_losses(entries: list[dict], path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if entries:
         axes.legend(frameon=False)
-    temporary = path.with_name(path.name + ".part")
-    figure.savefig(temporary, format="png", dpi=120)
-    temporary.replace(path)
+    with new_file(path) as file:
+        figure.savefig(file, format="png", dpi=120)
