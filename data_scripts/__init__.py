@@ -1,4 +1,4 @@
-"""Make, fetch, check and convert data sets; imports nothing from the other folders."""
+"""Make, fetch, check and convert data sets; imports core/ alone."""
 
 from core.command import end_quietly_until_main
 

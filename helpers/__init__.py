@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from data_scripts.command import end_quietly_until_main
+from core.command import end_quietly_until_main
 
 end_quietly_until_main()
 

@@ -1,8 +1,7 @@
 """Files and folders that appear complete or not at all."""
 
-import errno
-import os
 import ast
+import errno
 import os
 import subprocess
 import sys

@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from core.command import ENDING_SIGNALS
-from grader.border.limits import limit_own_memory
-from grader.files import write_atomically
-from grader.suites.suite_run import TOO_MUCH_MEMORY
 from core.files import write_atomically
+from grader.border.limits import limit_own_memory
+from grader.suites.suite_run import TOO_MUCH_MEMORY
 
 # Threads do not survive a fork, so this process must never have started one.
 CONTEXT = multiprocessing.get_context("fork")

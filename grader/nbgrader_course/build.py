@@ -8,12 +8,10 @@ from pathlib import Path
 
 from core.command import CourseError
 from core.course import read_registry
-from core.files import is_free, new_folder
-from grader.course_folder import copy_course, course_with
-from grader.files import read_json, write_atomically, write_json
-from grader.manifest import choose_exercises, points_by_exercise, read_manifest
 from core.files import is_free, new_folder, write_atomically, write_json
+from grader.course_folder import copy_course, course_with
 from grader.files import read_json
+from grader.manifest import choose_exercises, points_by_exercise, read_manifest
 from grader.nbgrader_course.cells import (
     move_map_links,
     move_readme_links,

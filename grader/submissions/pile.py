@@ -23,7 +23,7 @@ LEFT_OUT_STARTS = ("._", ".~lock.", ".nfs")  # macOS, LibreOffice, network drive
 # assignment/ or its Python files.
 OF_COURSE = frozenset(
     {
-        *("assignment", "data_scripts", "helpers", "notebooks", "runs", "data"),
+        *("assignment", "core", "data_scripts", "helpers", "notebooks", "runs", "data"),
         *("build", "docs", ".venv", ".github", "eecs598", "datasets"),
     }
 )

@@ -14,7 +14,6 @@ from safetensors.torch import save
 
 from core.command import CourseError, make_out_folder
 from core.course import id_order
-from grader.files import write_atomically
 from core.files import write_atomically
 
 INFO = "references.json"

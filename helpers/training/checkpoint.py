@@ -1,7 +1,5 @@
 """Checkpoints: written whole, read without running any code in them, gone on with."""
 
-import contextlib
-import os
 import pickle
 import platform
 import struct
@@ -48,8 +46,6 @@ def save_checkpoint(path: Path, state: dict) -> None:
         with new_file(path) as file:
             torch.save({"format": FORMAT, "versions": versions(), **state}, file)
     except (OSError, RuntimeError) as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()  # half a file takes room where there is none
         raise CourseError(
             f"{path} cannot be written ({str(error).splitlines()[0]}); make room "
             "or give another --out"
