@@ -101,7 +101,9 @@ def figures_of(times: Times) -> dict:
     figures: dict = {
         f"{name}_{unit}": round(getattr(used, unit), 2)
         for name, used in (
-            *(("ours", ours), ("ours_2_jobs", two), ("plain_pytest", plain)),
+            ("ours", ours),
+            ("ours_2_jobs", two),
+            ("plain_pytest", plain),
             ("plain_pytest_start", start),
         )
         for unit in ("seconds", "cpu_seconds")

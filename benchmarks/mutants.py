@@ -20,14 +20,29 @@ from grader.suites.mutation_suites import exercise_before
 
 # A name of a pair is taken for the other one, in both directions.
 PAIRS = (
-    *(("amin", "amax"), ("min", "max"), ("argmin", "argmax"), ("any", "all")),
-    *(("minimum", "maximum"), ("sum", "mean"), ("sqrt", "square")),
-    *(("height", "width"), ("x", "y"), ("grid_x", "grid_y"), ("low", "high")),
-    *(("boxes1", "boxes2"), ("area1", "area2"), ("top_left", "bottom_right")),
-    *(("left_top", "right_bottom"), ("left_right", "top_bottom")),
-    *(("smaller", "larger"), ("best", "rest"), ("in_channels", "out_channels")),
-    *(("stem_cls", "stem_box"), ("class_features", "box_features")),
-    *(("pred_box", "pred_ctr"), ("class_probability", "centerness")),
+    ("amin", "amax"),
+    ("min", "max"),
+    ("argmin", "argmax"),
+    ("any", "all"),
+    ("minimum", "maximum"),
+    ("sum", "mean"),
+    ("sqrt", "square"),
+    ("height", "width"),
+    ("x", "y"),
+    ("grid_x", "grid_y"),
+    ("low", "high"),
+    ("boxes1", "boxes2"),
+    ("area1", "area2"),
+    ("top_left", "bottom_right"),
+    ("left_top", "right_bottom"),
+    ("left_right", "top_bottom"),
+    ("smaller", "larger"),
+    ("best", "rest"),
+    ("in_channels", "out_channels"),
+    ("stem_cls", "stem_box"),
+    ("class_features", "box_features"),
+    ("pred_box", "pred_ctr"),
+    ("class_probability", "centerness"),
 )
 PARTNER = {**dict(PAIRS), **{second: first for first, second in PAIRS}}
 # What stands before the dot is no value that the call could be left out of.

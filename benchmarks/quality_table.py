@@ -36,8 +36,14 @@ def quality_section(runs: dict[str, dict]) -> str:
             )
         )
     head = (
-        *("run", "backbone", "images seen", "CPU seconds", "validation images"),
-        *("VOC mAP@.5 (area)", "11-point", "COCO AP"),
+        "run",
+        "backbone",
+        "images seen",
+        "CPU seconds",
+        "validation images",
+        "VOC mAP@.5 (area)",
+        "11-point",
+        "COCO AP",
     )
     return f"{markdown_table(head, rows)}\n\n{command_lines(list(whole.values()))}"
 
@@ -66,8 +72,12 @@ def choices_section(runs: dict[str, dict]) -> str:
             )
         )
     head = (
-        *("left out", "`--set`", "VOC mAP@.5 (area)", "against all"),
-        *("COCO AP", "against all"),
+        "left out",
+        "`--set`",
+        "VOC mAP@.5 (area)",
+        "against all",
+        "COCO AP",
+        "against all",
     )
     return f"{markdown_table(head, rows)}\n\n{command_lines(records)}"
 

@@ -49,8 +49,14 @@ def training_step_section() -> str:
             )
         )
     head = (
-        *("device", "ours (2 convolutions a stem)", "ours (4)", "torchvision (4)"),
-        *("ratio", "ratio with 4", "assignment", "assignment and losses"),
+        "device",
+        "ours (2 convolutions a stem)",
+        "ours (4)",
+        "torchvision (4)",
+        "ratio",
+        "ratio with 4",
+        "assignment",
+        "assignment and losses",
         "post-processing",
     )
     return f"{markdown_table(head, rows)}\n\n{command_lines(records)}"

@@ -3,7 +3,16 @@
 from pathlib import Path
 
 # In the order in which an image is looked for.
-IMAGE_SUFFIXES = (*(".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"),)
+IMAGE_SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".png",
+    ".bmp",
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
 
 
 def image_path(voc_root: Path, image_id: str) -> Path:

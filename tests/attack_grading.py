@@ -36,7 +36,10 @@ FOLDERS = tuple(dict.fromkeys(each.folder for each in ATTACKS))
 EXERCISES = (CONTROL, *FUNCTIONS)
 # Small, so that what has no end reaches them soon.
 LIMITS = (
-    *("cpu_seconds=3", "call_seconds=6", "memory_mb=256", "output_mb=1"),
+    "cpu_seconds=3",
+    "call_seconds=6",
+    "memory_mb=256",
+    "output_mb=1",
     "answers_mb=16",
 )
 SHORT = ("cpu_seconds=1", *LIMITS[1:])

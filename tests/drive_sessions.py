@@ -20,7 +20,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 KILLED = 9
 WRITES = {  # events of Python that change something in a file system
-    *("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.symlink", "os.utime"),
+    "os.rename",
+    "os.mkdir",
+    "os.remove",
+    "os.rmdir",
+    "os.symlink",
+    "os.utime",
 }
 
 

@@ -43,7 +43,9 @@ def served(course: Path, own: Path) -> Iterator[str]:
     with (own / "server.log").open("w") as log:
         server = subprocess.Popen(
             [
-                *(sys.executable, "-m", "jupyter_server"),
+                sys.executable,
+                "-m",
+                "jupyter_server",
                 *(f"--{name}={value}" for name, value in options.items()),
             ],
             cwd=course,

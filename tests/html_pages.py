@@ -40,8 +40,14 @@ def shown_in_browser(page: Path | str, profile: Path, *options: str) -> str:
     address = page.as_uri() if isinstance(page, Path) else page
     answer = subprocess.run(
         [
-            *(CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu"),
-            *(f"--user-data-dir={profile}", *options, "--dump-dom", address),
+            CHROMIUM,
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            f"--user-data-dir={profile}",
+            *options,
+            "--dump-dom",
+            address,
         ],
         capture_output=True,
         text=True,

@@ -62,7 +62,9 @@ def test_detect_writes_pictures_and_json(run, photos, tmp_path):
     entries = json.loads((out / "detections.json").read_text())
     assert [entry["picture"] for entry in entries] == ["a.png", "grey.png", "a-2.png"]
     assert [Path(entry["image"]).name for entry in entries] == [
-        *("a.jpg", "grey.png", "a.JPG")
+        "a.jpg",
+        "grey.png",
+        "a.JPG",
     ]
     sizes = [Image.open(out / entry["picture"]).size for entry in entries]
     assert sizes == [(90, 64), (90, 64), (40, 120)]
@@ -138,8 +140,11 @@ def test_unreadable_image_is_named_and_the_rest_done(run, photos, tmp_path, caps
 def test_names_of_pictures_never_collide():
     """Same name in two folders, other case, other suffix, a name that is taken."""
     images = [
-        *(Path("x/a.jpg"), Path("y/a.jpg"), Path("y/A.png")),
-        *(Path("x/a-2.jpg"), Path("b.jpg")),
+        Path("x/a.jpg"),
+        Path("y/a.jpg"),
+        Path("y/A.png"),
+        Path("x/a-2.jpg"),
+        Path("b.jpg"),
     ]
     names = list(output_names(images).values())
     assert names[:2] == ["a.png", "a-2.png"]

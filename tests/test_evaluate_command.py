@@ -74,7 +74,9 @@ def test_evaluate_writes_its_files(place):
     assert "VOC mAP at IoU 0.5:" in done.stdout
     out = place / "run" / "eval"
     assert sorted(path.name for path in out.iterdir()) == [
-        *("detections.json", "metrics.json", "precision_recall.png")
+        "detections.json",
+        "metrics.json",
+        "precision_recall.png",
     ]
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["images"] == 3

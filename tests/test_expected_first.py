@@ -14,7 +14,12 @@ from helpers.checks.separate import Separate
 from tests.in_process import InProcess
 
 METHODS = (
-    *("seed", "make_pyramid", "make_detector", "after_call", "gradients", "train"),
+    "seed",
+    "make_pyramid",
+    "make_detector",
+    "after_call",
+    "gradients",
+    "train",
 )
 ROOT = Path(__file__).resolve().parent.parent
 # They compare answers to one another, and ask again with parts of what they gave.

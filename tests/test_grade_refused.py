@@ -73,8 +73,13 @@ def test_grade_command_that_is_called_wrongly_exits_with_2(tmp_path):
     """A missing submission is one sentence, without a traceback."""
     answer = subprocess.run(
         [
-            *(sys.executable, "-m", "grader", "grade", str(tmp_path / "nobody")),
-            *("--out", str(tmp_path / "out")),
+            sys.executable,
+            "-m",
+            "grader",
+            "grade",
+            str(tmp_path / "nobody"),
+            "--out",
+            str(tmp_path / "out"),
         ],
         cwd=ROOT,
         capture_output=True,

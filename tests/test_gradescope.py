@@ -101,10 +101,14 @@ def test_autograder_holds_scripts_tests_and_solution(tmp_path):
         modes = {e.filename: e.external_attr >> 16 for e in archive.infolist()}
     assert modes["setup.sh"] == modes["run_autograder"] == 0o100755
     for name in (
-        *("requirements-cpu.txt", "course/requirements.txt"),
-        *("course/assignment/common.py", "course/grader/gradescope/run.py"),
-        *("course/grader_tests/pytest.ini", "course/course.toml"),
-        *("course/helpers/checks/expect.py", "course/grader/worker/zygote.py"),
+        "requirements-cpu.txt",
+        "course/requirements.txt",
+        "course/assignment/common.py",
+        "course/grader/gradescope/run.py",
+        "course/grader_tests/pytest.ini",
+        "course/course.toml",
+        "course/helpers/checks/expect.py",
+        "course/grader/worker/zygote.py",
         "course/grader/pages/templates/class.html",
     ):
         assert name in modes

@@ -134,8 +134,12 @@ def broken_files(folder):
 @pytest.mark.parametrize(
     "name",
     [
-        *("cut.jpg", "cut.png", "text.jpg"),
-        *("empty.jpg", "folder.jpg", "missing.jpg"),
+        "cut.jpg",
+        "cut.png",
+        "text.jpg",
+        "empty.jpg",
+        "folder.jpg",
+        "missing.jpg",
     ],
 )
 def test_broken_image_is_named(tmp_path, name):

@@ -177,7 +177,8 @@ def test_submissions_of_a_class_are_found_and_named(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "bob")
     found = {each.name: each.id for each in find_submissions([tmp_path])}
     assert set(found) == {"bob", "carol", "=1+1", "<script>alert(1)<"} | {
-        *("link", "notes.txt")
+        "link",
+        "notes.txt",
     }
     assert found["bob"] == "bob" and found["carol"] == "carol"
     for each in found.values():

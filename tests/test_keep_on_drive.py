@@ -389,7 +389,8 @@ def test_links_and_caches_stay_behind(sessions: Sessions, tmp_path: Path, drive:
     for name in ("latest", "gone", "mine/up"):
         assert f"runs/{name}: is no file or folder (a link?)" in answer.text
     assert names(drive / ON_DRIVE) == {
-        *("assignment/common.py", "runs/mine/log.jsonl"),
+        "assignment/common.py",
+        "runs/mine/log.jsonl",
         *(f"released/assignment/{p.name}" for p in released(drive, "common.py")),
     }
     assert list(root.glob(f"before_drive/*/assignment/*/{cache.name}"))

@@ -78,8 +78,14 @@ def test_cells_of_the_release_have_their_roles(course):
     ]
     given, test = (False, False, True, None), (True, False, True, 2)
     assert roles == [
-        *(None, given, None, test),
-        *(None, test, given, (True, True, False, 3)),
+        None,
+        given,
+        None,
+        test,
+        None,
+        test,
+        given,
+        (True, True, False, 3),
     ]
     assert cells[2].source == "See [the file](assignment/common.py)."
     assert cells[5].metadata["nbgrader"]["grade_id"] == "exercise-1-2"
@@ -121,8 +127,14 @@ def test_every_student_file_is_named(course):
         pass
 
     for name in (
-        *("CourseDirectory", "GenerateFeedback", "ZipCollectApp", "ClearSolutions"),
-        *("Autograde", "SandboxGrades", "ClearHiddenTests", "Application"),
+        "CourseDirectory",
+        "GenerateFeedback",
+        "ZipCollectApp",
+        "ClearSolutions",
+        "Autograde",
+        "SandboxGrades",
+        "ClearHiddenTests",
+        "Application",
     ):
         setattr(c, name, Section())
     configure(c, course)
@@ -157,7 +169,9 @@ def test_removed_and_changed_cells_are_as_released(course):
         if (own := cell.metadata.get("nbgrader"))
     }
     assert {name for name, own in marks.items() if own["grade"]} == {
-        *("exercise-1-1", "exercise-1-2", "q1")
+        "exercise-1-1",
+        "exercise-1-2",
+        "q1",
     }
     assert [marks[f"exercise-1-{n}"]["points"] for n in (1, 2)] == [2, 2]
     with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:

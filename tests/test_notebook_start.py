@@ -148,7 +148,11 @@ def test_colab_session_keeps_work_for_the_next(
             (course / "assignment" / "new.py").write_text("given = 1\n")
             publish(course)
         cells = (
-            *(GPU.format(has_gpu), bootstrap(), WITHOUT_DRIVE, on_drive, bootstrap()),
+            GPU.format(has_gpu),
+            bootstrap(),
+            WITHOUT_DRIVE,
+            on_drive,
+            bootstrap(),
             AN_EXERCISE,
         )
         _, fresh, _, kept, again, exercise = run_cells(machine, *cells)
@@ -289,7 +293,9 @@ def test_work_is_kept_on_drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     kept = drive / notebook.DRIVE_FOLDER / "assignment"
     assert (root / "assignment" / "common.py").read_text() == "my work\n"
     assert {path.name for path in kept.iterdir()} == {
-        *("common.py", "first.py", "second.py")
+        "common.py",
+        "first.py",
+        "second.py",
     }
     assert (root / "runs").is_symlink()
 

@@ -81,7 +81,9 @@ def test_each_entry_of_a_pile_has_a_row_with_a_reason(honest, tmp_path):
         assert f'href="{folder}/feedback.html"' in page.replace("%2B", "+")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *rows,
-        *("run.json", "grades.csv", "index.html"),
+        "run.json",
+        "grades.csv",
+        "index.html",
     }
 
 

@@ -23,8 +23,10 @@ pytestmark = pytest.mark.skipif(
     reason="the level is for root, and the missing Landlock is made by a filter",
 )
 OTHERS = (
-    *("source/references/losses.safetensors", "source/assignment/fcos_losses.py"),
-    *("class/bob/assignment/common.py", "out/bob/results.json"),
+    "source/references/losses.safetensors",
+    "source/assignment/fcos_losses.py",
+    "class/bob/assignment/common.py",
+    "out/bob/results.json",
 )
 SESSIONS = """
 import json, os, sys
@@ -158,8 +160,12 @@ def test_gradescope_gives_no_points_where_its_files_are_open(place: Path):
     """The run of a checkout that all may read: a result, and why for the instructor."""
     submission, results = place / "class" / "bob", place / "results.json"
     run = without_landlock(
-        *("-m", "grader.gradescope.run", str(submission), str(results)),
-        *("--level", "own user"),
+        "-m",
+        "grader.gradescope.run",
+        str(submission),
+        str(results),
+        "--level",
+        "own user",
     )
     if (ROOT.stat().st_mode & 0o055) == 0o055:
         assert run.returncode == EXIT_PARTLY_FAILED, run.stderr

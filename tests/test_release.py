@@ -33,9 +33,18 @@ def test_release_has_what_students_need_and_nothing_else(real_release):
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
     assert set(release.files) <= names
     assert {name.split("/")[0] for name in names} == {
-        *("assignment", "core", "helpers", "notebooks", "data_scripts"),
-        *("course.toml", "environment.yml", "requirements.txt", "LICENSE"),
-        *("CHANGELOG.md", "README.md", "release.json"),
+        "assignment",
+        "core",
+        "helpers",
+        "notebooks",
+        "data_scripts",
+        "course.toml",
+        "environment.yml",
+        "requirements.txt",
+        "LICENSE",
+        "CHANGELOG.md",
+        "README.md",
+        "release.json",
     }
     assert not [name for name in names if "__pycache__" in name]
     assert "helpers/models/improved_fcos.py" not in names  # it shows answers

@@ -134,8 +134,17 @@ def test_grade_of_the_part_counts_its_points_alone(
     plant(mistake.edits, sources, class_ / "mistaken" / "assignment")
     out = tmp_path / "grades"
     run(
-        *(course, "grader", "grade", class_, "--out", out, "--parts", "toy"),
-        *("--unsafe", "--jobs", "2"),
+        course,
+        "grader",
+        "grade",
+        class_,
+        "--out",
+        out,
+        "--parts",
+        "toy",
+        "--unsafe",
+        "--jobs",
+        "2",
     )
     scores, causes = {}, {}
     for name in ("begun", "solved", "mistaken"):
@@ -180,7 +189,7 @@ def test_detector_of_the_part_trains_and_detects(course: Path, tmp_path: Path):
     assert "mAP" in said
     photos = sorted((data / "VOCdevkit" / "VOC2007" / "JPEGImages").glob("*.jpg"))[:2]
     command = f"helpers.detect --checkpoint {out} --out {tmp_path / 'found'}"
-    run(course, *command.split(), *["--score-threshold", "0.1"], *photos)
+    run(course, *command.split(), "--score-threshold", "0.1", *photos)
     found = json.loads((tmp_path / "found" / "detections.json").read_text())
     assert len(found) == 2
     said = run(

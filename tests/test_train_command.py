@@ -178,8 +178,13 @@ def test_checkpoint_has_what_is_needed_to_use_it(whole_run):
     """Classes, detector, recipe, versions; loaded without running any code in it."""
     state = torch.load(whole_run / "checkpoint.pt", weights_only=True)
     assert state["config"]["class_names"] == (
-        *("cross", "ellipse", "heart", "rectangle"),
-        *("ring", "star", "triangle"),
+        "cross",
+        "ellipse",
+        "heart",
+        "rectangle",
+        "ring",
+        "star",
+        "triangle",
     )
     assert state["config"]["image_size"] == 64
     assert state["recipe"]["iterations"] == 40

@@ -14,7 +14,12 @@ from core.course import FILE
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (
-    *("core", "assignment", "data_scripts", "grader", "grader_tests", "helpers"),
+    "core",
+    "assignment",
+    "data_scripts",
+    "grader",
+    "grader_tests",
+    "helpers",
     "notebooks",
 )
 FILES = (FILE, "requirements.txt", "environment.yml", "LICENSE", "CHANGELOG.md")

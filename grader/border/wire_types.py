@@ -10,8 +10,16 @@ LENGTH = struct.Struct(">I")  # of a body, and of the outline in it, in bytes
 DTYPES = {
     str(each).removeprefix("torch."): each
     for each in (
-        *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
-        *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool),
+        torch.float16,
+        torch.bfloat16,
+        torch.float32,
+        torch.float64,
+        torch.uint8,
+        torch.int8,
+        torch.int16,
+        torch.int32,
+        torch.int64,
+        torch.bool,
     )
 }
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}

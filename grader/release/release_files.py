@@ -16,13 +16,24 @@ FOLDERS = ("assignment", "core", "helpers", "notebooks", "data_scripts")
 # It works out variants of exercises 4.5, 7.2, 7.4 and 8.2.
 NOT_FOR_STUDENTS = ("helpers/models/improved_fcos.py",)
 SINGLE_FILES = (
-    *("course.toml", "environment.yml", "requirements.txt"),
-    *("LICENSE", "CHANGELOG.md"),
+    "course.toml",
+    "environment.yml",
+    "requirements.txt",
+    "LICENSE",
+    "CHANGELOG.md",
 )
 README = "grader/release/student_readme.md"
 SUFFIXES = (
-    *(".py", ".md", ".ipynb", ".html", ".css", ".png", ".svg"),
-    *(".json", ".txt", ".toml"),
+    ".py",
+    ".md",
+    ".ipynb",
+    ".html",
+    ".css",
+    ".png",
+    ".svg",
+    ".json",
+    ".txt",
+    ".toml",
 )
 MANIFEST = "release.json"
 ZIP_TOP = "fcos-course"

@@ -15,7 +15,9 @@ HOW_TO_INSTALL = (
 PROBE_SECONDS = 30
 SYSTEM_FOLDERS = ("/lib", "/lib64", "/lib32", "/bin")
 SYSTEM_FILES = (
-    *("/etc/ld.so.cache", "/etc/localtime", "/sys/devices/system/cpu"),
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/sys/devices/system/cpu",
     "/sys/kernel/mm/transparent_hugepage",  # where the C library looks, for malloc
 )
 INSIDE_USER = "1000"

@@ -121,7 +121,11 @@ class RemoteStudent:
     ) -> RemoteObject:
         """An FCOS."""
         detector: RemoteObject = self._method(
-            *("make_detector", "FCOS", num_classes, fpn_channels, stem_channels),
+            "make_detector",
+            "FCOS",
+            num_classes,
+            fpn_channels,
+            stem_channels,
             backbone=backbone,
         )
         return detector
@@ -162,7 +166,7 @@ class RemoteStudent:
     ) -> list[dict[str, float]]:
         """Some steps of Adam on one batch; the losses of each step."""
         history: list[dict[str, float]] = self._method(
-            *("train", "training", detector, images, gt_boxes, steps, learning_rate)
+            "train", "training", detector, images, gt_boxes, steps, learning_rate
         )
         return history
 

@@ -156,8 +156,13 @@ class Session:
         if self._starts > self.limits.restarts + 1:
             raise ZygoteError
         self._sandbox = Sandbox(
-            *(self.submission, self.level, self.limits, self.device),
-            *(self.registry.visible, self.closed_ops, self.allowed_ops),
+            self.submission,
+            self.level,
+            self.limits,
+            self.device,
+            self.registry.visible,
+            self.closed_ops,
+            self.allowed_ops,
             self.hash_seed,
         )
         try:

@@ -23,8 +23,26 @@ MOST_BYTES = 1_000_000  # of one of them
 MOST_BYTES_TOGETHER = 5_000_000
 MOST_ENTRIES = 20_000  # names that are looked at, wanted or not
 ARCHIVES = (
-    *(".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".lzma"),
-    *(".z", ".lz4", ".7z", ".rar", ".ace", ".arj", ".cab", ".iso", ".dmg", ".jar"),
+    ".zip",
+    ".tar",
+    ".gz",
+    ".tgz",
+    ".bz2",
+    ".tbz2",
+    ".xz",
+    ".txz",
+    ".zst",
+    ".lzma",
+    ".z",
+    ".lz4",
+    ".7z",
+    ".rar",
+    ".ace",
+    ".arj",
+    ".cab",
+    ".iso",
+    ".dmg",
+    ".jar",
 )
 MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,80}\.py")
 

@@ -10,12 +10,32 @@ from grader.submissions.names import listed, shown
 # What systems and tools leave in folders by themselves; nobody hands it in.
 LEFT_OUT = frozenset(
     {
-        *(".ds_store", "__macosx", ".localized", ".spotlight-v100", ".trashes"),
-        *(".fseventsd", ".temporaryitems", ".apdisk", "thumbs.db", "ehthumbs.db"),
-        *("desktop.ini", "$recycle.bin", "system volume information", ".directory"),
-        *("lost+found", ".git", ".gitignore", ".gitattributes", ".gitkeep"),
-        *("__pycache__", ".ipynb_checkpoints", ".pytest_cache", ".ruff_cache"),
-        *(".mypy_cache", ".idea", ".vscode"),
+        ".ds_store",
+        "__macosx",
+        ".localized",
+        ".spotlight-v100",
+        ".trashes",
+        ".fseventsd",
+        ".temporaryitems",
+        ".apdisk",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "$recycle.bin",
+        "system volume information",
+        ".directory",
+        "lost+found",
+        ".git",
+        ".gitignore",
+        ".gitattributes",
+        ".gitkeep",
+        "__pycache__",
+        ".ipynb_checkpoints",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".mypy_cache",
+        ".idea",
+        ".vscode",
     }
 )
 LEFT_OUT_STARTS = ("._", ".~lock.", ".nfs")  # macOS, LibreOffice, network drives
@@ -23,15 +43,30 @@ LEFT_OUT_STARTS = ("._", ".~lock.", ".nfs")  # macOS, LibreOffice, network drive
 # assignment/ or its Python files.
 OF_COURSE = frozenset(
     {
-        *("assignment", "core", "data_scripts", "helpers", "notebooks", "runs", "data"),
-        *("build", "docs", ".venv", ".github", "eecs598", "datasets"),
+        "assignment",
+        "core",
+        "data_scripts",
+        "helpers",
+        "notebooks",
+        "runs",
+        "data",
+        "build",
+        "docs",
+        ".venv",
+        ".github",
+        "eecs598",
+        "datasets",
     }
 )
 # Of the course and of the original assignment; other files alone are of several.
 OF_ASSIGNMENT = frozenset(
     {
-        *("common.py", "one_stage_detector.py", "fcos_head.py", "fcos_matching.py"),
-        *("fcos_deltas.py", "fcos_losses.py"),
+        "common.py",
+        "one_stage_detector.py",
+        "fcos_head.py",
+        "fcos_matching.py",
+        "fcos_deltas.py",
+        "fcos_losses.py",
     }
 )
 

@@ -28,8 +28,14 @@ from helpers.checks.full_memory import is_out_of_memory
 HIDDEN, VISIBLE = "grader_tests", "helpers/checks"
 # Not needed here; the two of exceptions search all of torch's objects, 0.3 s each time.
 LEFT_OUT = (
-    *("cacheprovider", "terminal", "doctest", "logging", "junitxml", "faulthandler"),
-    *("unraisableexception", "threadexception"),
+    "cacheprovider",
+    "terminal",
+    "doctest",
+    "logging",
+    "junitxml",
+    "faulthandler",
+    "unraisableexception",
+    "threadexception",
 )
 TOO_MUCH_MEMORY = (
     "the answers of this submission took more memory than grading one may take"
@@ -309,10 +315,16 @@ def with_suite(
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     files = suite_files(root)
     options = [
-        *("-c", str(root / HIDDEN / "pytest.ini"), "--rootdir", str(root / HIDDEN)),
-        *("--noconftest", "--assert=plain", "--import-mode=importlib"),
+        "-c",
+        str(root / HIDDEN / "pytest.ini"),
+        "--rootdir",
+        str(root / HIDDEN),
+        "--noconftest",
+        "--assert=plain",
+        "--import-mode=importlib",
         *(part for name in LEFT_OUT for part in ("-p", f"no:{name}")),
-        *("-k", keyword),
+        "-k",
+        keyword,
     ]
     try:
         code = pytest.main([*options, *files], plugins=[suite])

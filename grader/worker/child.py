@@ -22,7 +22,12 @@ from grader.worker.modules import Submission, SubmissionNames
 from helpers.checks.student import DirectStudent
 
 STUDENT_METHODS = (
-    *("seed", "make_pyramid", "make_detector", "after_call", "gradients", "train"),
+    "seed",
+    "make_pyramid",
+    "make_detector",
+    "after_call",
+    "gradients",
+    "train",
 )
 START_SEED = 0  # what is random without a seed of the test is the same in each run
 

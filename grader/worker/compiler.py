@@ -21,8 +21,14 @@ import torch
 NAME = "torch._dynamo"
 # What wakes it, as it is written: torch.use_deterministic_algorithms, for example.
 WAKING = (
-    *(b"dynamo", b"inductor", b"compile", b"export", b"utils.checkpoint"),
-    *(b"deterministic", b"torch.func", b"profiler"),
+    b"dynamo",
+    b"inductor",
+    b"compile",
+    b"export",
+    b"utils.checkpoint",
+    b"deterministic",
+    b"torch.func",
+    b"profiler",
 )
 
 

@@ -25,8 +25,16 @@ PR_SET_NO_NEW_PRIVS = 38
 MOST_CAPABILITIES = 64
 OPEN_FOLDER = "/proc/self/fd"
 SYSTEM_FILES = (
-    *("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/dev/urandom"),
-    *("/dev/zero", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu"),
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/dev/urandom",
+    "/dev/zero",
+    "/proc/cpuinfo",
+    "/proc/meminfo",
+    "/sys/devices/system/cpu",
     *mimetypes.knownfiles,  # which Python reads if they are there
 )
 

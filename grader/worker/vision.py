@@ -30,8 +30,13 @@ from grader.worker.regnet import small_regnet
 # Beside a function that an exercise asks for, its file holds what it is made of; these
 # parts do not answer any exercise.
 OPEN_NAMES = (
-    *("box_area", "box_convert", "clip_boxes_to_image", "remove_small_boxes"),
-    *("masks_to_boxes", "_upcast", "_loss_inter_union"),
+    "box_area",
+    "box_convert",
+    "clip_boxes_to_image",
+    "remove_small_boxes",
+    "masks_to_boxes",
+    "_upcast",
+    "_loss_inter_union",
 )
 OPERATOR = "nms"  # also to be had as torch.ops.torchvision.nms
 

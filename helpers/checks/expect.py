@@ -14,9 +14,18 @@ import torch
 from helpers.checks.describe import LONGEST_LINE, describe_place, describe_row
 
 CATEGORIES = (
-    *("wrong value", "wrong shape", "wrong dtype", "NaN", "wrong type", "not allowed"),
-    *("not implemented", "blocked", "exception", "timeout", "crashed"),
-    *("out of memory",),
+    "wrong value",
+    "wrong shape",
+    "wrong dtype",
+    "NaN",
+    "wrong type",
+    "not allowed",
+    "not implemented",
+    "blocked",
+    "exception",
+    "timeout",
+    "crashed",
+    "out of memory",
 )
 
 # What a known mistake would have answered: its numbers, or a function that makes them.

@@ -33,8 +33,11 @@ DECODED = (
 )
 # Groups of three and of two; in each the best overlaps the others by more than half.
 CROWD = [
-    *([4.0, 4, 28, 24], [8.0, 6, 32, 26], [12.0, 9, 36, 28]),
-    *([36.0, 30, 56, 42], [36.0, 30, 62, 46]),
+    [4.0, 4, 28, 24],
+    [8.0, 6, 32, 26],
+    [12.0, 9, 36, 28],
+    [36.0, 30, 56, 42],
+    [36.0, 30, 62, 46],
 ]
 CROWD_SCORES, CROWD_KEPT = [0.7, 0.9, 0.6, 0.8, 0.5], (1, 3)
 

@@ -152,7 +152,8 @@ def test_merge_levels_of_odd_sizes(student: Any) -> None:
             shape=(1, OUT, *size),
             shape_causes={
                 "a 3x3 output convolution has no padding": (
-                    *(1, OUT),
+                    1,
+                    OUT,
                     *(side - 2 for side in size),
                 )
             },

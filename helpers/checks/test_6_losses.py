@@ -17,7 +17,10 @@ FOCAL_CAUSES = {
     "background is taken for the last class": [0.300503, 0.20152, 0.94866, 2.423027],
     "background is taken for class 0": [0.300503, 0.20152, 1.316154, 2.423027],
     "background gives no loss; it must: it answers no to every class": [
-        *(0.300503, 0.20152, 0.0, 2.423027)
+        0.300503,
+        0.20152,
+        0.0,
+        2.423027,
     ],
     "alpha is missing": [0.401873, 0.283799, 1.206649, 3.404724],
     "alpha and 1 - alpha are exchanged": [0.10137, 0.082279, 0.301662, 0.981697],
@@ -25,7 +28,10 @@ FOCAL_CAUSES = {
     "this is plain cross-entropy": [1.414267, 1.187788, 2.302418, 4.848604],
     "a sigmoid is applied twice": [0.543215, 0.459601, 0.82339, 0.852782],
     "the mean over the classes is taken instead of the sum": [
-        *(0.100168, 0.067173, 0.301662, 0.807676)
+        0.100168,
+        0.067173,
+        0.301662,
+        0.807676,
     ],
 }
 NOT_SUMMED = {"the sum over the last dimension is missing": (2, 2, 3)}
@@ -139,7 +145,10 @@ def test_centerness_loss_by_hand(student: Any) -> None:
         "a sigmoid is applied twice": [0.941281, 0.665122, 0.0, 0.326239],
         "this is the L1 loss; use cross-entropy": [0.481059, 0.630797, 0.0, 0.047426],
         "this is the squared error; use cross-entropy": [
-            *(0.231417, 0.397905, 0.0, 0.002249)
+            0.231417,
+            0.397905,
+            0.0,
+            0.002249,
         ],
     }
     expect_close(

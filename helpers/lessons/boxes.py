@@ -64,7 +64,9 @@ def draw_corner_of_pixels(xml_box: Sequence[float], box: Sequence[float]) -> Fig
             face = SKY if inside else "white"
             axes.add_patch(Rectangle((x, y), 1, 1, facecolor=face, edgecolor="0.6"))
             axes.text(
-                *(x + 0.5, y + 0.5, f"{x + 1},{y + 1}"),
+                x + 0.5,
+                y + 0.5,
+                f"{x + 1},{y + 1}",
                 ha="center",
                 va="center",
                 fontsize=FONT_PT - 2,
@@ -122,7 +124,9 @@ def draw_overlap(
             Rectangle((x1, y1), x2 - x1, y2 - y1, color=PURPLE, alpha=0.5, hatch="//")
         )
         axes.text(
-            *((x1 + x2) / 2, (y1 + y2) / 2, f"{(x2 - x1) * (y2 - y1):g}"),
+            (x1 + x2) / 2,
+            (y1 + y2) / 2,
+            f"{(x2 - x1) * (y2 - y1):g}",
             ha="center",
             va="center",
             fontsize=FONT_PT + 1,

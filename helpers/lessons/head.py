@@ -154,7 +154,8 @@ def draw_start(probabilities: torch.Tensor, background_share: float) -> Figure:
         value -= (1 - background_share) * np.log(prior)
         right.scatter([prior], [value], s=70, color=colour, edgecolors=BLACK, zorder=3)
         right.annotate(
-            *(f"start at {prior}: {value:.3f}", (prior, value)),
+            f"start at {prior}: {value:.3f}",
+            (prior, value),
             xytext=(22, -5) if prior < 0.1 else (-120, 4),
             textcoords="offset points",
             fontsize=FONT_PT - 1,

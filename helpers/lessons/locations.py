@@ -50,7 +50,8 @@ def draw_cells(
     for row in range(shape[0]):
         for column in range(shape[1]):
             axes.text(
-                *(column * stride + 0.4, row * stride + 0.4),
+                column * stride + 0.4,
+                row * stride + 0.4,
                 f"row {row}, col {column}",
                 va="top",
                 fontsize=FONT_PT - 2,

@@ -52,7 +52,9 @@ def draw_distances(
         arrow = {"arrowstyle": "->", "color": "white", "lw": 2.5}
         axes.annotate("", xy=end, xytext=(x, y), arrowprops=arrow)
         add_text(
-            *(axes, (x + end[0]) / 2 + 1, (y + end[1]) / 2 + 1),
+            axes,
+            (x + end[0]) / 2 + 1,
+            (y + end[1]) / 2 + 1,
             f"{name} {value:g}",
             ORANGE,
         )

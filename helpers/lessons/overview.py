@@ -83,7 +83,9 @@ def _plate(
     axes.add_patch(Rectangle((x, y), width, height, fill=False, ec=colour, lw=2))
     middle = x + width / 2
     axes.text(
-        *(middle, y + height - 0.8, title),
+        middle,
+        y + height - 0.8,
+        title,
         ha="center",
         va="top",
         weight="bold",
@@ -95,7 +97,10 @@ def _plate(
 def _arrow(axes: Axes, x: float, y: float, dx: float, dy: float = 0.0) -> None:
     axes.add_patch(
         FancyArrow(
-            *(x, y, dx, dy),
+            x,
+            y,
+            dx,
+            dy,
             width=0.15,
             head_width=1.2,
             head_length=1.2,

@@ -101,7 +101,9 @@ def draw_upsampling(upsample: Callable[[torch.Tensor], torch.Tensor]) -> Figure:
         for row in range(height):
             for column in range(width):
                 each.text(
-                    *(column, row, f"{numbers[row, column]:.0f}"),
+                    column,
+                    row,
+                    f"{numbers[row, column]:.0f}",
                     ha="center",
                     va="center",
                     color="white",

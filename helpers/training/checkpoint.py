@@ -19,9 +19,20 @@ from helpers.training.recipes import Recipe, is_same_recipe
 FORMAT = 1
 # What torch.load was seen to raise on truncated, damaged and foreign files.
 UNREADABLE_ERRORS = (
-    *(OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError),
-    *(AttributeError, AssertionError, ArithmeticError, ImportError, MemoryError),
-    *(pickle.UnpicklingError, zipfile.BadZipFile, struct.error),
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    ImportError,
+    MemoryError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    struct.error,
 )
 NEEDED_KEYS = {"format", "config", "iteration", "model", "versions"}
 

@@ -25,8 +25,16 @@ STEPS = (0.6, 0.9)  # shares of the run after which the learning rate drops
 FINAL_RATE = 0.01  # share of the learning rate that cosine ends with
 # Parameters of the backbones' parts before c3, by the start of their names.
 EARLY_PARTS = (
-    *("conv_stem.", "bn0.", "blocks.0.", "blocks.1.", "blocks.2."),
-    *("stem.", "trunk_output.block1.", "conv1.", "bn1.", "layer1."),
+    "conv_stem.",
+    "bn0.",
+    "blocks.0.",
+    "blocks.1.",
+    "blocks.2.",
+    "stem.",
+    "trunk_output.block1.",
+    "conv1.",
+    "bn1.",
+    "layer1.",
 )
 C3_PARTS = ("blocks.3.", "blocks.4.", "trunk_output.block2.", "layer2.", "stage3.")
 FROZEN_PARTS = {"early": EARLY_PARTS, "c3": EARLY_PARTS + C3_PARTS}
