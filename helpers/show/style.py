@@ -1,6 +1,7 @@
 """One look for all pictures of the notebooks; boxes XYXY in pixels of the image."""
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from core.course import read_registry
 from helpers.show.draw import to_picture
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
 BLUE, RED, PURPLE, BLACK = "#0072B2", "#D55E00", "#CC79A7", "#000000"
 GREY = "#999999"
-LEVEL_COLOURS = {"p3": ORANGE, "p4": SKY, "p5": GREEN}
+# The levels of all detectors, the finest first.
+LEVELS = dict.fromkeys(
+    level
+    for detector in read_registry().detectors.values()
+    for level in detector.strides
+)
+LEVEL_COLOURS = dict(zip(LEVELS, cycle((ORANGE, SKY, GREEN, PURPLE, YELLOW))))
 # What is yours and what is expected, in every picture that compares them.
 YOURS, EXPECTED = BLUE, ORANGE
 
