@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import asdict, replace
 from typing import Any
 
-from core.course_entries import Registry
+from core.course_entries import PACKAGE, Registry
 
 HEAD = "# Written by a command of the course, of its own course.toml.\n"
 
@@ -23,10 +23,11 @@ def registry_of(
     own = registry.check_parts(parts)
     asked = registry.asked(own)
     kept = {name: each for name, each in registry.modules.items() if name in modules}
+    # One of the helpers stays, though its file may not: whoever asks for it is told so.
     detectors = {
         each.name: each
         for each in registry.detectors.values()
-        if each.module.rpartition(".")[2] in kept
+        if each.module.partition(".")[2] in kept or not each.module.startswith(PACKAGE)
     }
     used = {each.part for each in kept.values()}
     used |= {each.part for each in detectors.values()}
@@ -70,7 +71,7 @@ def course_text(registry: Registry) -> str:
             lines += [
                 f"{name} = {_value(value)}"
                 for name, value in asdict(entry).items()
-                if value is not False and value != ()
+                if value is not False and value not in ((), "")
             ]
     return "\n".join(lines) + "\n"
 

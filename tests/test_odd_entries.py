@@ -21,7 +21,7 @@ from grader.submissions.find import find_submissions
 from grader.submissions.intake import take
 from grader.submissions.intake_zip import IntakeError
 from grader.submissions.names import shown
-from grader.submissions.pile import OF_ASSIGNMENT
+from grader.submissions.pile import files_of_assignment
 from tests.odd_entries import CODE, ENTRIES, FILE, honest_zip, link, text, tree
 from tests.small_course import grade_small, write_course, write_submission
 
@@ -117,7 +117,7 @@ def test_loose_files_of_several_students_are_a_pile(tmp_path, capsys):
 def test_files_that_the_assignment_has_are_known():
     """So that a folder of them is one submission."""
     files = {path.name for path in (ROOT / "assignment").glob("*.py")}
-    assert files - {"__init__.py"} <= OF_ASSIGNMENT
+    assert files - {"__init__.py"} <= files_of_assignment()
 
 
 def test_results_in_a_submission_are_nobody_elses(tmp_path):

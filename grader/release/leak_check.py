@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Iterable, Mapping
 
 from core.command import CourseError
@@ -10,6 +11,7 @@ from grader.release.notebooks import notebook_texts
 from grader.release.stubs import SecretLine
 
 SHORTEST_SECRET = 20  # characters; shorter lines are everyday Python
+ONLY_A_NAME = re.compile(r"[\w.]+\($")  # of a function, whose arguments come below
 
 
 def squeeze(text: str) -> str:
@@ -34,7 +36,9 @@ def searched_secrets(
     return {
         text: secret.where
         for secret in secrets
-        if len(text := squeeze(secret.text)) >= SHORTEST_SECRET and text not in known
+        if len(text := squeeze(secret.text)) >= SHORTEST_SECRET
+        and text not in known
+        and not ONLY_A_NAME.fullmatch(text)
     }
 
 

@@ -69,7 +69,8 @@ def _needed_modules(
 ) -> set[str]:
     """Modules of these parts, and what they and the given code import of the others."""
     asked = {each.module for each in registry.asked(parts).values()}
-    own = {each.name for each in registry.modules.values() if each.part in parts}
+    wanted = registry.needed_parts(parts)  # all detectors of what these stand on
+    own = {each.name for each in registry.modules.values() if each.part in wanted}
     found: set[str] = set()
     waiting = list(asked | own)
     for path, content in files.items():

@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from core.course import read_registry
 from grader.submissions.intake import ARCHIVES, FOLDER, MODULE
 from grader.submissions.names import listed, shown
 
@@ -58,17 +59,13 @@ OF_COURSE = frozenset(
         "datasets",
     }
 )
-# Of the course and of the original assignment; other files alone are of several.
-OF_ASSIGNMENT = frozenset(
-    {
-        "common.py",
-        "one_stage_detector.py",
-        "fcos_head.py",
-        "fcos_matching.py",
-        "fcos_deltas.py",
-        "fcos_losses.py",
-    }
-)
+# A file of the original assignment that the course does not have.
+OF_ORIGINAL = "two_stage_detector.py"
+
+
+def files_of_assignment() -> set[str]:
+    """Of the course and of the original; other Python files alone are of several."""
+    return {OF_ORIGINAL, *(f"{name}.py" for name in read_registry().modules)}
 
 
 def is_left_out(name: str) -> bool:
@@ -103,7 +100,7 @@ def is_one(folder: Path, out: Path | None = None) -> bool:
     if not own:
         return False
     others = [each.name for each in entries if _may_be_of_another(each)]
-    is_named = FOLDER in own or not OF_ASSIGNMENT.isdisjoint(own)
+    is_named = FOLDER in own or not files_of_assignment().isdisjoint(own)
     sentence = f"{shown(str(folder))}: is taken for "
     if others:
         sentence += (
