@@ -18,7 +18,15 @@ class DeadlineError(Exception):
 
 
 class TooLongError(WireError):
-    """A message is longer than it may be; none of it was read."""
+    """A message is longer than it may be; none of it was read.
+
+    Attributes:
+        length: that it says it has, in bytes.
+    """
+
+    def __init__(self, length: int):
+        super().__init__(f"a message of {length} bytes")
+        self.length = length
 
 
 def send_frame(channel: socket.socket, body: bytes, deadline: float | None) -> None:
@@ -56,7 +64,7 @@ def receive_frame(
     """
     length = LENGTH.unpack(_receive(channel, LENGTH.size, deadline))[0]
     if length > max_bytes:
-        raise TooLongError(f"a message of {length} bytes")
+        raise TooLongError(length)
     return _receive(channel, length, deadline)
 
 

@@ -83,6 +83,8 @@ class Connection(Calls):
                 answer, lambda handle: self._object(handle, what), WIRE_LIMITS
             )
         except TooLongError as error:
+            if error.length > WIRE_LIMITS.max_bytes + WIRE_LIMITS.max_outline:
+                raise self._broken(what) from error  # no honest worker sends that
             message = f"its answers take more than {self._limits.answers_mb} MB"
             raise self._failed(what, "out of memory", message) from error
         except DeadlineError as error:
