@@ -1,6 +1,7 @@
 """Hand-ins for zip_collect that are a trick, beside honest ones."""
 
 import os
+import tomllib
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,20 +23,16 @@ NO_NAME = "is no name of a student"
 NO_NOTEBOOK = "there is no notebook of the assignment"
 NOT_READABLE = "is no notebook that can be read"
 EMPTY = b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": '
+ATTACKS = tomllib.loads((Path(__file__).parent / "attacks/attacks.toml").read_text())
+COLLECTED = {attack["name"]: attack["says"] for attack in ATTACKS["collected"]}
 # Taken, and as whose; what else is in the zip is left out.
-HARMLESS = ("for_bob", "made_name", "file_and_folder", "zeros", "with_page")
+HARMLESS = (*(name for name, says in COLLECTED.items() if not says), "with_page")
 # Stem of the entry -> a part of the reason.
-REASONS = {
-    "twice": "is in it twice",
+REASONS = {name: says for name, says in COLLECTED.items() if says} | {
     "two_folders": "is in it twice",
-    "encrypted": "is encrypted",
-    "text": "damaged or no zip at all",
-    "slip": "leads out of it",
     "backslash": "leads out of it",
-    "bomb": "larger than",
     "large_code": "larger than",
     "linked": "is a link",
-    "deep": NOT_READABLE,
     "list": NOT_READABLE,
     "odd_cells": NOT_READABLE,
     "half_character": NOT_READABLE,
@@ -45,7 +42,6 @@ REASONS = {
     "linked_folder": NO_NOTEBOOK,
     "linked_notebook": "is a link",
     "whole_link": "is a link",
-    "pipe": "no file",
     "loose.ipynb": "neither a zip nor a folder",
     "Capital": "differs in capitals only",
     "capital": "differs in capitals only",
@@ -54,7 +50,6 @@ REASONS = {
     ".hidden": NO_NAME,
     "with blank": NO_NAME,
     "a" * 101: NO_NAME,
-    HTML_NAME: NO_NAME,
     TERMINAL_NAME: NO_NAME,
     DECOMPOSED_NAME: NO_NAME,
     "J\xfcrgen": NO_NAME,
