@@ -76,10 +76,12 @@ def pycocotools_figures(data: Data) -> list[float]:
     truth_set = COCO()
     truth_set.dataset = {
         "images": [
-            {"id": i, "height": t.size[0], "width": t.size[1]}
-            for i, t in enumerate(truths, 1)
+            {"id": i, "height": truth.size[0], "width": truth.size[1]}
+            for i, truth in enumerate(truths, 1)
         ],
-        "categories": [{"id": i, "name": n} for i, n in enumerate(VOC_CLASSES, 1)],
+        "categories": [
+            {"id": i, "name": name} for i, name in enumerate(VOC_CLASSES, 1)
+        ],
         "annotations": [],
     }
     annotations = truth_set.dataset["annotations"]

@@ -58,7 +58,10 @@ def first_losses(records: list[Record], original_numbers: bool) -> dict[str, flo
     model = FCOS(len(VOC_CLASSES), 8, [8], build_backbone("tiny"))
     model._normalizer.fill_(START_NORMALIZER)
     strides = model.backbone.fpn_strides
-    shapes = {level: (1, 1, SIZE // s, SIZE // s) for level, s in strides.items()}
+    shapes = {
+        level: (1, 1, SIZE // stride, SIZE // stride)
+        for level, stride in strides.items()
+    }
     locations = get_fpn_location_coords(shapes, strides)
     boxes = torch.stack([padded_boxes(record, original_numbers) for record in records])
     outputs = [

@@ -32,7 +32,9 @@ def find_images(paths: list[Path]) -> list[Path]:
     images: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            inside = sorted(
+                file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES
+            )
             if not inside:
                 raise CourseError(
                     f"the folder {path} holds no image; the names of images end in "

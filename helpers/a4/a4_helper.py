@@ -127,13 +127,21 @@ def inference_with_detector(
         if output_dir is not None:
             name = f"{Path(paths[0]).stem}.txt"
             lines = [
-                " ".join([idx_to_class[int(c)], f"{s:.4f}", *(f"{v:.2f}" for v in box)])
-                for box, c, s in zip(boxes, classes, scores, strict=True)
+                " ".join(
+                    [
+                        idx_to_class[int(class_id)],
+                        f"{score:.4f}",
+                        *(f"{value:.2f}" for value in box),
+                    ]
+                )
+                for box, class_id, score in zip(boxes, classes, scores, strict=True)
             ]
             _write(Path(output_dir, "detection-results", name), lines)
             truth = gt_boxes[0][gt_boxes[0, :, 4] >= 0]
             lines = [
-                " ".join([idx_to_class[int(row[4])], *(f"{v:.2f}" for v in row[:4])])
+                " ".join(
+                    [idx_to_class[int(row[4])], *(f"{value:.2f}" for value in row[:4])]
+                )
                 for row in truth
             ]
             _write(Path(output_dir, "ground-truth", name), lines)

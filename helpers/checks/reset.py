@@ -118,7 +118,9 @@ def _find_parsed(body: list[ast.stmt], parts: list[str]) -> tuple[int, int] | No
         if isinstance(node, ast.ClassDef) and len(parts) > 1 and node.name == parts[0]:
             return _find_parsed(node.body, parts[1:])
         if isinstance(node, ast.FunctionDef) and parts == [node.name]:
-            first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+            first = min(
+                [node.lineno, *(decorator.lineno for decorator in node.decorator_list)]
+            )
             return first, node.end_lineno or node.lineno
     return None
 

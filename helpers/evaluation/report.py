@@ -36,7 +36,9 @@ def class_table(voc: VocResult, coco: CocoResult) -> str:
 
 def summary_lines(voc: VocResult, coco: CocoResult) -> str:
     """The means, in percent, each with the name of its rule."""
-    values = "  ".join(f"{name} {percent(v)}" for name, v in coco.summary.items())
+    values = "  ".join(
+        f"{name} {percent(value)}" for name, value in coco.summary.items()
+    )
     return (
         f"VOC mAP at IoU 0.5: {percent(voc.map_area)} (area)  "
         f"{percent(voc.map_11)} (11-point)\nCOCO: {values}"

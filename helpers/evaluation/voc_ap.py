@@ -187,8 +187,10 @@ def evaluate_voc(
     check_entries(detections, ground_truths, len(class_names))
     by_image = {entry.image_id: entry for entry in detections}
     results = tuple(
-        _evaluate_class(by_image, ground_truths, k, name, iou_threshold, plus_one)
-        for k, name in enumerate(class_names)
+        _evaluate_class(
+            by_image, ground_truths, class_id, name, iou_threshold, plus_one
+        )
+        for class_id, name in enumerate(class_names)
     )
     with_objects = [result for result in results if result.num_objects > 0]
     if not with_objects:

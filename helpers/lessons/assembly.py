@@ -121,8 +121,10 @@ def draw_targets(
         height, width = by_class[level].shape
         y, x = np.mgrid[0:height, 0:width] * stride + stride / 2
         flat = by_class[level].flatten().long().tolist()
-        colours = [class_colour(c) if c >= 0 else "#FFFFFF" for c in flat]
-        marks = [30 if c >= 0 else 4 for c in flat]
+        colours = [
+            class_colour(class_id) if class_id >= 0 else "#FFFFFF" for class_id in flat
+        ]
+        marks = [30 if class_id >= 0 else 4 for class_id in flat]
         top.scatter(x, y, c=colours, s=marks, edgecolors="black", linewidths=0.5)
         field = np.ma.masked_less(by_centre[level].numpy(), 0)
         shown = bottom.imshow(
@@ -136,9 +138,10 @@ def draw_targets(
         bottom.set_xlim(0, size[1])
         bottom.set_ylim(size[0], 0)
     figure.colorbar(shown, ax=panels[3:], shrink=0.85)
-    found = sorted({int(c) for c in classes.tolist() if c >= 0})
+    found = sorted({int(class_id) for class_id in classes.tolist() if class_id >= 0})
     handles = [
-        Line2D([], [], color=class_colour(c), lw=4, label=names[c]) for c in found
+        Line2D([], [], color=class_colour(class_id), lw=4, label=names[class_id])
+        for class_id in found
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     return figure

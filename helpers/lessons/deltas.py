@@ -90,7 +90,10 @@ def draw_distances(
         add_box(axes, edges, ORANGE)
         ends = _edges_at(point, edges)
         lengths = [abs(x - point[0]) + abs(y - point[1]) for x, y in ends]
-        texts = [f"{name} {v:.0f}" for name, v in zip(EDGE_NAMES, lengths, strict=True)]
+        texts = [
+            f"{name} {length:.0f}"
+            for name, length in zip(EDGE_NAMES, lengths, strict=True)
+        ]
         _arrows(axes, point, edges, texts)
         add_points(axes, np.array([point]), size=45)
     return figure
@@ -105,7 +108,9 @@ def draw_deltas(
     for axes, point, row in zip(panels, points.tolist(), deltas.tolist(), strict=True):
         show_image(axes, image, ", ".join(f"{value:.3g}" for value in row))
         add_box(axes, edges, ORANGE)
-        texts = [f"{name} {v:.3g}" for name, v in zip(EDGE_NAMES, row, strict=True)]
+        texts = [
+            f"{name} {value:.3g}" for name, value in zip(EDGE_NAMES, row, strict=True)
+        ]
         _arrows(axes, point, edges, texts)
         add_points(axes, np.array([point]), size=45)
     return figure

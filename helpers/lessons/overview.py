@@ -119,7 +119,9 @@ def images_per_second() -> float:
     seconds = []
     for _ in range(TIMED_RUNS + 1):
         start = time.perf_counter()
-        total = torch.stack([each.sum() for each in backbone(images).values()]).sum()
+        total = torch.stack(
+            [values.sum() for values in backbone(images).values()]
+        ).sum()
         total.backward()
         float(total.detach())  # waits for the GPU
         seconds.append(time.perf_counter() - start)

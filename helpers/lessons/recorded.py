@@ -94,7 +94,9 @@ def draw_sheet(
 ) -> Image.Image:
     """The first pictures side by side, with the boxes of one detector."""
     found = recorded_detections(detector)[:pictures]
-    return make_sheet([draw_found(each, least_score) for each in found], columns)
+    return make_sheet(
+        [draw_found(detections, least_score) for detections in found], columns
+    )
 
 
 def draw_right_and_transposed(index: int = 0, most: int = 3) -> Figure:

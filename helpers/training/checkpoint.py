@@ -163,7 +163,9 @@ def restore(state: TrainingState, saved: dict, checkpoint: Path) -> None:
         ) from error
     if state.average is not None:
         device = next(state.model.parameters()).device
-        state.average = {k: v.to(device) for k, v in state.average.items()}
+        state.average = {
+            name: value.to(device) for name, value in state.average.items()
+        }
     state.iteration = saved["iteration"]
     state.loss_sums = dict(saved.get("loss_sums", {}))
     state.loss_count = saved.get("loss_count", 0)
