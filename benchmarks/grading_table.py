@@ -33,7 +33,7 @@ def grading_section(record: dict) -> str:
                 f"{rate or MINUTE / seconds:.1f}",
             )
         )
-    head = ("way", "CPU seconds", "seconds on the clock", "submissions a minute")
+    head = ("way", "CPU seconds", "seconds on the clock", "submissions per minute")
     many = record["many_in_a_row"]
     before, after = many["before"], many["after"]
     # Below zero, it was somebody else's on the same machine.

@@ -164,7 +164,7 @@ def reason_of(mutant: Mutant, listed: Mapping[Key, str]) -> str:
 
 
 def format_table(results: Results, listed: Mapping[Key, str]) -> str:
-    """One line an exercise, then the survivors without a reason."""
+    """One line per exercise, then the survivors without a reason."""
     outcomes = (KILLED, TIMEOUT, CRASHED, SURVIVED)
     lines = ["exercise  mutants  killed  timeout  crashed  survived  without a reason"]
     numbers = sorted({mutant.exercise for mutant, _ in results})

@@ -50,7 +50,7 @@ def training_step_section() -> str:
         )
     head = (
         "device",
-        "ours (2 convolutions a stem)",
+        "ours (2 convolutions per stem)",
         "ours (4)",
         "torchvision (4)",
         "ratio",

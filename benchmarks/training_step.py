@@ -54,7 +54,7 @@ def torchvision_detector(name: str, channels: int, size: int) -> nn.Module:
 
 
 def made_boxes(batch_size: int, size: int) -> torch.Tensor:
-    """True boxes (B, 40, 5): three an image, of different sizes, padded with -1."""
+    """True boxes (B, 40, 5): three per image, of different sizes, padded with -1."""
     boxes = torch.full((batch_size, 40, 5), -1.0)
     for image in range(batch_size):
         for place, (share, ratio) in enumerate(((0.15, 1.5), (0.35, 0.7), (0.7, 1.2))):
@@ -176,7 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
     device = choose_device(options.device)
     torch.manual_seed(0)
     channels, size = options.channels, options.size
-    # torchvision's head has four convolutions a stem; ours gets as many here.
+    # torchvision's head has four convolutions per stem; ours gets as many here.
     backbone = build_backbone(options.backbone, pretrained=False)
     same = FCOS(NUM_CLASSES, channels, [channels] * 4, backbone)
     backbone = build_backbone(options.backbone, pretrained=False)

@@ -112,7 +112,7 @@ def inference_with_detector(
 
     Args:
         test_loader: gives one image at a time.
-        output_dir: gets detection-results/ and ground-truth/, one text file an image
+        output_dir: gets detection-results/ and ground-truth/, one text file per image
             (also for images without detections). To measure, python -m helpers.evaluate
             is better: it counts what is difficult, and missed, as VOC does.
     """

@@ -92,7 +92,7 @@ def _make_record(
         raise CourseError(
             f"{source} has an object of the unknown class {unknown[0]!r}; known are "
             f"{', '.join(class_to_idx)}; classes of your own are named in "
-            f"{path.parents[1] / CLASSES_FILE}, one a line"
+            f"{path.parents[1] / CLASSES_FILE}, one per line"
         )
     boxes = np.array(xml_boxes, dtype=np.float64).reshape(len(names), 4)
     in_order = (boxes[:, :2] <= boxes[:, 2:]).all(axis=1) & (boxes < np.inf).all(axis=1)

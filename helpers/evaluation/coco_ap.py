@@ -44,7 +44,7 @@ def evaluate_coco(
     pixels of the original image.
 
     Args:
-        detections: one entry an image; images may be left out.
+        detections: one entry per image; images may be left out.
         ground_truths: one entry for each image.
         class_names: K names, in the order of the class numbers.
 

@@ -21,7 +21,7 @@ def percent(value: float) -> str:
 
 
 def class_table(voc: VocResult, coco: CocoResult) -> str:
-    """One line a class: objects, AP by VOC's two rules and COCO's, in percent."""
+    """One line per class: objects, AP by VOC's two rules and COCO's, in percent."""
     width = max(len("class"), *(len(result.name) for result in voc.classes))
     head = f"{'class':<{width}}  objects  found  AP@.5  AP@.5 11-pt  COCO AP"
     lines = [head, "-" * len(head)]

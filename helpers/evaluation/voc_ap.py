@@ -175,7 +175,7 @@ def evaluate_voc(
     Images without detections count: their true boxes are missed.
 
     Args:
-        detections: one entry an image; images may be left out.
+        detections: one entry per image; images may be left out.
         ground_truths: one entry for each image of the data set.
         class_names: K names, in the order of the class numbers.
         iou_threshold: least IoU of a right detection.

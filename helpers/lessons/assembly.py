@@ -151,7 +151,7 @@ def draw_normalizer(counts: Sequence[float], means: Sequence[float]) -> Figure:
     """Foreground locations of each batch, and the running mean behind them."""
     figure, (axes,) = make_figure(1, 1, height=2.9)
     steps = np.arange(1, len(counts) + 1)
-    axes.plot(steps, counts, "o", color=ORANGE, ms=4, label="this batch, an image")
+    axes.plot(steps, counts, "o", color=ORANGE, ms=4, label="this batch, per image")
     axes.plot(steps, means, color=BLUE, lw=2.5, label="your running mean")
     axes.axhline(NORMALIZER_START, color=GREY, lw=1, ls="--")
     axes.text(len(counts), NORMALIZER_START + 3, "start", ha="right", color="#555555")

@@ -82,7 +82,7 @@ def _arrows(
 def draw_distances(
     image: torch.Tensor, box: torch.Tensor, points: torch.Tensor
 ) -> Figure:
-    """The four distances of each point, in pixels, one panel a point."""
+    """The four distances of each point, in pixels, one panel per point."""
     figure, panels = make_figure(1, len(points), height=3.6)
     edges = box[:4].tolist()
     for axes, point in zip(panels, points.tolist(), strict=True):
@@ -203,7 +203,7 @@ def draw_centerness(
     get_deltas: GetDeltas,
     centerness: Centerness,
 ) -> Figure:
-    """Your centerness at each pixel of each true box (M, 5), one panel a box."""
+    """Your centerness at each pixel of each true box (M, 5), one panel per box."""
     boxes = boxes[boxes[:, 4] >= 0]
     figure, panels = make_figure(1, len(boxes), height=3.4)
     height, width = image.shape[1:]

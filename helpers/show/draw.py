@@ -93,7 +93,7 @@ def draw_boxes(
     if not len(rows) == len(labels) == len(colours):
         raise CourseError(
             f"{len(rows)} boxes have {len(labels)} labels and {len(colours)} colours; "
-            "pass one of each a box"
+            "pass one of each for each box"
         )
     texts = list(labels)
     order = list(range(len(rows)))
