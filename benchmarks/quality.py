@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
             data_dir,
             options.out,
             options.device,
-            options.seed,
+            seed=options.seed,
             resume=True,
             precision=options.precision,
             go_on="the same command",

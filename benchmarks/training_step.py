@@ -151,7 +151,7 @@ def part_seconds(
                     cls_logits,
                     deltas,
                     ctr_logits,
-                    0.05,
+                    test_score_thresh=0.05,
                 )
         _wait(device)
         seconds["post_processing"].append(time.perf_counter() - start)

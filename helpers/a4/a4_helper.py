@@ -82,8 +82,8 @@ def train_detector(
         _again_and_again(train_loader, max_iters),
         torch.device(device),
         torch.float32,
-        log_period,
-        history.append,
+        log_period=log_period,
+        on_log=history.append,
     )
     return history
 

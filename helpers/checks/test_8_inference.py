@@ -51,13 +51,16 @@ def detect(
     detector = student.make_detector(3, 8, [8])
     detector.eval()
     images = torch.zeros(1, 3, HEIGHT, WIDTH, device=student.device)
+    answers = (
+        logits_of(student, CLASSES),
+        {level: rows[None] for level, rows in levels(student, DELTAS).items()},
+        logits_of(student, CENTERNESS),
+    )
     found, (_, _, class_logits, _, center_logits) = student.after_call(
         detector.inference,
         images,
         levels(student, LOCATIONS),
-        logits_of(student, CLASSES),
-        {level: rows[None] for level, rows in levels(student, DELTAS).items()},
-        logits_of(student, CENTERNESS),
+        *answers,
         test_score_thresh=threshold,
         test_nms_thresh=NMS_THRESHOLD,
     )

@@ -46,9 +46,9 @@ def read_xml_records(
                 image_path(root, image_id),
                 [entry.xyxy for entry in objects],
                 [entry.name for entry in objects],
-                [entry.difficult for entry in objects],
                 class_to_idx,
-                annotation_path,
+                difficult=[entry.difficult for entry in objects],
+                source=annotation_path,
             )
         )
     return records
@@ -65,9 +65,9 @@ def read_json_records(
                 root / "JPEGImages" / Path(path).name,
                 [entry["xyxy"] for entry in objects],
                 [class_name(entry["name"]) for entry in objects],
-                [False] * len(objects),
                 class_to_idx,
-                json_path,
+                difficult=[False] * len(objects),
+                source=json_path,
             )
             for path, objects in entries
         ]
@@ -83,8 +83,9 @@ def _make_record(
     path: Path,
     xml_boxes: list,
     names: list[str],
-    difficult: list[bool],
     class_to_idx: dict[str, int],
+    *,
+    difficult: list[bool],
     source: Path,
 ) -> Record:
     unknown = [name for name in names if name not in class_to_idx]

@@ -49,6 +49,7 @@ class VOC2007DetectionTiny(Dataset):
         dataset_dir: str | Path,
         split: str = "train",
         image_size: int = 224,
+        *,
         augment: AugmentConfig | None = None,
         whole_image: bool | None = None,
         keep_in_memory: bool = False,

@@ -47,6 +47,7 @@ class Merge:
         here: Path,
         there: Path,
         released: Path,
+        *,
         by_run: bool,
         is_released: Callable[[Path], bool] | None,
         age: Callable[[Path], float],

@@ -188,7 +188,12 @@ def evaluate_voc(
     by_image = {entry.image_id: entry for entry in detections}
     results = tuple(
         _evaluate_class(
-            by_image, ground_truths, class_id, name, iou_threshold, plus_one
+            by_image,
+            ground_truths,
+            class_id,
+            name,
+            iou_threshold=iou_threshold,
+            plus_one=plus_one,
         )
         for class_id, name in enumerate(class_names)
     )
@@ -207,6 +212,7 @@ def _evaluate_class(
     ground_truths: Sequence[GroundTruth],
     class_id: int,
     name: str,
+    *,
     iou_threshold: float,
     plus_one: bool,
 ) -> ClassResult:

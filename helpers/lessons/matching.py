@@ -69,6 +69,7 @@ def draw_candidates(
     is_candidate: Callable[[torch.Tensor, tuple[float, float]], torch.Tensor],
     image: torch.Tensor,
     box: torch.Tensor,
+    *,
     locations: Points,
     ranges: Mapping[str, tuple[float, float]],
 ) -> Figure:
@@ -183,6 +184,7 @@ def draw_one_match(
     locations: Points,
     matched: Points,
     class_names: Sequence[str],
+    *,
     level: str,
     row: int,
     column: int,

@@ -193,8 +193,8 @@ class ImprovedFCOS(FCOS):
                 pred_cls_logits,
                 pred_boxreg_deltas,
                 pred_ctr_logits,
-                test_score_thresh,
-                test_nms_thresh,
+                test_score_thresh=test_score_thresh,
+                test_nms_thresh=test_nms_thresh,
             )
         points, strides, _ = self._flatten_levels(locations_per_fpn_level)
         levels = list(locations_per_fpn_level)

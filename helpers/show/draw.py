@@ -63,6 +63,7 @@ def draw_boxes(
     labels: Sequence[str],
     colours: Sequence[str] | None = None,
     scores: Sequence[float] | np.ndarray | torch.Tensor | None = None,
+    *,
     min_side: int = 0,
 ) -> Image.Image:
     """A copy of the image with boxes and labels on it.

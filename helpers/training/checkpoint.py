@@ -118,7 +118,13 @@ def read_saved(checkpoint: Path, resume: bool) -> dict | None:
 
 
 def check_is_same_run(
-    saved: dict, recipe: Recipe, seed: int, precision: str, data: dict, checkpoint: Path
+    saved: dict,
+    recipe: Recipe,
+    *,
+    seed: int,
+    precision: str,
+    data: dict,
+    checkpoint: Path,
 ) -> None:
     """A run may only go on with what it started with.
 

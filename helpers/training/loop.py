@@ -229,6 +229,7 @@ def train_loop(
     batches: Iterable,
     device: torch.device,
     precision: torch.dtype,
+    *,
     log_period: int,
     on_log: Callable[[dict], None],
     on_iteration: Callable[[], None] = lambda: None,
