@@ -115,8 +115,8 @@ def summary_table(summary: Summary) -> str:
     """The counts as text: a row for each class, and what is true of all images."""
     rows: list[tuple[str, ...]] = [("class", "objects", "difficult", "images")]
     columns = (summary.easy, summary.difficult, summary.images_with)
-    for i, name in enumerate(summary.class_names):
-        rows.append((name, *(str(column[i]) for column in columns)))
+    for index, name in enumerate(summary.class_names):
+        rows.append((name, *(str(column[index]) for column in columns)))
     total = summary.easy.sum(), summary.difficult.sum(), summary.image_sizes.total()
     rows.append(("all", *(str(count) for count in total)))
     width = max(len(row[0]) for row in rows)

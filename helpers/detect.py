@@ -96,7 +96,7 @@ def draw_detections(
     image: Image.Image, detections: list[dict], class_names: tuple[str, ...]
 ) -> Image.Image:
     """The image with the boxes of detect_image on it."""
-    numbers = {name: i for i, name in enumerate(class_names)}
+    numbers = {name: class_id for class_id, name in enumerate(class_names)}
     return draw_boxes(
         image,
         [entry["xyxy"] for entry in detections],

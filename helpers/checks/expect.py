@@ -188,7 +188,7 @@ def expect_close(
     is_close = torch.isclose(mine, right, atol=atol, rtol=rtol)
     if bool(is_close.all()):
         return
-    first = [int(i) for i in torch.nonzero(~is_close)[0]]
+    first = [int(index) for index in torch.nonzero(~is_close)[0]]
     raise CheckError(
         "wrong value",
         what,

@@ -187,7 +187,9 @@ def _shifted(right: torch.Tensor) -> torch.Tensor:
     """Each box replaced by the row before it in BOXES; background stays."""
     rows = torch.tensor(BOXES)
     before = {
-        tuple(row.tolist()): rows[i - 1] for i, row in enumerate(rows) if row[4] >= 0
+        tuple(row.tolist()): rows[place - 1]
+        for place, row in enumerate(rows)
+        if row[4] >= 0
     }
     return torch.stack([before.get(tuple(row.tolist()), row) for row in right])
 
