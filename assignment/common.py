@@ -63,7 +63,7 @@ def make_fpn_layers(in_channels: dict[str, int], out_channels: int) -> nn.Module
         out_channels: channels of p3, p4 and p5.
 
     Returns:
-        nn.ModuleDict with one lateral and one output convolution a level.
+        nn.ModuleDict with one lateral and one output convolution per level.
     """
     ### BEGIN SOLUTION
     layers = nn.ModuleDict()

@@ -17,8 +17,8 @@ def fcos_classification_loss(
 ) -> torch.Tensor:
     """Exercise 6.1 (about 10 lines): the focal loss of each location.
 
-    K yes-or-no questions a location, with cross-entropy weighted down where the answer
-    is already good: alpha_t * (1 - p_t)^gamma * CE. Background is "no" K times.
+    K yes-or-no questions per location, with cross-entropy weighted down where the
+    answer is already good: alpha_t * (1 - p_t)^gamma * CE. Background is "no" K times.
     Source: Lin et al., "Focal Loss", 2017, equations 4 and 5.
 
     Args:

@@ -91,7 +91,7 @@ def fcos_is_candidate(
 def fcos_pick_smallest_box(
     is_candidate: torch.Tensor, areas: torch.Tensor
 ) -> torch.Tensor:
-    """Exercise 4.4 (about 4 lines): one box a location, the smallest of its candidates.
+    """Exercise 4.4 (about 4 lines): one box per location, the smallest candidate.
 
     Of boxes with the same area the one with the lowest index wins.
     Source: Tian et al., "FCOS", 2019, section 3.1 ("ambiguous samples").

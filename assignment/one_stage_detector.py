@@ -26,7 +26,7 @@ from assignment.fcos_losses import (
 )
 from assignment.fcos_matching import fcos_match_locations_to_gt
 
-NORMALIZER_START = 150.0  # foreground locations an image, before any was seen
+NORMALIZER_START = 150.0  # foreground locations per image, before any was seen
 NORMALIZER_MOMENTUM = 0.9
 
 
@@ -62,7 +62,7 @@ class FCOS(nn.Module):
         """Exercise 7.1 (about 3 lines): the parts of the detector.
 
         `backbone` with FPN, `pred_net` (the head), and the running mean of foreground
-        locations an image, a buffer `_normalizer` that starts at NORMALIZER_START. A
+        locations per image, a buffer `_normalizer` that starts at NORMALIZER_START. A
         buffer is saved and moved with the weights, but not trained.
         """
         super().__init__()

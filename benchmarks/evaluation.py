@@ -76,21 +76,24 @@ def pycocotools_figures(data: Data) -> list[float]:
     truth_set = COCO()
     truth_set.dataset = {
         "images": [
-            {"id": i, "height": t.size[0], "width": t.size[1]}
-            for i, t in enumerate(truths, 1)
+            {"id": number, "height": truth.size[0], "width": truth.size[1]}
+            for number, truth in enumerate(truths, 1)
         ],
-        "categories": [{"id": i, "name": n} for i, n in enumerate(VOC_CLASSES, 1)],
+        "categories": [
+            {"id": class_id, "name": name}
+            for class_id, name in enumerate(VOC_CLASSES, 1)
+        ],
         "annotations": [],
     }
     annotations = truth_set.dataset["annotations"]
-    for i, truth in enumerate(truths, 1):
+    for number, truth in enumerate(truths, 1):
         for (x, y, x2, y2), kind, hard in zip(
             truth.boxes.tolist(), truth.classes, truth.difficult, strict=True
         ):
             annotations.append(
                 {
                     "id": len(annotations) + 1,
-                    "image_id": i,
+                    "image_id": number,
                     "category_id": int(kind) + 1,
                     "bbox": [x, y, x2 - x, y2 - y],
                     "area": (x2 - x) * (y2 - y),
@@ -99,12 +102,12 @@ def pycocotools_figures(data: Data) -> list[float]:
             )
     rows = [
         {
-            "image_id": i,
+            "image_id": number,
             "category_id": int(kind) + 1,
             "bbox": [x, y, x2 - x, y2 - y],
             "score": float(score),
         }
-        for i, entry in enumerate(detections, 1)
+        for number, entry in enumerate(detections, 1)
         for (x, y, x2, y2), kind, score in zip(
             entry.boxes.tolist(), entry.classes, entry.scores, strict=True
         )

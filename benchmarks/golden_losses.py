@@ -58,7 +58,10 @@ def first_losses(records: list[Record], original_numbers: bool) -> dict[str, flo
     model = FCOS(len(VOC_CLASSES), 8, [8], build_backbone("tiny"))
     model._normalizer.fill_(START_NORMALIZER)
     strides = model.backbone.fpn_strides
-    shapes = {level: (1, 1, SIZE // s, SIZE // s) for level, s in strides.items()}
+    shapes = {
+        level: (1, 1, SIZE // stride, SIZE // stride)
+        for level, stride in strides.items()
+    }
     locations = get_fpn_location_coords(shapes, strides)
     boxes = torch.stack([padded_boxes(record, original_numbers) for record in records])
     outputs = [
@@ -78,11 +81,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = CommandParser(prog="python -m benchmarks.golden_losses")
     parser.add_argument("--data-dir", type=Path, default=Path("data/voc2007"))
     options = parser.parse_args(arguments)
-    class_to_idx = {name: i for i, name in enumerate(VOC_CLASSES)}
+    class_to_idx = {name: class_id for class_id, name in enumerate(VOC_CLASSES)}
     records = read_xml_records(find_voc_root(options.data_dir), "train", class_to_idx)
     even = torch.linspace(0, len(records) - 1, steps=SUBSET).long().tolist()
     batches = {
-        "first_16_of_160_evenly_spaced": [records[i] for i in even[:BATCH]],
+        "first_16_of_160_evenly_spaced": [records[index] for index in even[:BATCH]],
         "first_16": records[:BATCH],
     }
     figures: dict[str, dict] = {}

@@ -51,7 +51,7 @@ class Times:
     nbgrader: list[Used] = field(default_factory=list)
 
 
-def each(used: Used, copies: int) -> Used:
+def per_submission(used: Used, copies: int) -> Used:
     """Of one submission."""
     return Used(used.seconds / copies, used.cpu_seconds / copies)
 
@@ -59,8 +59,8 @@ def each(used: Used, copies: int) -> Used:
 def median(times: Sequence[Used]) -> Used:
     """The middle, of both."""
     return Used(
-        statistics.median(t.seconds for t in times),
-        statistics.median(t.cpu_seconds for t in times),
+        statistics.median(used.seconds for used in times),
+        statistics.median(used.cpu_seconds for used in times),
     )
 
 
@@ -73,16 +73,18 @@ def measure_speed(level: Level, folder: Path, copies: int, trials: int) -> dict:
         times.plain_start.append(run_plain(ONE_TEST))
         times.plain.append(run_plain())
         some, used = run_ours(work, folder / f"one-{trial}", copies, 1)
-        times.ours.append(each(used, copies))
+        times.ours.append(per_submission(used, copies))
         answers += some
         _, used = run_ours(work, folder / f"two-{trial}", 2 * copies, 2)
-        times.two_jobs.append(each(used, 2 * copies))
+        times.two_jobs.append(per_submission(used, 2 * copies))
         used = run_nbgrader(folder / f"nbgrader-{trial}", copies)
-        times.nbgrader.append(each(used, copies))
+        times.nbgrader.append(per_submission(used, copies))
     values = [answer.value for answer in answers]
-    student = max(o["peak_memory"] for value in values for o in value["outcomes"])
+    student = max(
+        outcome["peak_memory"] for value in values for outcome in value["outcomes"]
+    )
     grader = max(value["peak_memory"] for value in values)
-    starts = [v["start_cpu_seconds"] / v["cpu_seconds"] for v in values]
+    starts = [value["start_cpu_seconds"] / value["cpu_seconds"] for value in values]
     return {
         "tests": len(work.course.chosen),
         "copies": copies,

@@ -33,11 +33,13 @@ def grading_section(record: dict) -> str:
                 f"{rate or MINUTE / seconds:.1f}",
             )
         )
-    head = ("way", "CPU seconds", "seconds on the clock", "submissions a minute")
+    head = ("way", "CPU seconds", "seconds on the clock", "submissions per minute")
     many = record["many_in_a_row"]
     before, after = many["before"], many["after"]
     # Below zero, it was somebody else's on the same machine.
-    left = [f"{max(0, after[n] - before[n])} {words}" for n, words in LEFT.items()]
+    left = [
+        f"{max(0, after[name] - before[name])} {words}" for name, words in LEFT.items()
+    ]
     note = (
         f"{record['tests']} tests, each in a process of its own, at the level "
         f"{record['level']}; {100 * record['start_share']:.0f} % of it is the start; "

@@ -91,11 +91,11 @@ def run_ours(
     files = take(ROOT / SOLUTION).files
     for name in names:
         copy_files(files, folder / name)
-    each = (job_for(name, folder / name, work, folder) for name in names)
-    answers, used = measured(lambda: list(run_jobs(each, jobs)))
+    waiting = (job_for(name, folder / name, work, folder) for name in names)
+    answers, used = measured(lambda: list(run_jobs(waiting, jobs)))
     for answer in answers:
         problem, outcomes = read_outcomes(answer)
-        if outcomes is None or any(o.category for o in outcomes):
+        if outcomes is None or any(outcome.category for outcome in outcomes):
             raise SystemExit(f"{answer.job.id}: the solution does not pass ({problem})")
     cpu_seconds = sum(answer.value["cpu_seconds"] for answer in answers)
     return answers, Used(used.seconds, cpu_seconds)

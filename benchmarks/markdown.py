@@ -21,4 +21,6 @@ def machine_line(record: dict) -> str:
 
 def command_lines(records: list[dict]) -> str:
     """The commands behind a table, each with its machine."""
-    return "\n".join(f"- `{r['command']}` ({machine_line(r)})" for r in records)
+    return "\n".join(
+        f"- `{record['command']}` ({machine_line(record)})" for record in records
+    )

@@ -110,10 +110,10 @@ def order_turned(node: cst.Tuple | cst.List) -> Iterator[cst.CSTNode]:
     count = len(node.elements)
     if count < 2:
         return
-    values = [each.value for each in node.elements]
+    values = [element.value for element in node.elements]
     turned = [
-        each.with_changes(value=value)
-        for each, value in zip(node.elements, reversed(values), strict=True)
+        element.with_changes(value=value)
+        for element, value in zip(node.elements, reversed(values), strict=True)
     ]
     yield node.with_changes(elements=turned)
     if isinstance(node, cst.List):
@@ -192,8 +192,17 @@ def make_mutants(name: str, source: str) -> list[Mutant]:
             text = "\n".join([*lines[:first], *body, *lines[last:], ""])
             if not _compiles(text):
                 continue
-            mutants.append(Mutant(name, exercise, first + number, before, after, text))
-    return sorted(mutants, key=lambda each: each.line)
+            mutants.append(
+                Mutant(
+                    file=name,
+                    exercise=exercise,
+                    line=first + number,
+                    before=before,
+                    after=after,
+                    source=text,
+                )
+            )
+    return sorted(mutants, key=lambda mutant: mutant.line)
 
 
 def _compiles(text: str) -> bool:
@@ -218,6 +227,6 @@ def _difference(old: list[str], new: list[str]) -> tuple[int, str, str]:
     """Number of the first line that differs, what stood there, what stands there."""
     matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
     pieces = [code for code in matcher.get_opcodes() if code[0] != "equal"]
-    before = [text.strip() for _, a, b, _, _ in pieces for text in old[a:b]]
-    after = [text.strip() for _, _, _, a, b in pieces for text in new[a:b]]
+    before = [text.strip() for _, start, end, _, _ in pieces for text in old[start:end]]
+    after = [text.strip() for _, _, _, start, end in pieces for text in new[start:end]]
     return pieces[0][1] + 1, " ".join(before), " ".join(after)

@@ -76,7 +76,7 @@ def read_survivors(path: Path = SURVIVORS) -> dict[Key, str]:
 
 def hidden_suites(suite: Suite) -> Suites:
     """The hidden tests of this checkout; takes some seconds to learn them."""
-    entries = {each.id: each for each in read_manifest(ROOT) if not each.visible}
+    entries = {entry.id: entry for entry in read_manifest(ROOT) if not entry.visible}
     sources = {
         path.name: path.read_text("utf-8")
         for path in sorted((ROOT / "assignment").glob("*.py"))
@@ -153,7 +153,9 @@ def try_all(
             notes.add(mutant, verdict)
             results.append((mutant, verdict))
             bar.update()
-    return sorted(results, key=lambda each: (each[0].file, each[0].line, each[0].after))
+    return sorted(
+        results, key=lambda result: (result[0].file, result[0].line, result[0].after)
+    )
 
 
 def reason_of(mutant: Mutant, listed: Mapping[Key, str]) -> str:
@@ -162,18 +164,18 @@ def reason_of(mutant: Mutant, listed: Mapping[Key, str]) -> str:
 
 
 def format_table(results: Results, listed: Mapping[Key, str]) -> str:
-    """One line an exercise, then the survivors without a reason."""
+    """One line per exercise, then the survivors without a reason."""
     outcomes = (KILLED, TIMEOUT, CRASHED, SURVIVED)
     lines = ["exercise  mutants  killed  timeout  crashed  survived  without a reason"]
     numbers = sorted({mutant.exercise for mutant, _ in results})
     for number in [*numbers, "all"]:
-        own = [each for each in results if number in (each[0].exercise, "all")]
+        own = [result for result in results if number in (result[0].exercise, "all")]
         count = Counter(verdict.outcome for _, verdict in own)
         holes = sum(
             verdict.outcome == SURVIVED and reason_of(mutant, listed) == HOLE
             for mutant, verdict in own
         )
-        killed, timeout, crashed, survived = (count[each] for each in outcomes)
+        killed, timeout, crashed, survived = (count[outcome] for outcome in outcomes)
         lines.append(
             f"{number:8}  {len(own):7}  {killed:6}  {timeout:7}  {crashed:7}"
             f"  {survived:8}  {holes:16}"
@@ -189,7 +191,7 @@ def format_table(results: Results, listed: Mapping[Key, str]) -> str:
 
 def summary(results: Results, listed: Mapping[Key, str]) -> dict:
     """The figures to store."""
-    survived = [each for each, verdict in results if verdict.outcome == SURVIVED]
+    survived = [mutant for mutant, verdict in results if verdict.outcome == SURVIVED]
     reasons = Counter(reason_of(mutant, listed) for mutant in survived)
     changing = len(results) - reasons[EQUIVALENT] - reasons[LEGITIMATE]
     by_exercise: dict[str, Counter[str]] = {}
@@ -228,7 +230,7 @@ def main() -> int:
     listed = read_survivors()
     mutants = read_mutants(ROOT / "assignment")
     if options.exercises:
-        mutants = [each for each in mutants if each.exercise in options.exercises]
+        mutants = [mutant for mutant in mutants if mutant.exercise in options.exercises]
 
     def work(suite: Suite) -> Results:
         suites = hidden_suites(suite)
@@ -240,7 +242,9 @@ def main() -> int:
     figures = summary(results, listed)
     share = figures["killed_share_of_changes"]
     print(f"\n{share:.1%} of the mutants that change behaviour are killed", flush=True)
-    alive = {key_of(mutant) for mutant, v in results if v.outcome == SURVIVED}
+    alive = {
+        key_of(mutant) for mutant, verdict in results if verdict.outcome == SURVIVED
+    }
     tried = {key_of(mutant) for mutant, _ in results}
     for key in set(listed) & (tried - alive):
         print(f"no survivor any more, take it off the list: {key}", file=sys.stderr)

@@ -116,7 +116,9 @@ def main(arguments: list[str] | None = None) -> int:
     check_classes(detector.class_names, dataset.class_names)
     indices = list(range(len(dataset)))[: options.limit]
     thresholds = (detector.config.score_threshold, detector.config.nms_threshold)
-    detections = detect_dataset(detector, dataset, indices, *thresholds, BATCH)
+    detections = detect_dataset(
+        detector, dataset, indices, *thresholds, batch_size=BATCH
+    )
     truths = [dataset.ground_truth(index) for index in indices]
     names = dataset.class_names
     way = "whole photographs, as everywhere in this project"

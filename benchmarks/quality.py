@@ -38,7 +38,7 @@ def transposed_locations(
     self: FCOS, features: dict[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
     """The locations with x and y swapped."""
-    return {k: xy.flip(1) for k, xy in right_locations(self, features).items()}
+    return {level: xy.flip(1) for level, xy in right_locations(self, features).items()}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
             data_dir,
             options.out,
             options.device,
-            options.seed,
+            seed=options.seed,
             resume=True,
             precision=options.precision,
             go_on="the same command",

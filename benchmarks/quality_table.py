@@ -58,7 +58,9 @@ def choices_section(runs: dict[str, dict]) -> str:
         record, best = runs[name], runs[whole]
         records.append(record)
         words = shlex.split(record["command"])
-        changes = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+        changes = [
+            words[index + 1] for index, word in enumerate(words) if word == "--set"
+        ]
         change_voc = record["voc_ap50"] - best["voc_ap50"]
         change_coco = record["coco"]["AP"] - best["coco"]["AP"]
         rows.append(

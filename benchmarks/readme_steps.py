@@ -27,7 +27,7 @@ PICTURE = re.compile(r"data:image/png;base64,([A-Za-z0-9+/=\s]+)")
 def read_pictures(page: Path) -> list[Image.Image]:
     """The PNG pictures of a notebook's page, in their order."""
     found = PICTURE.findall(page.read_text("utf-8"))
-    return [Image.open(io.BytesIO(base64.b64decode(each))) for each in found]
+    return [Image.open(io.BytesIO(base64.b64decode(encoded))) for encoded in found]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -34,9 +34,9 @@ def record(detector: LoadedDetector, dataset: VOC2007DetectionTiny) -> list[dict
         entries.append(
             {
                 "image_id": Path(path).stem,
-                "boxes": [[round(v, 1) for v in box] for box in boxes.tolist()],
-                "classes": [int(c) for c in classes[:MOST_BOXES]],
-                "scores": [round(s, 3) for s in scores[:MOST_BOXES].tolist()],
+                "boxes": [[round(value, 1) for value in box] for box in boxes.tolist()],
+                "classes": [int(class_id) for class_id in classes[:MOST_BOXES]],
+                "scores": [round(score, 3) for score in scores[:MOST_BOXES].tolist()],
             }
         )
     return entries

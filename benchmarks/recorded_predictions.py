@@ -53,8 +53,10 @@ def all_boxes(detector: LoadedDetector, image: torch.Tensor) -> tuple:
     strides = cast(FCOS, detector.model).backbone.fpn_strides
     boxes = torch.cat(
         [
-            fcos_apply_deltas_to_locations(deltas[k][0], locations[k], strides[k])
-            for k in locations
+            fcos_apply_deltas_to_locations(
+                deltas[level][0], locations[level], strides[level]
+            )
+            for level in locations
         ]
     )
     probability = join_levels(logits)[0].sigmoid()
@@ -75,9 +77,11 @@ def record_raw(detector: LoadedDetector, dataset: VOC2007DetectionTiny) -> list[
             {
                 "index": index,
                 "size": list(image.shape[1:]),
-                "logits": {k: _round(v[0], 2) for k, v in logits.items()},
-                "deltas": {k: _round(v[0], 2) for k, v in deltas.items()},
-                "centerness": {k: _round(v[0], 2) for k, v in ctr.items()},
+                "logits": {level: _round(rows[0], 2) for level, rows in logits.items()},
+                "deltas": {level: _round(rows[0], 2) for level, rows in deltas.items()},
+                "centerness": {
+                    level: _round(rows[0], 2) for level, rows in ctr.items()
+                },
                 "boxes": _round(boxes[chosen], 1),
                 "classes": classes[chosen].tolist(),
                 "scores": _round(scores[chosen], 4),
@@ -152,8 +156,8 @@ def record_ablation(
             )
     truths = [dataset.ground_truth(index) for index in range(len(dataset))]
     return {
-        name: round(evaluate_voc(each, truths, dataset.class_names).map_area, 4)
-        for name, each in found.items()
+        name: round(evaluate_voc(detections, truths, dataset.class_names).map_area, 4)
+        for name, detections in found.items()
     }
 
 

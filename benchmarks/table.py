@@ -50,7 +50,7 @@ def training_step_section() -> str:
         )
     head = (
         "device",
-        "ours (2 convolutions a stem)",
+        "ours (2 convolutions per stem)",
         "ours (4)",
         "torchvision (4)",
         "ratio",
@@ -119,9 +119,12 @@ def golden_section(record: dict) -> str:
             (
                 batch.replace("_", " "),
                 source,
-                *(f"{v[k]:.4f}" for k in ("loss_cls", "loss_box", "loss_ctr")),
+                *(
+                    f"{values[loss]:.4f}"
+                    for loss in ("loss_cls", "loss_box", "loss_ctr")
+                ),
             )
-            for source, v in sources.items()
+            for source, values in sources.items()
         ]
     head = ("images", "whose", "class", "box", "centerness")
     return f"{markdown_table(head, rows)}\n\n{command_lines([record])}"

@@ -54,15 +54,21 @@ def torchvision_detector(name: str, channels: int, size: int) -> nn.Module:
 
 
 def made_boxes(batch_size: int, size: int) -> torch.Tensor:
-    """True boxes (B, 40, 5): three an image, of different sizes, padded with -1."""
+    """True boxes (B, 40, 5): three per image, of different sizes, padded with -1."""
     boxes = torch.full((batch_size, 40, 5), -1.0)
     for image in range(batch_size):
-        for j, (share, ratio) in enumerate(((0.15, 1.5), (0.35, 0.7), (0.7, 1.2))):
+        for place, (share, ratio) in enumerate(((0.15, 1.5), (0.35, 0.7), (0.7, 1.2))):
             width, height = size * share, size * share / ratio
-            x = (size - width) * ((7 * image + 3 * j) % 10) / 10
-            y = max(size - height, 0.0) * ((3 * image + 5 * j) % 10) / 10
-            box = [x, y, x + width, min(y + height, size), (image + j) % NUM_CLASSES]
-            boxes[image, j] = torch.tensor(box)
+            x = (size - width) * ((7 * image + 3 * place) % 10) / 10
+            y = max(size - height, 0.0) * ((3 * image + 5 * place) % 10) / 10
+            box = [
+                x,
+                y,
+                x + width,
+                min(y + height, size),
+                (image + place) % NUM_CLASSES,
+            ]
+            boxes[image, place] = torch.tensor(box)
     return boxes
 
 
@@ -91,8 +97,8 @@ def trained_predictions(
     ctr_logits = torch.logit(centerness.clamp(0.01, 0.99))[..., None]
     lengths = [len(xy) for xy in locations.values()]
     return [
-        dict(zip(locations, each.split(lengths, dim=1), strict=True))
-        for each in (logits, deltas, ctr_logits)
+        dict(zip(locations, rows.split(lengths, dim=1), strict=True))
+        for rows in (logits, deltas, ctr_logits)
     ]
 
 
@@ -131,12 +137,21 @@ def part_seconds(
         seconds["assignment_and_losses"].append(time.perf_counter() - start)
         start = time.perf_counter()
         with torch.no_grad():
-            for i in range(len(images)):
+            for index in range(len(images)):
                 cls_logits, deltas, ctr_logits = (
-                    {k: t[i : i + 1] for k, t in p.items()} for p in learned
+                    {
+                        level: rows[index : index + 1]
+                        for level, rows in prediction.items()
+                    }
+                    for prediction in learned
                 )
                 model.inference(
-                    images[i : i + 1], locations, cls_logits, deltas, ctr_logits, 0.05
+                    images[index : index + 1],
+                    locations,
+                    cls_logits,
+                    deltas,
+                    ctr_logits,
+                    test_score_thresh=0.05,
                 )
         _wait(device)
         seconds["post_processing"].append(time.perf_counter() - start)
@@ -161,7 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
     device = choose_device(options.device)
     torch.manual_seed(0)
     channels, size = options.channels, options.size
-    # torchvision's head has four convolutions a stem; ours gets as many here.
+    # torchvision's head has four convolutions per stem; ours gets as many here.
     backbone = build_backbone(options.backbone, pretrained=False)
     same = FCOS(NUM_CLASSES, channels, [channels] * 4, backbone)
     backbone = build_backbone(options.backbone, pretrained=False)
@@ -173,8 +188,8 @@ def main(arguments: list[str] | None = None) -> int:
     images = images.contiguous(memory_format=torch.channels_last)
     boxes = made_boxes(options.batch_size, size).to(device)
     targets = [
-        {"boxes": b[b[:, 4] >= 0, :4], "labels": b[b[:, 4] >= 0, 4].long()}
-        for b in boxes
+        {"boxes": own[own[:, 4] >= 0, :4], "labels": own[own[:, 4] >= 0, 4].long()}
+        for own in boxes
     ]
     steps = {
         "ours_four_convolutions": (same, lambda: sum(same(images, boxes).values())),

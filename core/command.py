@@ -156,7 +156,11 @@ def _ending_signals() -> Iterator[None]:
     if threading.current_thread() is threading.main_thread():
         if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        numbers = [n for n in ENDING_SIGNALS if signal.getsignal(n) == signal.SIG_DFL]
+        numbers = [
+            number
+            for number in ENDING_SIGNALS
+            if signal.getsignal(number) == signal.SIG_DFL
+        ]
     for number in numbers:
         signal.signal(number, _end)
     try:
@@ -169,9 +173,9 @@ def _ending_signals() -> Iterator[None]:
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     """End once; `timeout` sends its signal twice, and cleaning up takes a moment."""
-    for each in ENDING_SIGNALS:
-        if signal.getsignal(each) == _end:
-            signal.signal(each, signal.SIG_IGN)
+    for ending in ENDING_SIGNALS:
+        if signal.getsignal(ending) == _end:
+            signal.signal(ending, signal.SIG_IGN)
     raise SignalError("", number)
 
 

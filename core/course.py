@@ -120,7 +120,9 @@ def make_registry(contents: Sequence[dict[str, Any]], where: str) -> Registry:
         steps=found["step"],
         modules=found["module"],
         detectors=found["detector"],
-        exercises=dict(sorted(found["exercise"].items(), key=lambda e: id_order(e[0]))),
+        exercises=dict(
+            sorted(found["exercise"].items(), key=lambda entry: id_order(entry[0]))
+        ),
         default_parts=tuple(default_parts),
         dropped=tuple(drop),
         points=points,
@@ -132,7 +134,9 @@ def make_registry(contents: Sequence[dict[str, Any]], where: str) -> Registry:
 def _add_entries(tables: Any, kind: str, found: dict[Any, Any], where: str) -> None:
     """Make the entries of one kind, and see that none is there already."""
     made, key = KINDS[kind]
-    if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):
+    if not isinstance(tables, list) or not all(
+        isinstance(table, dict) for table in tables
+    ):
         raise CourseError(f"{where}: write each {kind} as a table [[{kind}]]")
     for number, table in enumerate(tables, start=1):
         name = table.get(key, f"number {number}")
@@ -151,13 +155,13 @@ def _values(table: dict[str, Any], made: type, place: str) -> dict[str, Any]:
             raise CourseError(
                 f"{place}: {name!r} is unknown; it has {', '.join(types)}"
             )
-    for each in fields(made):
-        is_needed = each.default is MISSING and each.default_factory is MISSING
-        if each.name not in table and is_needed:
-            raise CourseError(f"{place}: {each.name!r} is missing; add it")
-        if each.name in table and not _fits(table[each.name], types[each.name]):
-            kind = _words(types[each.name])
-            raise CourseError(f"{place}: {each.name} must be {kind}")
+    for field in fields(made):
+        is_needed = field.default is MISSING and field.default_factory is MISSING
+        if field.name not in table and is_needed:
+            raise CourseError(f"{place}: {field.name!r} is missing; add it")
+        if field.name in table and not _fits(table[field.name], types[field.name]):
+            kind = _words(types[field.name])
+            raise CourseError(f"{place}: {field.name} must be {kind}")
     return {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in table.items()
@@ -167,10 +171,10 @@ def _values(table: dict[str, Any], made: type, place: str) -> dict[str, Any]:
 def _fits(value: Any, wanted: Any) -> bool:
     origin, inner = get_origin(wanted), get_args(wanted)
     if origin is tuple:
-        return isinstance(value, list) and all(_fits(each, inner[0]) for each in value)
+        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
     if origin is dict:
         return isinstance(value, dict) and all(
-            _fits(each, inner[1]) for each in value.values()
+            _fits(item, inner[1]) for item in value.values()
         )
     if wanted is float:
         return type(value) in (int, float) and 0 <= value < float("inf")

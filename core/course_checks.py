@@ -26,9 +26,15 @@ def check_registry(registry: Registry, where: str) -> None:
     if not registry.default_parts or not registry.exercises:
         raise CourseError(f"{where}: has no default_parts or no exercise; add them")
     for part, entry in [
-        *((each.part, f"step {each.number}") for each in registry.steps.values()),
-        *((each.part, f"module {each.name}") for each in registry.modules.values()),
-        *((each.part, f"detector {each.name}") for each in registry.detectors.values()),
+        *((step.part, f"step {step.number}") for step in registry.steps.values()),
+        *(
+            (module.part, f"module {module.name}")
+            for module in registry.modules.values()
+        ),
+        *(
+            (detector.part, f"detector {detector.name}")
+            for detector in registry.detectors.values()
+        ),
     ]:
         _expect(part, registry.parts, f"{where}: {entry}", "part")
     for module in registry.modules:
@@ -49,9 +55,13 @@ def check_registry(registry: Registry, where: str) -> None:
         _check_exercise(exercise, registry, f"{where}: exercise {exercise.id}")
     for name in (*registry.dropped, *registry.points):
         _expect(name, registry.exercises, f"{where}: drop or points", "exercise")
-    _check_no_circle({e.name: e.needs for e in registry.parts.values()}, where, "part")
     _check_no_circle(
-        {e.id: e.needs for e in registry.exercises.values()}, where, "exercise"
+        {part.name: part.needs for part in registry.parts.values()}, where, "part"
+    )
+    _check_no_circle(
+        {exercise.id: exercise.needs for exercise in registry.exercises.values()},
+        where,
+        "exercise",
     )
     for exercise in registry.exercises.values():
         own = registry.part_of(exercise.id)

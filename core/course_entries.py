@@ -146,7 +146,7 @@ class Registry:
     @property
     def visible(self) -> tuple[str, ...]:
         """Names of the modules that tests ask, student.common."""
-        return tuple(each.name for each in self.modules.values() if each.visible)
+        return tuple(module.name for module in self.modules.values() if module.visible)
 
     def part_of(self, exercise: str) -> str:
         """The part that an exercise belongs to."""
@@ -171,7 +171,11 @@ class Registry:
     def closed(self, parts: Iterable[str] = ()) -> tuple[str, ...]:
         """Functions of torchvision.ops that the asked exercises are about."""
         return tuple(
-            dict.fromkeys(name for e in self.asked(parts).values() for name in e.closed)
+            dict.fromkeys(
+                name
+                for exercise in self.asked(parts).values()
+                for name in exercise.closed
+            )
         )
 
     def check_parts(self, parts: Iterable[str] = ()) -> tuple[str, ...]:

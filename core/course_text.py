@@ -22,30 +22,39 @@ def registry_of(
     """
     own = registry.check_parts(parts)
     asked = registry.asked(own)
-    kept = {name: each for name, each in registry.modules.items() if name in modules}
+    kept = {
+        name: module for name, module in registry.modules.items() if name in modules
+    }
     # One of the helpers stays, though its file may not: whoever asks for it is told so.
     detectors = {
-        each.name: each
-        for each in registry.detectors.values()
-        if each.module.partition(".")[2] in kept or not each.module.startswith(PACKAGE)
+        detector.name: detector
+        for detector in registry.detectors.values()
+        if detector.module.partition(".")[2] in kept
+        or not detector.module.startswith(PACKAGE)
     }
-    used = {each.part for each in kept.values()}
-    used |= {each.part for each in detectors.values()}
+    used = {module.part for module in kept.values()}
+    used |= {detector.part for detector in detectors.values()}
     names = [name for name in registry.parts if name in own or name in used]
     return Registry(
         parts={
             name: replace(
                 registry.parts[name],
-                needs=tuple(n for n in registry.parts[name].needs if n in names),
+                needs=tuple(
+                    need for need in registry.parts[name].needs if need in names
+                ),
             )
             for name in names
         },
-        steps={n: each for n, each in registry.steps.items() if each.part in own},
+        steps={
+            number: step for number, step in registry.steps.items() if step.part in own
+        },
         modules=kept,
         detectors=detectors,
         exercises={
-            number: replace(each, needs=tuple(n for n in each.needs if n in asked))
-            for number, each in asked.items()
+            number: replace(
+                exercise, needs=tuple(need for need in exercise.needs if need in asked)
+            )
+            for number, exercise in asked.items()
         },
         default_parts=own,
     )
@@ -78,7 +87,7 @@ def course_text(registry: Registry) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        pairs = (f"{json.dumps(key)} = {_value(each)}" for key, each in value.items())
+        pairs = (f"{json.dumps(key)} = {_value(item)}" for key, item in value.items())
         return "{ " + ", ".join(pairs) + " }"
     if isinstance(value, tuple | list):
         return "[" + ", ".join(map(_value, value)) + "]"

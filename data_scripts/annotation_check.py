@@ -68,8 +68,10 @@ class _Inspection:
         if self.report.left_out and self.report.objects:
             with_objects = f"{LEFT_OUT} with its {self.report.objects} objects"
             self.report.findings = [
-                replace(each, remedy=with_objects) if each.remedy == LEFT_OUT else each
-                for each in self.report.findings
+                replace(finding, remedy=with_objects)
+                if finding.remedy == LEFT_OUT
+                else finding
+                for finding in self.report.findings
             ]
         return self.report
 

@@ -160,7 +160,14 @@ def _draw_shape(rng: Random, width: int, height: int, big: bool) -> PlacedShape:
         outside = uniform(rng, *OUTSIDE_RANGE)
     polygon = _place(rng, polygon, (width, height), outside)
     box = _pixel_box(clipped(polygon, width, height))
-    return PlacedShape(name, polygon, box, faint, difficult, outside > 0)
+    return PlacedShape(
+        name=name,
+        polygon=polygon,
+        box=box,
+        faint=faint,
+        difficult=difficult,
+        truncated=outside > 0,
+    )
 
 
 def draw_scene(rng: Random) -> Scene:

@@ -214,11 +214,11 @@ def check_tree(voc_root: Path, classes: tuple[str, ...] | None = None) -> TreeRe
         images[image_id] = inspect_image(voc_root, image_id, frozenset(class_names))
         findings += images[image_id].findings
     return TreeReport(
-        findings,
-        images,
-        splits,
-        sum(map(len, lines.values())) + stray_lines,
-        _count_stray(voc_root, strays),
-        len(on_disk - listed),
-        new_classes,
+        findings=findings,
+        images=images,
+        splits=splits,
+        lines=sum(map(len, lines.values())) + stray_lines,
+        stray=_count_stray(voc_root, strays),
+        unlisted=len(on_disk - listed),
+        new_classes=new_classes,
     )

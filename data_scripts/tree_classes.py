@@ -50,7 +50,7 @@ def choose_classes(
     problem = (
         f"missing, and {len(own)} {is_are} not among VOC's: "
         f"{_shorten(f'{name} ({counts[name]:,} objects)' for name in own)}; write the "
-        f"names of your classes into {voc_root / CLASSES_FILE}, one a line, or give "
+        f"names of your classes into {voc_root / CLASSES_FILE}, one per line, or give "
         "--classes NAME ..."
     )
     remedy = f"written with all classes that are there: {_shorten(found)}"

@@ -238,7 +238,7 @@ def read_split(voc_root: Path, split: str) -> list[str]:
     image_ids = [line_id(line) for line in read_lines(path)]
     for image_id in image_ids:
         if not is_image_id(image_id):
-            raise CourseError(f"{path}: {image_id!r} is no image id; one id a line")
+            raise CourseError(f"{path}: {image_id!r} is no image id; one id per line")
     return image_ids
 
 
@@ -253,5 +253,5 @@ def read_class_names(voc_root: Path) -> tuple[str, ...]:
         return VOC_CLASSES
     names = tuple(map(class_name, read_lines(path)))
     if not names or len(set(names)) != len(names):
-        raise CourseError(f"{path}: list each class once, one name a line")
+        raise CourseError(f"{path}: list each class once, one name per line")
     return names

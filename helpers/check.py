@@ -76,7 +76,9 @@ def main() -> int:
     words = list(options.words)
     action = words.pop(0) if words and words[0] in WORDS else ""
     exercises = read_exercises()
-    chosen = [each for word in words for each in find_exercises(word, exercises)]
+    chosen = [
+        exercise for word in words for exercise in find_exercises(word, exercises)
+    ]
     if action == "list":
         return _list(options.device)
     if action and len(chosen) != 1:
@@ -147,7 +149,7 @@ def _check(chosen: list[Exercise], device: str, picture: bool) -> int:
     from helpers.checks.runner import CheckRun
 
     with CheckRun(device, quiet=not chosen) as run:
-        numbers: list[str | None] = [each.id for each in chosen]
+        numbers: list[str | None] = [exercise.id for exercise in chosen]
         reports = [
             run.report(number)
             for number in numbers or [run.first_open()]

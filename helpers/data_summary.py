@@ -115,13 +115,15 @@ def summary_table(summary: Summary) -> str:
     """The counts as text: a row for each class, and what is true of all images."""
     rows: list[tuple[str, ...]] = [("class", "objects", "difficult", "images")]
     columns = (summary.easy, summary.difficult, summary.images_with)
-    for i, name in enumerate(summary.class_names):
-        rows.append((name, *(str(column[i]) for column in columns)))
+    for index, name in enumerate(summary.class_names):
+        rows.append((name, *(str(column[index]) for column in columns)))
     total = summary.easy.sum(), summary.difficult.sum(), summary.image_sizes.total()
     rows.append(("all", *(str(count) for count in total)))
     width = max(len(row[0]) for row in rows)
-    lines = [f"{r[0]:<{width}} {r[1]:>8} {r[2]:>10} {r[3]:>7}" for r in rows]
-    levels = ", ".join(f"{k} {v}" for k, v in summary.boxes_per_level.items())
+    lines = [f"{row[0]:<{width}} {row[1]:>8} {row[2]:>10} {row[3]:>7}" for row in rows]
+    levels = ", ".join(
+        f"{level} {count}" for level, count in summary.boxes_per_level.items()
+    )
     (common_width, common_height), count = summary.image_sizes.most_common(1)[0]
     lines += [
         "",

@@ -169,7 +169,7 @@ def draw_and_train(plan: DemoPlan, watch: Stopwatch) -> None:
             plan.data_dir,
             plan.run_dir,
             plan.device,
-            plan.seed,
+            seed=plan.seed,
             go_on=f"{command} --resume; another demo begins anew",
         ),
     )

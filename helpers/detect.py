@@ -32,7 +32,9 @@ def find_images(paths: list[Path]) -> list[Path]:
     images: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            inside = sorted(
+                file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES
+            )
             if not inside:
                 raise CourseError(
                     f"the folder {path} holds no image; the names of images end in "
@@ -94,7 +96,7 @@ def draw_detections(
     image: Image.Image, detections: list[dict], class_names: tuple[str, ...]
 ) -> Image.Image:
     """The image with the boxes of detect_image on it."""
-    numbers = {name: i for i, name in enumerate(class_names)}
+    numbers = {name: class_id for class_id, name in enumerate(class_names)}
     return draw_boxes(
         image,
         [entry["xyxy"] for entry in detections],

@@ -63,6 +63,7 @@ def detect_dataset(
     indices: list[int],
     score_threshold: float,
     nms_threshold: float,
+    *,
     batch_size: int,
 ) -> list[Detections]:
     """Detections of images of a data set, in pixels of the originals, in order."""
@@ -95,6 +96,7 @@ def evaluate_detector(
     dataset: VOC2007DetectionTiny,
     score_threshold: float | None = None,
     nms_threshold: float | None = None,
+    *,
     batch_size: int = 16,
     plus_one: bool = False,
     limit: int | None = None,
@@ -122,7 +124,7 @@ def evaluate_detector(
         indices,
         config.score_threshold if score_threshold is None else score_threshold,
         config.nms_threshold if nms_threshold is None else nms_threshold,
-        batch_size,
+        batch_size=batch_size,
     )
     truths = [dataset.ground_truth(index) for index in indices]
     names = dataset.class_names
@@ -188,9 +190,9 @@ def main(arguments: list[str] | None = None) -> int:
         dataset,
         options.score_threshold,
         options.nms_threshold,
-        options.batch_size,
-        options.plus_one,
-        options.limit,
+        batch_size=options.batch_size,
+        plus_one=options.plus_one,
+        limit=options.limit,
     )
     print(class_table(result.voc, result.coco))
     print(summary_lines(result.voc, result.coco))

@@ -46,6 +46,7 @@ def train_run(
     data_dir: Path,
     out: Path,
     device: str = "auto",
+    *,
     seed: int = 0,
     resume: bool = False,
     precision: str = "auto",
@@ -81,14 +82,14 @@ def train_run(
             data_dir,
             out,
             chosen,
-            seed,
-            saved,
-            precision,
-            num_workers,
-            split,
-            save_every,
-            watch,
-            go_on,
+            seed=seed,
+            saved=saved,
+            precision=precision,
+            num_workers=num_workers,
+            split=split,
+            save_every=save_every,
+            watch=watch,
+            go_on=go_on,
         )
 
 
@@ -97,6 +98,7 @@ def _train(
     data_dir: Path,
     out: Path,
     device: torch.device,
+    *,
     seed: int,
     saved: dict | None,
     precision: str,
@@ -119,7 +121,9 @@ def _train(
     data = {"split": split, "images": len(dataset)}
     if saved is not None:
         path = checkpoint_path(out)
-        check_is_same_run(saved, recipe, seed, precision, data, path)
+        check_is_same_run(
+            saved, recipe, seed=seed, precision=precision, data=data, checkpoint=path
+        )
         restore(state, saved, path)
         precision = saved["precision"]
     elif precision == "auto":
@@ -151,10 +155,10 @@ def _train(
                 batches,
                 device,
                 PRECISIONS[precision],
-                LOG_PERIOD,
-                log,
-                lambda: points.after(state.iteration),
-                stop,
+                log_period=LOG_PERIOD,
+                on_log=log,
+                on_iteration=lambda: points.after(state.iteration),
+                stop=stop,
             )
         except StoppedError:
             points.save(state.iteration)
@@ -249,11 +253,11 @@ def main(arguments: list[str] | None = None) -> int:
         options.data_dir or DEFAULT_DATA_DIRS[options.data],
         options.out,
         options.device,
-        options.seed,
-        options.resume,
-        options.precision,
-        options.workers,
-        options.split,
+        seed=options.seed,
+        resume=options.resume,
+        precision=options.precision,
+        num_workers=options.workers,
+        split=options.split,
         save_every=options.save_every,
     )
     print(f"wrote {checkpoint}")

@@ -314,7 +314,9 @@ def test_matching_is_drawn(train: VOC2007DetectionTiny):
 
     assert draws(matching.draw_distances(distances, image, rows[0], 30, 100))
     assert draws(
-        matching.draw_candidates(distances, candidates, image, rows[0], points, ranges)
+        matching.draw_candidates(
+            distances, candidates, image, rows[0], locations=points, ranges=ranges
+        )
     )
     first = torch.zeros(len(points["p3"]), dtype=torch.int64)
     assert draws(matching.draw_nested(lambda inside, areas: first, points["p3"]))
@@ -322,7 +324,9 @@ def test_matching_is_drawn(train: VOC2007DetectionTiny):
     assert draws(matching.draw_matches(image, rows, points, matched, names))
     for row in (0, 99):
         assert draws(
-            matching.draw_one_match(image, points, matched, names, "p5", row, row)
+            matching.draw_one_match(
+                image, points, matched, names, level="p5", row=row, column=row
+            )
         )
 
 
@@ -363,7 +367,7 @@ def test_counts_by_hand():
 
     ranges = {"p3": (0.0, 5.0), "p4": (0.0, 0.0), "p5": (0.0, 0.0)}
     shares = matching_counts.count_ambiguous(
-        OneImage(), 5, get_locations, distances, inside, ranges
+        OneImage(), 5, get_locations, distances, inside, ranges=ranges
     )
     # p3: (4,4) in both, (12,4), (4,12), (12,12) in one; p4: (8,8) in one; p5: none
     assert list(shares.values()) == [1 / 5, 0.0]
@@ -380,6 +384,6 @@ def test_points_keep_their_places_on_an_image(train: VOC2007DetectionTiny):
 
 
 def test_machine_is_measured():
-    """Some images a second."""
+    """Some images per second."""
     assert overview.images_per_second() > 0
     assert draws(overview.draw_pipeline(torch.zeros(3, 128, 176), 7))

@@ -52,7 +52,7 @@ def test_check_says_how_to_name_classes_of_your_own(data_dir, monkeypatch, capsy
     assert "3 classes are not among VOC's: nut (2 objects)" in said.replace(
         "bolt (2 objects), ", ""
     )
-    assert f"{find_voc_root(data_dir)}/classes.txt, one a line" in said
+    assert f"{find_voc_root(data_dir)}/classes.txt, one per line" in said
     assert "--classes" in said
     assert "1 findings" in said
 
@@ -395,5 +395,7 @@ def test_size_in_the_annotation_is_not_needed_to_train(data_dir):
 def test_unknown_class_says_where_classes_are_named(data_dir):
     """The loader's message leads to the file that is missing."""
     rename_classes(data_dir)
-    with pytest.raises(CourseError, match=r"'bolt'.*VOC2007/classes\.txt, one a line"):
+    with pytest.raises(
+        CourseError, match=r"'bolt'.*VOC2007/classes\.txt, one per line"
+    ):
         VOC2007DetectionTiny(data_dir)

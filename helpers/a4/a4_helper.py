@@ -82,8 +82,8 @@ def train_detector(
         _again_and_again(train_loader, max_iters),
         torch.device(device),
         torch.float32,
-        log_period,
-        history.append,
+        log_period=log_period,
+        on_log=history.append,
     )
     return history
 
@@ -112,7 +112,7 @@ def inference_with_detector(
 
     Args:
         test_loader: gives one image at a time.
-        output_dir: gets detection-results/ and ground-truth/, one text file an image
+        output_dir: gets detection-results/ and ground-truth/, one text file per image
             (also for images without detections). To measure, python -m helpers.evaluate
             is better: it counts what is difficult, and missed, as VOC does.
     """
@@ -127,13 +127,21 @@ def inference_with_detector(
         if output_dir is not None:
             name = f"{Path(paths[0]).stem}.txt"
             lines = [
-                " ".join([idx_to_class[int(c)], f"{s:.4f}", *(f"{v:.2f}" for v in box)])
-                for box, c, s in zip(boxes, classes, scores, strict=True)
+                " ".join(
+                    [
+                        idx_to_class[int(class_id)],
+                        f"{score:.4f}",
+                        *(f"{value:.2f}" for value in box),
+                    ]
+                )
+                for box, class_id, score in zip(boxes, classes, scores, strict=True)
             ]
             _write(Path(output_dir, "detection-results", name), lines)
             truth = gt_boxes[0][gt_boxes[0, :, 4] >= 0]
             lines = [
-                " ".join([idx_to_class[int(row[4])], *(f"{v:.2f}" for v in row[:4])])
+                " ".join(
+                    [idx_to_class[int(row[4])], *(f"{value:.2f}" for value in row[:4])]
+                )
                 for row in truth
             ]
             _write(Path(output_dir, "ground-truth", name), lines)

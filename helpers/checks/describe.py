@@ -59,7 +59,7 @@ def describe_row(
 
 def _numbers(values: torch.Tensor) -> str:
     flat = values.detach().cpu().reshape(-1).tolist()
-    text = " ".join(_number(each) for each in flat[:SHOWN_NUMBERS])
+    text = " ".join(_number(value) for value in flat[:SHOWN_NUMBERS])
     return text + (" ..." if len(flat) > SHOWN_NUMBERS else "")
 
 

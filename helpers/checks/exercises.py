@@ -65,9 +65,11 @@ def read_exercises(root: Path = ROOT) -> dict[str, Exercise]:
     """
     registry = read_registry(root)
     found = {}
-    for number, each in registry.asked(registry.parts).items():
-        step = registry.steps[each.step].title
-        found[number] = Exercise(number, each.function, each.file, step, each.title)
+    for number, exercise in registry.asked(registry.parts).items():
+        step = registry.steps[exercise.step].title
+        found[number] = Exercise(
+            number, exercise.function, exercise.file, step, exercise.title
+        )
     return found
 
 
@@ -80,15 +82,15 @@ def find_exercises(wanted: str, exercises: dict[str, Exercise]) -> list[Exercise
     word = wanted.strip().removesuffix("()")
     if word in exercises:
         return [exercises[word]]
-    own = [each for each in exercises.values() if word == each.notebook]
+    own = [exercise for exercise in exercises.values() if word == exercise.notebook]
     own = own or [
-        each
-        for each in exercises.values()
-        if word in (each.name, each.name.split(".")[-1])
+        exercise
+        for exercise in exercises.values()
+        if word in (exercise.name, exercise.name.split(".")[-1])
     ]
     if own and (len(own) == 1 or word.isdigit()):
         return own
-    near = [each.id for each in own] or _near(word, exercises)
+    near = [exercise.id for exercise in own] or _near(word, exercises)
     advice = f"did you mean {' or '.join(near)}? " if near else ""
     raise CourseError(
         f"there is no exercise {wanted!r}; {advice}python -m helpers.check list "
@@ -106,7 +108,7 @@ def find_exercise(wanted: str, exercises: dict[str, Exercise]) -> Exercise:
     if len(found) != 1:
         raise CourseError(
             f"{wanted!r} is a whole step; choose one exercise of "
-            + ", ".join(each.id for each in found)
+            + ", ".join(exercise.id for exercise in found)
         )
     return found[0]
 
@@ -118,18 +120,18 @@ def _near(word: str, exercises: dict[str, Exercise]) -> list[str]:
         if len(numbers) == 1:  # "32" is near 3.2, "101" near 10.1 and 1.01
             digits = numbers[0]
             numbers = [digits[:-1], digits[-1:]]
-            same = [each for each in exercises if each.replace(".", "") == digits]
+            same = [number for number in exercises if number.replace(".", "") == digits]
             if same:
                 return same
         same = [".".join(numbers[:2])]
         if same[0] in exercises:
             return same
         step = id_order(numbers[0])
-        return [each for each in exercises if id_order(each)[:1] == step][-3:]
+        return [number for number in exercises if id_order(number)[:1] == step][-3:]
     by_name: dict[str, str] = {}
-    for number, each in exercises.items():
-        by_name[each.name.lower()] = number
-        by_name.setdefault(each.name.split(".")[-1].lower(), number)
+    for number, exercise in exercises.items():
+        by_name[exercise.name.lower()] = number
+        by_name.setdefault(exercise.name.split(".")[-1].lower(), number)
     close = difflib.get_close_matches(word.lower(), by_name, n=3, cutoff=ALIKE)
     close = close or [
         name for name in by_name if len(word) > 2 and word.lower() in name

@@ -119,7 +119,12 @@ def expect_tensor(
         raise CheckError("wrong type", what, f"expected a tensor, got {kind}")
     if shape is not None and tuple(got.shape) != tuple(shape):
         cause = next(
-            (c for c, s in (shape_causes or {}).items() if tuple(got.shape) == s), None
+            (
+                cause
+                for cause, wrong in (shape_causes or {}).items()
+                if tuple(got.shape) == wrong
+            ),
+            None,
         )
         raise CheckError(
             "wrong shape",
@@ -183,7 +188,7 @@ def expect_close(
     is_close = torch.isclose(mine, right, atol=atol, rtol=rtol)
     if bool(is_close.all()):
         return
-    first = [int(i) for i in torch.nonzero(~is_close)[0]]
+    first = [int(index) for index in torch.nonzero(~is_close)[0]]
     raise CheckError(
         "wrong value",
         what,

@@ -75,7 +75,7 @@ def tensor(
 
 def levels(student: Any, values: dict[str, Any]) -> dict[str, torch.Tensor]:
     """The same for each level."""
-    return {level: tensor(student, each) for level, each in values.items()}
+    return {level: tensor(student, rows) for level, rows in values.items()}
 
 
 def make_fcos(student: Any) -> Any:

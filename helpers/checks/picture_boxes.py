@@ -164,7 +164,8 @@ def draw_detections(student: Any) -> Figure:
     scores = expect_tensor(found[2], "answer").reshape(-1).tolist()
     width, height = test_8_inference.WIDTH, test_8_inference.HEIGHT
     texts = [
-        [f"{score:.2f}" for score in each] for each in (test_8_inference.SCORES, scores)
+        [f"{score:.2f}" for score in numbers]
+        for numbers in (test_8_inference.SCORES, scores)
     ]
     figure = _two_panels(
         (test_8_inference.BOXES, boxes),

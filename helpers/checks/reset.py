@@ -118,7 +118,9 @@ def _find_parsed(body: list[ast.stmt], parts: list[str]) -> tuple[int, int] | No
         if isinstance(node, ast.ClassDef) and len(parts) > 1 and node.name == parts[0]:
             return _find_parsed(node.body, parts[1:])
         if isinstance(node, ast.FunctionDef) and parts == [node.name]:
-            first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+            first = min(
+                [node.lineno, *(decorator.lineno for decorator in node.decorator_list)]
+            )
             return first, node.end_lineno or node.lineno
     return None
 
@@ -129,7 +131,8 @@ def _find_by_indentation(lines: list[str], parts: list[str]) -> tuple[int, int] 
         word = "def" if depth == len(parts) - 1 else "class"
         start = re.compile(rf"(\s*){word} {re.escape(part)}\b")
         place = next(
-            (i for i in range(begin, len(lines)) if start.match(lines[i])), None
+            (index for index in range(begin, len(lines)) if start.match(lines[index])),
+            None,
         )
         if place is None:
             return None
@@ -137,7 +140,9 @@ def _find_by_indentation(lines: list[str], parts: list[str]) -> tuple[int, int] 
         indent = lines[place][: len(lines[place]) - len(lines[place].lstrip())]
     # The next line that is not deeper, and no end of the signature.
     other = re.compile(rf"(?!{indent}\s)\s*[\w@#]")
-    end = next((i for i in range(begin, len(lines)) if other.match(lines[i])), None)
+    end = next(
+        (index for index in range(begin, len(lines)) if other.match(lines[index])), None
+    )
     last = len(lines) if end is None else end
     while last > begin and not lines[last - 1].strip():
         last -= 1

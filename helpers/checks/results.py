@@ -48,7 +48,7 @@ class Report:
     @property
     def problem(self) -> Result | None:
         """The first check that did not pass."""
-        return next((each for each in self.results if each.status != PASS), None)
+        return next((result for result in self.results if result.status != PASS), None)
 
     @property
     def status(self) -> str:

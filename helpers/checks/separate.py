@@ -71,9 +71,9 @@ def _copy(value: Any, of_item: Callable[[Any], Any]) -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
     if isinstance(value, dict):
-        return {name: of_item(each) for name, each in value.items()}
+        return {name: of_item(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [of_item(each) for each in value]
+        return [of_item(item) for item in value]
     if isinstance(value, tuple):
-        return tuple(of_item(each) for each in value)
+        return tuple(of_item(item) for item in value)
     return value

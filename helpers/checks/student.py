@@ -111,7 +111,7 @@ class DirectStudent:
         named = dict(module.named_parameters()) if module is not None else {}
         leaves = [wanted[place] for place in inputs] + list(named.values())
         output = call(*wanted, **kwargs)
-        parts = [each.sum() for each in _tensors(output) if each.requires_grad]
+        parts = [tensor.sum() for tensor in _tensors(output) if tensor.requires_grad]
         if not parts:
             return output, [None] * len(inputs), dict.fromkeys(named)
         gradients = torch.autograd.grad(
@@ -221,7 +221,9 @@ class Student:
 
 def _if_taken(make: Callable[..., Any], **given: Any) -> dict[str, Any]:
     parameters = inspect.signature(make).parameters
-    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+    if any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+    ):
         return given
     return {name: value for name, value in given.items() if name in parameters}
 
@@ -230,20 +232,20 @@ def _tensors(value: Any) -> Iterable[torch.Tensor]:
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, dict):
-        for each in value.values():
-            yield from _tensors(each)
+        for item in value.values():
+            yield from _tensors(item)
     elif isinstance(value, list | tuple):
-        for each in value:
-            yield from _tensors(each)
+        for item in value:
+            yield from _tensors(item)
 
 
 def _detach(value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.detach()
     if isinstance(value, dict):
-        return {name: _detach(each) for name, each in value.items()}
+        return {name: _detach(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_detach(each) for each in value)
+        return type(value)(_detach(item) for item in value)
     return value
 
 

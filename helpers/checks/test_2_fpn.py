@@ -28,7 +28,9 @@ def conv_shapes(layers: Any) -> list[tuple[int, ...]]:
             "PyTorch does not see the layers that are in a plain dict",
         )
     return sorted(
-        tuple(each.shape) for each in layers.state_dict().values() if each.dim() == 4
+        tuple(weight.shape)
+        for weight in layers.state_dict().values()
+        if weight.dim() == 4
     )
 
 
@@ -76,7 +78,7 @@ def test_make_fpn_layers_has_two_convolutions_a_level(student: Any) -> None:
     output = [(12, 12, 3, 3)] * 3
     count = sum(shape[2:] == (1, 1) for shape in got)
     cause = None
-    if got == sorted([*lateral, *[(12, c, 3, 3) for c in (5, 7, 9)]]):
+    if got == sorted([*lateral, *[(12, channels, 3, 3) for channels in (5, 7, 9)]]):
         cause = "an output convolution comes after a lateral, and takes its channels"
     elif got == lateral:
         cause = "the 3x3 output convolutions are missing"
@@ -187,7 +189,7 @@ def test_merge_levels_keeps_places(student: Any) -> None:
     if not make_transparent(pyramid):
         return
     features = {
-        name: 0 * each for name, each in constant_features(student, 12, 20).items()
+        name: 0 * values for name, values in constant_features(student, 12, 20).items()
     }
     features["c5"][0, :, 1, 3] = 1.0
     got = expect_tensor(pyramid.merge_levels(features)["p3"], "merge_levels: p3")[0, 0]

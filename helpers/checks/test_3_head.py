@@ -51,9 +51,9 @@ def test_head_layers_have_their_shapes(student: Any) -> None:
     state = head.state_dict()
     for stem in ("stem_cls", "stem_box"):
         own = [
-            tuple(w.shape)
-            for n, w in state.items()
-            if n.startswith(stem) and w.dim() == 4
+            tuple(weight.shape)
+            for name, weight in state.items()
+            if name.startswith(stem) and weight.dim() == 4
         ]
         expect_equal(
             own,
@@ -117,8 +117,16 @@ def test_head_stems_are_two_and_end_with_relu(student: Any) -> None:
     """Classes and boxes have stems of their own; each convolution has its ReLU."""
     head = make_head(student, 3, 8, [12, 6])
     state = head.state_dict()
-    cls = [w for n, w in state.items() if n.startswith("stem_cls") and w.dim() == 4]
-    box = [w for n, w in state.items() if n.startswith("stem_box") and w.dim() == 4]
+    cls = [
+        weight
+        for name, weight in state.items()
+        if name.startswith("stem_cls") and weight.dim() == 4
+    ]
+    box = [
+        weight
+        for name, weight in state.items()
+        if name.startswith("stem_box") and weight.dim() == 4
+    ]
     expect_true(
         not torch.equal(cls[0], box[0]),
         "stem_cls and stem_box",
@@ -225,15 +233,15 @@ def test_head_forward_of_all_levels(student: Any) -> None:
         for level, (h, w) in {"p3": (5, 7), "p4": (3, 4), "p5": (2, 2)}.items()
     }
     both = head(maps)
-    second = head({level: each[1:] for level, each in maps.items()})
+    second = head({level: values[1:] for level, values in maps.items()})
     for place, channels in enumerate((3, 4, 1)):
         expect_equal(
             sorted(both[place]), ["p3", "p4", "p5"], f"keys of {OUTPUTS[place]}"
         )
-        for level, each in maps.items():
+        for level, values in maps.items():
             what = (
                 f"FCOSPredictionNetwork.forward: {OUTPUTS[place]} of {level}, 2 images"
             )
-            shape = (2, each.shape[2] * each.shape[3], channels)
+            shape = (2, values.shape[2] * values.shape[3], channels)
             got = expect_tensor(both[place][level], what, shape=shape)
             expect_close(got[1:], expect_tensor(second[place][level], what), what)

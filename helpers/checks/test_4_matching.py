@@ -40,7 +40,7 @@ def test_candidates_lie_strictly_inside(student: Any) -> None:
 def test_candidates_fit_the_range_of_their_level(student: Any) -> None:
     """64 belongs to the range that ends there, not to the one that begins there."""
     largest = [63.9, 64.0, 64.1, 128.0, 128.1]
-    ltrb = tensor(student, [[[each, 10.0, 7.0, 20.0] for each in largest]])
+    ltrb = tensor(student, [[[distance, 10.0, 7.0, 20.0] for distance in largest]])
     expected = {
         (0.0, 64.0): [True, True, False, False, False],
         (64.0, 128.0): [False, False, True, True, False],
@@ -187,7 +187,9 @@ def _shifted(right: torch.Tensor) -> torch.Tensor:
     """Each box replaced by the row before it in BOXES; background stays."""
     rows = torch.tensor(BOXES)
     before = {
-        tuple(row.tolist()): rows[i - 1] for i, row in enumerate(rows) if row[4] >= 0
+        tuple(row.tolist()): rows[place - 1]
+        for place, row in enumerate(rows)
+        if row[4] >= 0
     }
     return torch.stack([before.get(tuple(row.tolist()), row) for row in right])
 

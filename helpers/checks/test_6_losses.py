@@ -50,7 +50,7 @@ def test_classification_loss_by_hand(student: Any) -> None:
         inputs={"logits": torch.tensor(LOGITS), "class": torch.tensor(CLASSES)},
         names="loss",
         place="location",
-        causes={cause: torch.tensor(each) for cause, each in FOCAL_CAUSES.items()},
+        causes={cause: torch.tensor(losses) for cause, losses in FOCAL_CAUSES.items()},
         atol=2e-5,  # the expected numbers have six digits
     )
 
@@ -160,7 +160,7 @@ def test_centerness_loss_by_hand(student: Any) -> None:
         inputs={"logit": torch.tensor(logits), "target": torch.tensor(target)},
         names="loss",
         place="location",
-        causes={cause: torch.tensor(each) for cause, each in causes.items()},
+        causes={cause: torch.tensor(values) for cause, values in causes.items()},
     )
 
 

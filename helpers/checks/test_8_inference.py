@@ -51,13 +51,16 @@ def detect(
     detector = student.make_detector(3, 8, [8])
     detector.eval()
     images = torch.zeros(1, 3, HEIGHT, WIDTH, device=student.device)
+    answers = (
+        logits_of(student, CLASSES),
+        {level: rows[None] for level, rows in levels(student, DELTAS).items()},
+        logits_of(student, CENTERNESS),
+    )
     found, (_, _, class_logits, _, center_logits) = student.after_call(
         detector.inference,
         images,
         levels(student, LOCATIONS),
-        logits_of(student, CLASSES),
-        {level: each[None] for level, each in levels(student, DELTAS).items()},
-        logits_of(student, CENTERNESS),
+        *answers,
         test_score_thresh=threshold,
         test_nms_thresh=NMS_THRESHOLD,
     )
@@ -77,7 +80,7 @@ def test_inference_by_hand(student: Any) -> None:
     """Three of six boxes are found: one overlaps, two have low scores."""
     found, _, _ = detect(student)
     expect_equal(len(found), 3, "FCOS.inference: boxes, classes and scores")
-    classes, scores = (expect_tensor(each, "FCOS.inference") for each in found[1:])
+    classes, scores = (expect_tensor(part, "FCOS.inference") for part in found[1:])
     count = len(scores)
     expect_equal(count, 3, "FCOS.inference: number of boxes", COUNT_CAUSES.get(count))
     causes = {
@@ -92,7 +95,7 @@ def test_inference_by_hand(student: Any) -> None:
         "FCOS.inference: scores",
         names="score",
         place="box",
-        causes={cause: torch.tensor(each) for cause, each in causes.items()},
+        causes={cause: torch.tensor(values) for cause, values in causes.items()},
     )
     expect_equal(classes.tolist(), FOUND_CLASSES, "FCOS.inference: classes")
 

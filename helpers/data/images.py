@@ -48,7 +48,7 @@ def load_image(path: Path) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any image as RGB with 8 bits a channel; white shows through transparent parts."""
+    """Any image as RGB, 8 bits per channel; white shows through transparent parts."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         # Pillow's own conversion cuts all values above 255 off instead of scaling them.
         values = np.asarray(image, dtype=np.float64)

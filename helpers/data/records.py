@@ -46,9 +46,9 @@ def read_xml_records(
                 image_path(root, image_id),
                 [entry.xyxy for entry in objects],
                 [entry.name for entry in objects],
-                [entry.difficult for entry in objects],
                 class_to_idx,
-                annotation_path,
+                difficult=[entry.difficult for entry in objects],
+                source=annotation_path,
             )
         )
     return records
@@ -65,9 +65,9 @@ def read_json_records(
                 root / "JPEGImages" / Path(path).name,
                 [entry["xyxy"] for entry in objects],
                 [class_name(entry["name"]) for entry in objects],
-                [False] * len(objects),
                 class_to_idx,
-                json_path,
+                difficult=[False] * len(objects),
+                source=json_path,
             )
             for path, objects in entries
         ]
@@ -83,8 +83,9 @@ def _make_record(
     path: Path,
     xml_boxes: list,
     names: list[str],
-    difficult: list[bool],
     class_to_idx: dict[str, int],
+    *,
+    difficult: list[bool],
     source: Path,
 ) -> Record:
     unknown = [name for name in names if name not in class_to_idx]
@@ -92,7 +93,7 @@ def _make_record(
         raise CourseError(
             f"{source} has an object of the unknown class {unknown[0]!r}; known are "
             f"{', '.join(class_to_idx)}; classes of your own are named in "
-            f"{path.parents[1] / CLASSES_FILE}, one a line"
+            f"{path.parents[1] / CLASSES_FILE}, one per line"
         )
     boxes = np.array(xml_boxes, dtype=np.float64).reshape(len(names), 4)
     in_order = (boxes[:, :2] <= boxes[:, 2:]).all(axis=1) & (boxes < np.inf).all(axis=1)

@@ -49,6 +49,7 @@ class VOC2007DetectionTiny(Dataset):
         dataset_dir: str | Path,
         split: str = "train",
         image_size: int = 224,
+        *,
         augment: AugmentConfig | None = None,
         whole_image: bool | None = None,
         keep_in_memory: bool = False,
@@ -60,7 +61,9 @@ class VOC2007DetectionTiny(Dataset):
         self.whole_image = split != "train" if whole_image is None else whole_image
         root = find_voc_root(Path(dataset_dir))
         self.class_names = read_class_names(root)
-        self.class_to_idx = {name: i for i, name in enumerate(self.class_names)}
+        self.class_to_idx = {
+            name: class_id for class_id, name in enumerate(self.class_names)
+        }
         self.idx_to_class = dict(enumerate(self.class_names))
         json_path = Path(dataset_dir) / f"voc07_{split}.json"
         if json_path.is_file() and not (root / "Annotations").is_dir():

@@ -36,7 +36,7 @@ def files_in(folder: Path) -> Iterator[Path]:
         if path.name in CACHES or path.name.endswith(COPYING):
             continue
         if path.is_dir() and not path.is_symlink():
-            yield from (Path(path.name, each) for each in files_in(path))
+            yield from (Path(path.name, inner) for inner in files_in(path))
         elif path.is_file():
             yield Path(path.name)
 
@@ -93,7 +93,9 @@ def versions(path: Path) -> list[Path]:
     if not path.parent.is_dir():
         return []
     form = re.compile(re.escape(path.stem) + DATED + re.escape(path.suffix))
-    return [p for p in sorted(path.parent.iterdir()) if form.fullmatch(p.name)]
+    return [
+        other for other in sorted(path.parent.iterdir()) if form.fullmatch(other.name)
+    ]
 
 
 def free_name(path: Path, age: float) -> Path:
@@ -112,9 +114,9 @@ def keep_version(source: Path, path: Path, age: float) -> tuple[Path, bool]:
     Returns:
         Where it is, and whether it is new there.
     """
-    for each in versions(path):
-        if is_same(each, source):
-            return each, False
+    for version in versions(path):
+        if is_same(version, source):
+            return version, False
     target = free_name(path, age)
     place(source, target, age)
     return target, True
@@ -124,9 +126,9 @@ def last_write(path: Path) -> float:
     """Time of a file or of a run, in seconds; a picture drawn later does not count."""
     if not path.is_dir():
         return path.stat().st_mtime
-    files = [path / each for each in files_in(path)]
-    of_the_run = [each for each in files if each.name in OF_A_RUN]
-    return max((each.stat().st_mtime for each in of_the_run or files), default=0.0)
+    files = [path / name for name in files_in(path)]
+    of_the_run = [file for file in files if file.name in OF_A_RUN]
+    return max((file.stat().st_mtime for file in of_the_run or files), default=0.0)
 
 
 def begins(left: Path, whole: Path) -> bool:

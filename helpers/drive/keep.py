@@ -47,6 +47,7 @@ class Merge:
         here: Path,
         there: Path,
         released: Path,
+        *,
         by_run: bool,
         is_released: Callable[[Path], bool] | None,
         age: Callable[[Path], float],
@@ -81,9 +82,15 @@ class Merge:
         """Copies that a stop left incomplete: those of what is still there can go."""
         for left in sorted(folder.rglob(f".*{COPYING}")):
             name = left.relative_to(folder).parent
-            sides = [each / name for each in (self.here, self.there)]
-            rivals = [p for s in sides if s.is_dir() for p in s.iterdir() if p != left]
-            if any(begins(left, each) for each in rivals):
+            sides = [side / name for side in (self.here, self.there)]
+            rivals = [
+                rival
+                for side in sides
+                if side.is_dir()
+                for rival in side.iterdir()
+                if rival != left
+            ]
+            if any(begins(left, rival) for rival in rivals):
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
                 continue
             old = left.name[1:].removesuffix(COPYING)
@@ -109,8 +116,12 @@ class Merge:
     def _is_run(self, name: Path) -> bool:
         if not self.by_run or name.parts[0] == COPIES:
             return False
-        folders = [p for p in (self.here / name, self.there / name) if p.is_dir()]
-        return any(path.is_file() for each in folders for path in each.iterdir())
+        folders = [
+            folder
+            for folder in (self.here / name, self.there / name)
+            if folder.is_dir()
+        ]
+        return any(path.is_file() for folder in folders for path in folder.iterdir())
 
     def _bring(self, name: Path) -> None:
         """One file, or the folder of one run."""
@@ -189,7 +200,7 @@ class Merge:
             return False
         if path == self.here / name and self._is_released and self._is_released(path):
             return True
-        return any(is_same(path, each) for each in versions(self.released / name))
+        return any(is_same(path, version) for version in versions(self.released / name))
 
     def _keep_released(self, name: Path, age: float) -> bool:
         return keep_version(self.here / name, self.released / name, age)[1]

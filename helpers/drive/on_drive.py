@@ -173,8 +173,8 @@ def _merge(source: Path, drive: Path, name: str, published: Published) -> list[s
         age=lambda path: published.age(course_name(path), path),
     )
     merge.run()
-    changed = {str(source / each) for each in merge.changed}
-    old = {getattr(each, "__file__", None) for each in list(sys.modules.values())}
+    changed = {str(source / path) for path in merge.changed}
+    old = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
     if changed & old:
         merge.lines.append(
             f"restart the kernel and run this cell again: Python has read {name}/ as "

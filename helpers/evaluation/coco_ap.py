@@ -44,7 +44,7 @@ def evaluate_coco(
     pixels of the original image.
 
     Args:
-        detections: one entry an image; images may be left out.
+        detections: one entry per image; images may be left out.
         ground_truths: one entry for each image.
         class_names: K names, in the order of the class numbers.
 
@@ -55,7 +55,7 @@ def evaluate_coco(
     nothing = float("nan")
     if not any(len(truth.boxes) for truth in ground_truths):
         return CocoResult(dict.fromkeys(NAMES, nothing), (nothing,) * len(class_names))
-    number = {truth.image_id: i + 1 for i, truth in enumerate(ground_truths)}
+    number = {truth.image_id: place + 1 for place, truth in enumerate(ground_truths)}
     dataset = COCO(_ground_truth_as_coco(ground_truths, class_names))
     entries = _detections_as_coco(detections, number)
     if not entries:
@@ -107,7 +107,8 @@ def _ground_truth_as_coco(
                 }
             )
     categories = [
-        {"id": i, "name": name} for i, name in enumerate(class_names, start=1)
+        {"id": class_id, "name": name}
+        for class_id, name in enumerate(class_names, start=1)
     ]
     return {"images": images, "annotations": annotations, "categories": categories}
 

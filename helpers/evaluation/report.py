@@ -21,7 +21,7 @@ def percent(value: float) -> str:
 
 
 def class_table(voc: VocResult, coco: CocoResult) -> str:
-    """One line a class: objects, AP by VOC's two rules and COCO's, in percent."""
+    """One line per class: objects, AP by VOC's two rules and COCO's, in percent."""
     width = max(len("class"), *(len(result.name) for result in voc.classes))
     head = f"{'class':<{width}}  objects  found  AP@.5  AP@.5 11-pt  COCO AP"
     lines = [head, "-" * len(head)]
@@ -36,7 +36,9 @@ def class_table(voc: VocResult, coco: CocoResult) -> str:
 
 def summary_lines(voc: VocResult, coco: CocoResult) -> str:
     """The means, in percent, each with the name of its rule."""
-    values = "  ".join(f"{name} {percent(v)}" for name, v in coco.summary.items())
+    values = "  ".join(
+        f"{name} {percent(value)}" for name, value in coco.summary.items()
+    )
     return (
         f"VOC mAP at IoU 0.5: {percent(voc.map_area)} (area)  "
         f"{percent(voc.map_11)} (11-point)\nCOCO: {values}"

@@ -82,7 +82,7 @@ def check_entries(
     ground_truths: Sequence[GroundTruth],
     num_classes: int,
 ) -> None:
-    """What can be compared: one entry an image, all images and classes known.
+    """What can be compared: one entry per image, all images and classes known.
 
     Raises:
         CourseError: an image twice, detections of an image without ground truth, or a
@@ -91,7 +91,7 @@ def check_entries(
     known = {entry.image_id for entry in ground_truths}
     by_image = {entry.image_id for entry in detections}
     if len(known) != len(ground_truths) or len(by_image) != len(detections):
-        raise CourseError("an image is listed twice; give one entry an image")
+        raise CourseError("an image is listed twice; give one entry per image")
     if foreign := sorted(by_image - known):
         raise CourseError(
             f"there are detections for image {foreign[0]!r}, which is not in the "

@@ -175,7 +175,7 @@ def evaluate_voc(
     Images without detections count: their true boxes are missed.
 
     Args:
-        detections: one entry an image; images may be left out.
+        detections: one entry per image; images may be left out.
         ground_truths: one entry for each image of the data set.
         class_names: K names, in the order of the class numbers.
         iou_threshold: least IoU of a right detection.
@@ -187,8 +187,15 @@ def evaluate_voc(
     check_entries(detections, ground_truths, len(class_names))
     by_image = {entry.image_id: entry for entry in detections}
     results = tuple(
-        _evaluate_class(by_image, ground_truths, k, name, iou_threshold, plus_one)
-        for k, name in enumerate(class_names)
+        _evaluate_class(
+            by_image,
+            ground_truths,
+            class_id,
+            name,
+            iou_threshold=iou_threshold,
+            plus_one=plus_one,
+        )
+        for class_id, name in enumerate(class_names)
     )
     with_objects = [result for result in results if result.num_objects > 0]
     if not with_objects:
@@ -205,6 +212,7 @@ def _evaluate_class(
     ground_truths: Sequence[GroundTruth],
     class_id: int,
     name: str,
+    *,
     iou_threshold: float,
     plus_one: bool,
 ) -> ClassResult:

@@ -31,7 +31,7 @@ Targets = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def _plate(
-    axes: Axes, x: float, y: float, text: str, colour: str, width: float = 1.7
+    axes: Axes, x: float, y: float, text: str, *, colour: str, width: float = 1.7
 ) -> None:
     axes.add_patch(
         FancyBboxPatch(
@@ -60,16 +60,18 @@ def draw_parts() -> Figure:
     figure, (axes,) = make_figure(1, 1, height=3.4)
     axes.set(xlim=(-0.2, 12.4), ylim=(-0.4, 4.2))
     axes.set_axis_off()
-    _plate(axes, 0, 1.4, "images\n(B, 3, H, W)", "#DDDDDD")
-    _plate(axes, 2.5, 1.4, "backbone\nand FPN", SKY)
+    _plate(axes, 0, 1.4, "images\n(B, 3, H, W)", colour="#DDDDDD")
+    _plate(axes, 2.5, 1.4, "backbone\nand FPN", colour=SKY)
     for y, level in ((2.8, "p3"), (1.4, "p4"), (0, "p5")):
-        _plate(axes, 5.0, y, f"{level}: H/{STRIDES[level]}", "#CFE8F7", 1.2)
+        _plate(
+            axes, 5.0, y, f"{level}: H/{STRIDES[level]}", colour="#CFE8F7", width=1.2
+        )
         _arrow(axes, (4.25, 1.8), (4.95, y + 0.4))
         _arrow(axes, (6.25, y + 0.4), (7.0, 1.8))
-    _plate(axes, 7.05, 1.4, "the head\n(one for all)", ORANGE)
+    _plate(axes, 7.05, 1.4, "the head\n(one for all)", colour=ORANGE)
     outputs = ((2.8, "class logits\n(B, N, K)"), (1.4, "deltas\n(B, N, 4)"))
     for y, text in (*outputs, (0, "centerness\n(B, N, 1)")):
-        _plate(axes, 9.6, y, text, "#F8E3B6", 1.8)
+        _plate(axes, 9.6, y, text, colour="#F8E3B6", width=1.8)
         _arrow(axes, (8.8, 1.8), (9.55, y + 0.4))
     _arrow(axes, (1.75, 1.8), (2.45, 1.8))
     for x, name in ((3.35, "self.backbone"), (7.9, "self.pred_net")):
@@ -121,8 +123,10 @@ def draw_targets(
         height, width = by_class[level].shape
         y, x = np.mgrid[0:height, 0:width] * stride + stride / 2
         flat = by_class[level].flatten().long().tolist()
-        colours = [class_colour(c) if c >= 0 else "#FFFFFF" for c in flat]
-        marks = [30 if c >= 0 else 4 for c in flat]
+        colours = [
+            class_colour(class_id) if class_id >= 0 else "#FFFFFF" for class_id in flat
+        ]
+        marks = [30 if class_id >= 0 else 4 for class_id in flat]
         top.scatter(x, y, c=colours, s=marks, edgecolors="black", linewidths=0.5)
         field = np.ma.masked_less(by_centre[level].numpy(), 0)
         shown = bottom.imshow(
@@ -136,9 +140,10 @@ def draw_targets(
         bottom.set_xlim(0, size[1])
         bottom.set_ylim(size[0], 0)
     figure.colorbar(shown, ax=panels[3:], shrink=0.85)
-    found = sorted({int(c) for c in classes.tolist() if c >= 0})
+    found = sorted({int(class_id) for class_id in classes.tolist() if class_id >= 0})
     handles = [
-        Line2D([], [], color=class_colour(c), lw=4, label=names[c]) for c in found
+        Line2D([], [], color=class_colour(class_id), lw=4, label=names[class_id])
+        for class_id in found
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     return figure
@@ -148,7 +153,7 @@ def draw_normalizer(counts: Sequence[float], means: Sequence[float]) -> Figure:
     """Foreground locations of each batch, and the running mean behind them."""
     figure, (axes,) = make_figure(1, 1, height=2.9)
     steps = np.arange(1, len(counts) + 1)
-    axes.plot(steps, counts, "o", color=ORANGE, ms=4, label="this batch, an image")
+    axes.plot(steps, counts, "o", color=ORANGE, ms=4, label="this batch, per image")
     axes.plot(steps, means, color=BLUE, lw=2.5, label="your running mean")
     axes.axhline(NORMALIZER_START, color=GREY, lw=1, ls="--")
     axes.text(len(counts), NORMALIZER_START + 3, "start", ha="right", color="#555555")

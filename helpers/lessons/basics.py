@@ -119,5 +119,5 @@ def _plain(value: Any) -> str:
         is_whole = value.is_integer() or abs(value) >= 10**DIGITS
         return f"{value:,.0f}" if is_whole else f"{value:.{DIGITS}g}"
     if isinstance(value, list | tuple):
-        return "(" + ", ".join(_plain(each) for each in value) + ")"
+        return "(" + ", ".join(_plain(item) for item in value) + ")"
     return str(value)

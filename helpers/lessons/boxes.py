@@ -186,11 +186,11 @@ def draw_judged(
     best = iou(boxes, truth).amax(dim=1).tolist()
     names = recorded_class_names()
     corners = _label_corners(boxes[:most].tolist())
-    for i in reversed(range(len(corners))):
-        colour = GREEN if best[i] >= 0.5 else RED
-        add_box(axes, boxes[i], colour, linestyle="-")
-        label = f"{names[found.classes[i]]}: IoU {best[i]:.2f}"
-        add_text(axes, *corners[i], label, colour)
+    for index in reversed(range(len(corners))):
+        colour = GREEN if best[index] >= 0.5 else RED
+        add_box(axes, boxes[index], colour, linestyle="-")
+        label = f"{names[found.classes[index]]}: IoU {best[index]:.2f}"
+        add_text(axes, *corners[index], label, colour)
     return figure
 
 

@@ -82,7 +82,7 @@ def _arrows(
 def draw_distances(
     image: torch.Tensor, box: torch.Tensor, points: torch.Tensor
 ) -> Figure:
-    """The four distances of each point, in pixels, one panel a point."""
+    """The four distances of each point, in pixels, one panel per point."""
     figure, panels = make_figure(1, len(points), height=3.6)
     edges = box[:4].tolist()
     for axes, point in zip(panels, points.tolist(), strict=True):
@@ -90,7 +90,10 @@ def draw_distances(
         add_box(axes, edges, ORANGE)
         ends = _edges_at(point, edges)
         lengths = [abs(x - point[0]) + abs(y - point[1]) for x, y in ends]
-        texts = [f"{name} {v:.0f}" for name, v in zip(EDGE_NAMES, lengths, strict=True)]
+        texts = [
+            f"{name} {length:.0f}"
+            for name, length in zip(EDGE_NAMES, lengths, strict=True)
+        ]
         _arrows(axes, point, edges, texts)
         add_points(axes, np.array([point]), size=45)
     return figure
@@ -105,7 +108,9 @@ def draw_deltas(
     for axes, point, row in zip(panels, points.tolist(), deltas.tolist(), strict=True):
         show_image(axes, image, ", ".join(f"{value:.3g}" for value in row))
         add_box(axes, edges, ORANGE)
-        texts = [f"{name} {v:.3g}" for name, v in zip(EDGE_NAMES, row, strict=True)]
+        texts = [
+            f"{name} {value:.3g}" for name, value in zip(EDGE_NAMES, row, strict=True)
+        ]
         _arrows(axes, point, edges, texts)
         add_points(axes, np.array([point]), size=45)
     return figure
@@ -198,7 +203,7 @@ def draw_centerness(
     get_deltas: GetDeltas,
     centerness: Centerness,
 ) -> Figure:
-    """Your centerness at each pixel of each true box (M, 5), one panel a box."""
+    """Your centerness at each pixel of each true box (M, 5), one panel per box."""
     boxes = boxes[boxes[:, 4] >= 0]
     figure, panels = make_figure(1, len(boxes), height=3.4)
     height, width = image.shape[1:]

@@ -88,16 +88,16 @@ def draw_one_location(
 
 def draw_softmax_and_sigmoid(logits: Mapping[str, float]) -> Figure:
     """The same logits as one choice between classes, and as independent answers."""
-    figure, axes = make_figure(1, 2, height=2.7)
+    figure, panels = make_figure(1, 2, height=2.7)
     values = torch.tensor(list(logits.values()))
     titles = ("softmax: one must win", "sigmoid: each answers for itself")
-    for each, numbers, title in zip(
-        axes, (values.softmax(0), values.sigmoid()), titles, strict=True
+    for axes, numbers, title in zip(
+        panels, (values.softmax(0), values.sigmoid()), titles, strict=True
     ):
-        bars = each.bar(list(logits), numbers.tolist(), color=BLUE, edgecolor=BLACK)
-        each.bar_label(bars, fmt="%.2f", fontsize=FONT_PT - 1)
-        each.set_ylim(0, 1.2)
-        each.set_title(f"{title}  (sum {float(numbers.sum()):.2f})")
+        bars = axes.bar(list(logits), numbers.tolist(), color=BLUE, edgecolor=BLACK)
+        axes.bar_label(bars, fmt="%.2f", fontsize=FONT_PT - 1)
+        axes.set_ylim(0, 1.2)
+        axes.set_title(f"{title}  (sum {float(numbers.sum()):.2f})")
     return figure
 
 
@@ -110,20 +110,20 @@ def draw_same_in_cells(
         boxes: one XYXY for each panel.
         strides: of the level of each panel, in pixels.
     """
-    figure, axes = make_figure(1, len(boxes), height=3.4)
-    for each, box, stride in zip(axes, boxes, strides, strict=True):
+    figure, panels = make_figure(1, len(boxes), height=3.4)
+    for axes, box, stride in zip(panels, boxes, strides, strict=True):
         x1, y1, x2, y2 = (float(value) for value in list(box)[:4])
-        show_image(each, image)
+        show_image(axes, image)
         for x in range(0, image.shape[2] + 1, stride):
-            each.axvline(x, color="white", lw=1)
+            axes.axvline(x, color="white", lw=1)
         for y in range(0, image.shape[1] + 1, stride):
-            each.axhline(y, color="white", lw=1)
-        add_box(each, box, ORANGE)
+            axes.axhline(y, color="white", lw=1)
+        add_box(axes, box, ORANGE)
         margin = CROP_MARGIN * max(x2 - x1, y2 - y1)
-        each.set_xlim(max(0, x1 - margin), min(image.shape[2], x2 + margin))
-        each.set_ylim(min(image.shape[1], y2 + margin), max(0, y1 - margin))
+        axes.set_xlim(max(0, x1 - margin), min(image.shape[2], x2 + margin))
+        axes.set_ylim(min(image.shape[1], y2 + margin), max(0, y1 - margin))
         wide, high = (x2 - x1) / stride, (y2 - y1) / stride
-        each.set_title(
+        axes.set_title(
             f"{x2 - x1:.0f} x {y2 - y1:.0f} px, stride {stride}: "
             f"{wide:.1f} x {high:.1f} cells"
         )
@@ -198,10 +198,10 @@ def draw_flattening(picture: torch.Tensor, flat: torch.Tensor) -> Figure:
         "yours, row by row": flat[0].reshape(height, width, 3),
         "a bare reshape": scrambled[0].reshape(height, width, 3),
     }
-    figure, axes = make_figure(1, 3, height=2.6)
-    for each, (title, values) in zip(axes, panels.items(), strict=True):
-        each.imshow(np.asarray(values.clamp(0, 1)), interpolation="nearest")
-        each.set_title(title)
-        each.set_xticks([])
-        each.set_yticks([])
+    figure, graphs = make_figure(1, 3, height=2.6)
+    for axes, (title, values) in zip(graphs, panels.items(), strict=True):
+        axes.imshow(np.asarray(values.clamp(0, 1)), interpolation="nearest")
+        axes.set_title(title)
+        axes.set_xticks([])
+        axes.set_yticks([])
     return figure

@@ -74,7 +74,9 @@ def some_of_one_size(
         same = by_size.setdefault(tuple(image.shape), [])
         same.append((image, rows))
         if len(same) == number:
-            return torch.stack([i for i, _ in same]), torch.stack([r for _, r in same])
+            return torch.stack([image for image, _ in same]), torch.stack(
+                [rows for _, rows in same]
+            )
     raise CourseError(f"no {number} images of the data have one non-square size")
 
 
@@ -103,9 +105,17 @@ def draw_answers(model: nn.Module, examples: Sequence[Example]) -> Figure:
         objects = int((rows[:, 4] >= 0).sum())
         title = f"true boxes {objects}, surest answer {surest:.2f}"
         show_image(axes, image, title, ticks=False)
-        for box, class_id, p in zip(boxes, classes, probability.tolist(), strict=True):
+        for box, class_id, sureness in zip(
+            boxes, classes, probability.tolist(), strict=True
+        ):
             colour = class_colour(int(class_id))
-            add_box(axes, box, colour, linewidth=0.5 + 2 * p, alpha=max(p, 0.15))
+            add_box(
+                axes,
+                box,
+                colour,
+                linewidth=0.5 + 2 * sureness,
+                alpha=max(sureness, 0.15),
+            )
     return figure
 
 
@@ -189,7 +199,9 @@ def train_live(
     is_there = checkpoint_path(out).is_file()
     done = read_checkpoint(out)["iteration"] if is_there else 0
     view = LiveView(examples, recipe.iterations, LOOK_PERIOD)
-    view.entries = [e for e in read_log(out / "log.jsonl") if e["iteration"] <= done]
+    view.entries = [
+        entry for entry in read_log(out / "log.jsonl") if entry["iteration"] <= done
+    ]
     if done == recipe.iterations:
         print(f"[OK] trained before: {done} iterations; fresh=True starts again")
         display(draw_loss_curves(view.entries, recipe.iterations))
@@ -222,7 +234,8 @@ def summary(model: nn.Module) -> str:
     """Number of weights of each part of a detector."""
     parts = {name: part for name, part in model.named_children()}
     counts = {
-        name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()
+        name: sum(parameter.numel() for parameter in part.parameters())
+        for name, part in parts.items()
     }
     return json.dumps({name: f"{count:,}" for name, count in counts.items()}, indent=1)
 

@@ -73,11 +73,11 @@ def draw_locations(
         image: (3, H, W), normalised.
         locations: level -> (N, 2) of (x, y) in pixels.
     """
-    figure, axes = make_figure(1, len(locations), height=3.0)
-    for each, (level, points) in zip(axes, locations.items(), strict=True):
-        show_image(each, image, f"{level}: {len(points)} locations")
+    figure, panels = make_figure(1, len(locations), height=3.0)
+    for axes, (level, points) in zip(panels, locations.items(), strict=True):
+        show_image(axes, image, f"{level}: {len(points)} locations")
         size = POINT_SIZES.get(level, 26) * point_share(image)
-        _add_level(each, level, points, size, numbers)
+        _add_level(axes, level, points, size, numbers)
     return figure
 
 
@@ -109,45 +109,45 @@ def draw_swapped(image: torch.Tensor, points: torch.Tensor, name: str = "p4") ->
         image: (3, H, W), normalised.
         points: (N, 2) of (x, y), the right ones.
     """
-    figure, axes = make_figure(1, 2, height=3.6)
+    figure, panels = make_figure(1, 2, height=3.6)
     reach = max(image.shape[1:])
     titles = ("x first: row by row", "swapped: column by column")
-    for each, rows, title in zip(axes, (points, points.flip(1)), titles, strict=True):
-        show_image(each, image, f"{name}, {title}")
-        each.set_xlim(0, reach)
-        each.set_ylim(reach, 0)
-        each.set_facecolor("0.85")
+    for axes, rows, title in zip(panels, (points, points.flip(1)), titles, strict=True):
+        show_image(axes, image, f"{name}, {title}")
+        axes.set_xlim(0, reach)
+        axes.set_ylim(reach, 0)
+        axes.set_facecolor("0.85")
         path = np.asarray(rows)
         inside = (path[:, 0] < image.shape[2]) & (path[:, 1] < image.shape[1])
-        each.plot(path[:, 0], path[:, 1], color=BLACK, lw=0.8, alpha=0.6)
-        add_points(each, path[inside], YELLOW, 22)
-        add_points(each, path[~inside], RED, 30, marker="X")
-        add_points(each, path[:1], "white", 90, marker="s")
+        axes.plot(path[:, 0], path[:, 1], color=BLACK, lw=0.8, alpha=0.6)
+        add_points(axes, path[inside], YELLOW, 22)
+        add_points(axes, path[~inside], RED, 30, marker="X")
+        add_points(axes, path[:1], "white", 90, marker="s")
         outside = int((~inside).sum())
-        each.set_xlabel(f"{outside} of {len(path)} outside of the image")
+        axes.set_xlabel(f"{outside} of {len(path)} outside of the image")
     return figure
 
 
 def draw_square_is_blind(stride: int = 8, cells: int = 4) -> Figure:
     """On a square map, the right and the swapped points are the same set."""
-    figure, axes = make_figure(1, 2, height=3.3)
+    figure, panels = make_figure(1, 2, height=3.3)
     span = np.arange(cells) + 0.5
     across, down = np.meshgrid(span, span)
     right = np.stack([across.ravel(), down.ravel()], axis=1) * stride
-    for each, points, title in zip(
-        axes, (right, right[:, ::-1]), ("right", "swapped"), strict=True
+    for axes, points, title in zip(
+        panels, (right, right[:, ::-1]), ("right", "swapped"), strict=True
     ):
-        add_points(each, points, YELLOW, 60)
+        add_points(axes, points, YELLOW, 60)
         for index, (x, y) in enumerate(points.tolist()):
-            each.annotate(
+            axes.annotate(
                 str(index),
                 (x, y),
                 xytext=(5, 3),
                 textcoords="offset points",
                 fontsize=FONT_PT,
             )
-        each.set_xlim(0, cells * stride)
-        each.set_ylim(cells * stride, 0)
-        each.set_aspect("equal")
-        each.set_title(f"{title}: the number is the place in the list")
+        axes.set_xlim(0, cells * stride)
+        axes.set_ylim(cells * stride, 0)
+        axes.set_aspect("equal")
+        axes.set_title(f"{title}: the number is the place in the list")
     return figure

@@ -82,12 +82,17 @@ def draw_imbalance(image: torch.Tensor, rows: torch.Tensor) -> Figure:
 def draw_focal() -> Figure:
     """Loss of one answer over the probability that it gave to the truth."""
     figure, (axes,) = make_figure(1, 1, height=3.2, width=7)
-    p = np.linspace(0.01, 1, 300)
+    probability = np.linspace(0.01, 1, 300)
     curves = ((0, BLACK, "-"), (1, SKY, "--"), (2, BLUE, "-"), (5, GREEN, ":"))
     for gamma, colour, line in curves:
         name = "gamma 0: cross-entropy" if gamma == 0 else f"gamma {gamma}"
         axes.plot(
-            p, -((1 - p) ** gamma) * np.log(p), line, color=colour, lw=2.3, label=name
+            probability,
+            -((1 - probability) ** gamma) * np.log(probability),
+            line,
+            color=colour,
+            lw=2.3,
+            label=name,
         )
     axes.axvspan(0.6, 1, color=GREY, alpha=0.2)
     axes.text(0.8, 3.6, "easy: already right", ha="center", fontsize=FONT_PT - 1)
@@ -111,8 +116,8 @@ def draw_shares(image: torch.Tensor, rows: torch.Tensor, num_classes: int) -> Fi
     figure, (axes,) = make_figure(1, 1, height=2.4)
     for place, (name, gamma) in enumerate((("cross-entropy", 0), ("gamma 2", 2))):
         loss = {
-            who: number[who] * (1 - p) ** gamma * -math.log(p)
-            for who, p in truth.items()
+            who: number[who] * (1 - probability) ** gamma * -math.log(probability)
+            for who, probability in truth.items()
         }
         start = 0.0
         for who, colour in (("objects", ORANGE), ("all other answers", GREY)):
@@ -216,13 +221,21 @@ def draw_scale(l1: Loss) -> Figure:
 def draw_soft_targets(loss: Loss) -> Figure:
     """Your centerness loss over what is predicted, for three targets."""
     figure, (axes,) = make_figure(1, 1, height=3.2, width=7)
-    p = torch.linspace(0.01, 0.99, 197)
+    probability = torch.linspace(0.01, 0.99, 197)
     lines = ((0.25, ORANGE, "--"), (0.6, BLUE, "-"), (1.0, GREEN, ":"))
     for target, colour, line in lines:
-        values = loss(torch.logit(p), torch.full_like(p, target))
+        values = loss(torch.logit(probability), torch.full_like(probability, target))
         lowest = int(values.argmin())
-        axes.plot(p, values, line, color=colour, lw=2.5, label=f"target {target}")
-        axes.plot(p[lowest], values[lowest], "o", color=colour, markeredgecolor=BLACK)
+        axes.plot(
+            probability, values, line, color=colour, lw=2.5, label=f"target {target}"
+        )
+        axes.plot(
+            probability[lowest],
+            values[lowest],
+            "o",
+            color=colour,
+            markeredgecolor=BLACK,
+        )
     axes.set(xlabel="predicted centerness", ylabel="loss", ylim=(0, 2.5))
     axes.legend(frameon=False, fontsize=FONT_PT - 1, loc="upper center")
     return figure

@@ -69,6 +69,7 @@ def draw_candidates(
     is_candidate: Callable[[torch.Tensor, tuple[float, float]], torch.Tensor],
     image: torch.Tensor,
     box: torch.Tensor,
+    *,
     locations: Points,
     ranges: Mapping[str, tuple[float, float]],
 ) -> Figure:
@@ -81,16 +82,16 @@ def draw_candidates(
         locations: level -> (N, 2) of (x, y).
         ranges: level -> (low, high) in pixels.
     """
-    figure, axes = make_figure(1, len(locations), height=3.1)
-    for each, (level, points) in zip(axes, locations.items(), strict=True):
+    figure, panels = make_figure(1, len(locations), height=3.1)
+    for axes, (level, points) in zip(panels, locations.items(), strict=True):
         inside = is_candidate(distances(points, box[None, :4]), ranges[level])[:, 0]
-        show_image(each, image, ticks=False)
-        add_box(each, box, ORANGE)
+        show_image(axes, image, ticks=False)
+        add_box(axes, box, ORANGE)
         size = POINT_SIZES.get(level, 40) * point_share(image)
-        add_points(each, points[~inside], GREY, size / 4, linewidths=0)
-        add_points(each, points[inside], YELLOW, size)
+        add_points(axes, points[~inside], GREY, size / 4, linewidths=0)
+        add_points(axes, points[inside], YELLOW, size)
         low, high = ranges[level]
-        each.set_title(
+        axes.set_title(
             f"{level}, {low:g} to {high:g} px: {int(inside.sum())} candidates"
         )
     return figure
@@ -145,21 +146,23 @@ def draw_matches(
         names: of the classes.
     """
     valid = gt_boxes[gt_boxes[:, 4] >= 0]
-    figure, axes = make_figure(1, len(locations), height=2.9)
-    for each, (level, points) in zip(axes, locations.items(), strict=True):
+    figure, panels = make_figure(1, len(locations), height=2.9)
+    for axes, (level, points) in zip(panels, locations.items(), strict=True):
         numbers = box_numbers(matched[level], valid)
-        show_image(each, image, ticks=False)
+        show_image(axes, image, ticks=False)
         size = POINT_SIZES.get(level, 40) * point_share(image)
-        add_points(each, points[numbers < 0], GREY, size / 5, linewidths=0)
+        add_points(axes, points[numbers < 0], GREY, size / 5, linewidths=0)
         for index, box in enumerate(valid):
             colour = PALETTE[index % len(PALETTE)]
-            add_box(each, box, colour, linewidth=1.5)
-            add_points(each, points[numbers == index], colour, size)
+            add_box(axes, box, colour, linewidth=1.5)
+            add_points(axes, points[numbers == index], colour, size)
         foreground = int((numbers >= 0).sum())
-        each.set_title(f"{level}: {foreground} of {len(points)} have a box")
+        axes.set_title(f"{level}: {foreground} of {len(points)} have a box")
     handles = [
-        Line2D([], [], color=PALETTE[i % len(PALETTE)], lw=4, label=_name(box, names))
-        for i, box in enumerate(valid)
+        Line2D(
+            [], [], color=PALETTE[index % len(PALETTE)], lw=4, label=_name(box, names)
+        )
+        for index, box in enumerate(valid)
     ]
     figure.legend(
         handles=handles,
@@ -181,6 +184,7 @@ def draw_one_match(
     locations: Points,
     matched: Points,
     class_names: Sequence[str],
+    *,
     level: str,
     row: int,
     column: int,

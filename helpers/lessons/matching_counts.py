@@ -32,6 +32,7 @@ def count_ambiguous(
     get_locations: LocationsFunction,
     distances: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     is_candidate: Callable[[torch.Tensor, tuple[float, float]], torch.Tensor],
+    *,
     ranges: Mapping[str, tuple[float, float]],
 ) -> dict[str, float]:
     """Of the locations in some box, the share that is in several.

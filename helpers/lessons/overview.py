@@ -51,19 +51,20 @@ def draw_pipeline(image: torch.Tensor, num_classes: int) -> Figure:
     for row, (level, (rows, columns)) in enumerate(sizes.items()):
         low = 31 - row * 14
         colour = LEVEL_COLOURS[level]
-        _plate(axes, 24, low, 15, f"c{level[1]}", f"stride {STRIDES[level]}", BLACK)
+        stride = f"stride {STRIDES[level]}"
+        _plate(axes, 24, low, 15, title=f"c{level[1]}", text=stride, colour=BLACK)
         _arrow(axes, 40, low + 5, 4)
-        _plate(axes, 45, low, 15, level, f"({rows}, {columns}) cells", colour)
+        cells = f"({rows}, {columns}) cells"
+        _plate(axes, 45, low, 15, title=level, text=cells, colour=colour)
         _arrow(axes, 61, low + 5, 4)
     _arrow(axes, 52.5, 13.6, 0, 2.8)
     _arrow(axes, 52.5, 27.6, 0, 2.8)
     answers = f"{num_classes} classes\n4 distances\n1 centerness"
-    _plate(axes, 66, 3, 14, "one head", answers, BLUE, 38)
+    _plate(axes, 66, 3, 14, title="one head", text=answers, colour=BLUE, height=38)
     _arrow(axes, 81, 22, 3.5)
     count = sum(rows * columns for rows, columns in sizes.values())
-    _plate(
-        axes, 85.5, 15, 14, "boxes", f"{count} of them;\nNMS keeps\na few", ORANGE, 15
-    )
+    few = f"{count} of them;\nNMS keeps\na few"
+    _plate(axes, 85.5, 15, 14, title="boxes", text=few, colour=ORANGE, height=15)
     for x, text in ((31.5, "backbone (2)"), (52.5, "FPN (2)"), (73, "head (3)")):
         axes.text(x, 43.6, text, ha="center", va="top", fontsize=FONT_PT)
     axes.text(92.5, 43.6, "inference (8)", ha="center", va="top", fontsize=FONT_PT)
@@ -75,6 +76,7 @@ def _plate(
     x: float,
     y: float,
     width: float,
+    *,
     title: str,
     text: str,
     colour: str,
@@ -119,7 +121,9 @@ def images_per_second() -> float:
     seconds = []
     for _ in range(TIMED_RUNS + 1):
         start = time.perf_counter()
-        total = torch.stack([each.sum() for each in backbone(images).values()]).sum()
+        total = torch.stack(
+            [values.sum() for values in backbone(images).values()]
+        ).sum()
         total.backward()
         float(total.detach())  # waits for the GPU
         seconds.append(time.perf_counter() - start)

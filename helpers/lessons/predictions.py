@@ -94,13 +94,13 @@ def stored_detections(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """An image (3, H, W) of the shapes with its stored boxes, classes and scores."""
     entry = _stored()["detections"][index]
-    kept = [i for i, score in enumerate(entry["scores"]) if score > least_score]
-    boxes = torch.tensor([entry["boxes"][i] for i in kept]).reshape(-1, 4)
+    kept = [row for row, score in enumerate(entry["scores"]) if score > least_score]
+    boxes = torch.tensor([entry["boxes"][row] for row in kept]).reshape(-1, 4)
     return (
         dataset[index][1],
         boxes * dataset.scale(index),
-        torch.tensor([entry["classes"][i] for i in kept]),
-        torch.tensor([entry["scores"][i] for i in kept]),
+        torch.tensor([entry["classes"][row] for row in kept]),
+        torch.tensor([entry["scores"][row] for row in kept]),
     )
 
 
@@ -131,7 +131,7 @@ def find_detections(
     Raises:
         CourseError: nothing is stored for this data.
     """
-    truths = [dataset.ground_truth(i) for i in range(min(limit, len(dataset)))]
+    truths = [dataset.ground_truth(index) for index in range(min(limit, len(dataset)))]
     if detector is not None:
         found = evaluate_detector(
             detector, dataset, score_threshold=score_threshold, limit=limit

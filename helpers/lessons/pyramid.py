@@ -46,16 +46,16 @@ def draw_maps(image: torch.Tensor, maps: Mapping[str, torch.Tensor]) -> Figure:
         image: (3, H, W), normalised.
         maps: name -> (1, C, h, w), as c3 or p3.
     """
-    figure, axes = make_figure(1, len(maps) + 1, height=2.6)
+    figure, panels = make_figure(1, len(maps) + 1, height=2.6)
     height, width = image.shape[1:]
-    show_image(axes[0], image, f"image ({height}, {width})", ticks=False)
-    for each, (name, values) in zip(axes[1:], maps.items(), strict=True):
+    show_image(panels[0], image, f"image ({height}, {width})", ticks=False)
+    for axes, (name, values) in zip(panels[1:], maps.items(), strict=True):
         strength = values[0].detach().abs().mean(dim=0)
         rows, columns = strength.shape
-        each.imshow(np.asarray(strength), cmap="magma", extent=(0, width, height, 0))
-        each.set_title(f"{name}: {values.shape[1]} x ({rows}, {columns})")
-        each.set_xticks([])
-        each.set_yticks([])
+        axes.imshow(np.asarray(strength), cmap="magma", extent=(0, width, height, 0))
+        axes.set_title(f"{name}: {values.shape[1]} x ({rows}, {columns})")
+        axes.set_xticks([])
+        axes.set_yticks([])
     return figure
 
 
@@ -72,35 +72,35 @@ def seen_pixels(backbone: nn.Module, image: torch.Tensor, name: str) -> torch.Te
 
 def draw_seen(backbone: nn.Module, image: torch.Tensor) -> Figure:
     """For the middle cell of each map, the pixels that it looks at."""
-    figure, axes = make_figure(1, len(LEVELS), height=2.9)
-    for each, level in zip(axes, LEVELS, strict=True):
+    figure, panels = make_figure(1, len(LEVELS), height=2.9)
+    for axes, level in zip(panels, LEVELS, strict=True):
         moved = seen_pixels(backbone, image, f"c{level}")
         share = float((moved > SEEN_SHARE).float().mean())
-        show_image(each, image, ticks=False)
-        each.imshow(
+        show_image(axes, image, ticks=False)
+        axes.imshow(
             np.asarray(moved.sqrt()),
             extent=(0, image.shape[2], image.shape[1], 0),
             cmap="magma",
             alpha=0.8,
         )
-        each.set_title(f"one cell of c{level} looks at {share:.0%}")
+        axes.set_title(f"one cell of c{level} looks at {share:.0%}")
     return figure
 
 
 def draw_upsampling(upsample: Callable[[torch.Tensor], torch.Tensor]) -> Figure:
     """A small map and what nearest-neighbour upsampling to an odd size makes of it."""
-    figure, axes = make_figure(1, 2, height=2.8)
+    figure, panels = make_figure(1, 2, height=2.8)
     rows, columns = UPSAMPLE_SIZES[0]
     small = torch.arange(rows * columns, dtype=torch.float32).reshape(
         1, 1, rows, columns
     )
-    for each, values in zip(axes, (small, upsample(small)), strict=True):
+    for axes, values in zip(panels, (small, upsample(small)), strict=True):
         numbers = values[0, 0]
         height, width = numbers.shape
-        each.imshow(np.asarray(numbers), cmap="cividis", vmin=0, vmax=8)
+        axes.imshow(np.asarray(numbers), cmap="cividis", vmin=0, vmax=8)
         for row in range(height):
             for column in range(width):
-                each.text(
+                axes.text(
                     column,
                     row,
                     f"{numbers[row, column]:.0f}",
@@ -109,9 +109,9 @@ def draw_upsampling(upsample: Callable[[torch.Tensor], torch.Tensor]) -> Figure:
                     color="white",
                     fontsize=FONT_PT + 1,
                 )
-        each.set_title(f"({height}, {width})")
-        each.set_xticks([])
-        each.set_yticks([])
+        axes.set_title(f"({height}, {width})")
+        axes.set_xticks([])
+        axes.set_yticks([])
     return figure
 
 
@@ -136,34 +136,34 @@ def draw_influence(
     changed["c5"] = features["c5"].clone()
     changed["c5"][:, :, rows // 2, columns // 2] += 1.0
     before, after = merge(features), merge(changed)
-    figure, axes = make_figure(1, len(before), height=2.9)
-    for each, level in zip(axes, before, strict=True):
+    figure, panels = make_figure(1, len(before), height=2.9)
+    for axes, level in zip(panels, before, strict=True):
         noticed = (after[level] - before[level]).abs().sum(dim=1)[0]
         height, width = noticed.shape
-        each.imshow(np.asarray(noticed), cmap="magma", extent=(0, width, height, 0))
+        axes.imshow(np.asarray(noticed), cmap="magma", extent=(0, width, height, 0))
         cells = int((noticed > 0).sum())
-        each.set_title(f"{level}: {cells} of {height * width} cells notice")
-        each.title.set_color("black")
-        each.set_xticks([])
-        each.set_yticks([])
-        for side in each.spines.values():
+        axes.set_title(f"{level}: {cells} of {height * width} cells notice")
+        axes.title.set_color("black")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for side in axes.spines.values():
             side.set(visible=True, color=LEVEL_COLOURS.get(level, RED), linewidth=3)
     return figure
 
 
 def draw_strides(image: torch.Tensor) -> Figure:
     """The image under the grids of the three levels; a cell is stride x stride."""
-    figure, axes = make_figure(1, len(LEVELS), height=2.9)
+    figure, panels = make_figure(1, len(LEVELS), height=2.9)
     height, width = image.shape[1:]
-    for each, level in zip(axes, LEVELS, strict=True):
+    for axes, level in zip(panels, LEVELS, strict=True):
         stride = 2 ** int(level)
-        show_image(each, image, ticks=False)
+        show_image(axes, image, ticks=False)
         for x in range(stride, width, stride):
-            each.axvline(x, color="white", lw=0.7)
+            axes.axvline(x, color="white", lw=0.7)
         for y in range(stride, height, stride):
-            each.axhline(y, color="white", lw=0.7)
+            axes.axhline(y, color="white", lw=0.7)
         middle = [[stride * 1.5, stride * 0.5]]
-        add_points(each, np.array(middle), LEVEL_COLOURS[f"p{level}"], 30)
+        add_points(axes, np.array(middle), LEVEL_COLOURS[f"p{level}"], 30)
         rows, columns = -(-height // stride), -(-width // stride)
-        each.set_title(f"stride {stride}: ({rows}, {columns})")
+        axes.set_title(f"stride {stride}: ({rows}, {columns})")
     return figure

@@ -75,13 +75,14 @@ def draw_found(
 ) -> Image.Image:
     """The picture with the boxes of at least this score, or the `most` best of them."""
     names = recorded_class_names()
-    kept = [i for i, score in enumerate(found.scores) if score >= least_score][:most]
+    kept = [index for index, score in enumerate(found.scores) if score >= least_score]
+    kept = kept[:most]
     return draw_boxes(
         recorded_picture(found.image_id),
-        [found.boxes[i] for i in kept],
-        [names[found.classes[i]] for i in kept],
-        [class_colour(found.classes[i]) for i in kept],
-        [found.scores[i] for i in kept],
+        [found.boxes[index] for index in kept],
+        [names[found.classes[index]] for index in kept],
+        [class_colour(found.classes[index]) for index in kept],
+        [found.scores[index] for index in kept],
         min_side=MIN_SIDE_PX,
     )
 
@@ -94,7 +95,9 @@ def draw_sheet(
 ) -> Image.Image:
     """The first pictures side by side, with the boxes of one detector."""
     found = recorded_detections(detector)[:pictures]
-    return make_sheet([draw_found(each, least_score) for each in found], columns)
+    return make_sheet(
+        [draw_found(detections, least_score) for detections in found], columns
+    )
 
 
 def draw_right_and_transposed(index: int = 0, most: int = 3) -> Figure:

@@ -65,14 +65,14 @@ class Judged:
 def keep_above(found: Sequence[Detections], threshold: float) -> list[Detections]:
     """The detections with a score above the threshold; no image is left out."""
     kept = []
-    for each in found:
-        passes = each.scores > threshold
+    for detections in found:
+        passes = detections.scores > threshold
         kept.append(
             Detections(
-                each.image_id,
-                each.boxes[passes],
-                each.scores[passes],
-                each.classes[passes],
+                detections.image_id,
+                detections.boxes[passes],
+                detections.scores[passes],
+                detections.classes[passes],
             )
         )
     return kept
@@ -103,14 +103,16 @@ def judge(
 ) -> tuple[list[Judged], int]:
     """All detections with their kinds, and how many true boxes nobody found."""
     judged = []
-    for number, (each, truth) in enumerate(zip(found, truths, strict=True)):
-        kinds = _judge_image(each, truth)
+    for number, (detections, truth) in enumerate(zip(found, truths, strict=True)):
+        kinds = _judge_image(detections, truth)
         judged += [
             Judged(kind, float(score), number, place)
-            for place, (kind, score) in enumerate(zip(kinds, each.scores, strict=True))
+            for place, (kind, score) in enumerate(
+                zip(kinds, detections.scores, strict=True)
+            )
         ]
     objects = sum(len(truth.boxes) for truth in truths)
-    return judged, objects - sum(each.kind == "correct" for each in judged)
+    return judged, objects - sum(detection.kind == "correct" for detection in judged)
 
 
 def draw_judged(
@@ -146,8 +148,15 @@ def draw_curve(recall: np.ndarray, precision: np.ndarray) -> Figure:
     panels[0].fill_between(stairs_r, stairs_p, step="pre", color=SKY, alpha=0.35)
     tenths = np.arange(11) / 10
     heights = [
-        max((p for r, p in zip(recall, precision, strict=True) if r >= t), default=0.0)
-        for t in tenths
+        max(
+            (
+                height
+                for reached, height in zip(recall, precision, strict=True)
+                if reached >= tenth
+            ),
+            default=0.0,
+        )
+        for tenth in tenths
     ]
     panels[1].plot(
         tenths, heights, "s", color=GREEN, ms=7, mec=BLACK, label="11 points"
@@ -163,11 +172,16 @@ def draw_class_curves(result: VocResult) -> Figure:
     figure, panels = make_figure(rows, CURVE_COLUMNS, height=2.1 * rows)
     for axes in panels[len(result.classes) :]:
         axes.set_axis_off()
-    for axes, each in zip(panels, result.classes, strict=False):
-        axes.plot(each.recall, each.precision, color=BLUE, lw=2)
-        axes.fill_between(each.recall, each.precision, color=SKY, alpha=0.3)
+    for axes, result_of_class in zip(panels, result.classes, strict=False):
+        axes.plot(result_of_class.recall, result_of_class.precision, color=BLUE, lw=2)
+        axes.fill_between(
+            result_of_class.recall, result_of_class.precision, color=SKY, alpha=0.3
+        )
         axes.set(xlim=(0, 1), ylim=(0, 1.03))
-        axes.set_title(f"{each.name}  {100 * each.ap_area:.0f} %", fontsize=FONT_PT)
+        axes.set_title(
+            f"{result_of_class.name}  {100 * result_of_class.ap_area:.0f} %",
+            fontsize=FONT_PT,
+        )
     figure.supxlabel("recall", fontsize=FONT_PT)
     figure.supylabel("precision", fontsize=FONT_PT)
     return figure
@@ -178,11 +192,16 @@ def make_score_picture(result: VocResult) -> Callable[..., Figure]:
 
     def draw(threshold: float) -> Figure:
         figure, (axes,) = make_figure(1, 1, height=3.0, width=6.5)
-        for each in result.classes:
-            axes.plot(each.recall, each.precision, color=GREY, lw=1)
-            passed = int((each.scores > threshold).sum())
+        for result_of_class in result.classes:
+            axes.plot(
+                result_of_class.recall, result_of_class.precision, color=GREY, lw=1
+            )
+            passed = int((result_of_class.scores > threshold).sum())
             if passed:
-                point = (each.recall[passed - 1], each.precision[passed - 1])
+                point = (
+                    result_of_class.recall[passed - 1],
+                    result_of_class.precision[passed - 1],
+                )
                 axes.plot(*point, "o", color=BLUE, mec=BLACK, ms=8)
         axes.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="recall", ylabel="precision")
         axes.set_title(f"scores above {threshold:.2f}", fontsize=FONT_PT)
@@ -196,13 +215,18 @@ def draw_thresholds(
 ) -> Figure:
     """Mean AP over the IoU that a right detection needs, and over a score threshold."""
     figure, (left, right) = make_figure(1, 2, height=3.0)
-    strict = [evaluate_voc(found, truths, names, t).map_area for t in COCO_IOUS]
+    strict = [
+        evaluate_voc(found, truths, names, least_iou).map_area
+        for least_iou in COCO_IOUS
+    ]
     left.plot(COCO_IOUS, strict, "o-", color=BLUE, lw=2)
     left.axhline(float(np.mean(strict)), color=ORANGE, ls="--", lw=2, label="mean")
     left.set(ylim=(0, 1), xlabel="IoU that is asked for", ylabel="mAP")
     left.legend(frameon=False)
     cuts = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
-    kept = [evaluate_voc(keep_above(found, c), truths, names).map_area for c in cuts]
+    kept = [
+        evaluate_voc(keep_above(found, cut), truths, names).map_area for cut in cuts
+    ]
     right.plot(cuts, kept, "o-", color=BLUE, lw=2)
     right.set(ylim=(0, 1), xlim=(0, 0.65), xlabel="score threshold")
     return figure
@@ -211,7 +235,9 @@ def draw_thresholds(
 def draw_kinds(judged: Sequence[Judged], missed: int) -> Figure:
     """How many detections there are of each kind, and what nobody found."""
     figure, (axes,) = make_figure(1, 1, height=2.7, width=7)
-    counts = {kind: sum(each.kind == kind for each in judged) for kind in KINDS}
+    counts = {
+        kind: sum(detection.kind == kind for detection in judged) for kind in KINDS
+    }
     names = [*counts, MISSED]
     drawn = axes.barh(
         names,
@@ -233,18 +259,21 @@ def draw_worst(
     number: int = 6,
 ) -> Image.Image:
     """The mistakes of one kind that the detector was surest of."""
-    chosen = sorted((j for j in judged if j.kind == kind), key=lambda j: -j.score)
+    chosen = sorted(
+        (detection for detection in judged if detection.kind == kind),
+        key=lambda detection: -detection.score,
+    )
     pictures = []
-    for each in chosen[:number]:
-        own = found[each.image]
-        name = dataset.class_names[int(own.classes[each.detection])]
+    for mistake in chosen[:number]:
+        own = found[mistake.image]
+        name = dataset.class_names[int(own.classes[mistake.detection])]
         pictures.append(
             draw_boxes(
-                dataset.image(each.image),
-                own.boxes[each.detection][None],
+                dataset.image(mistake.image),
+                own.boxes[mistake.detection][None],
                 [name],
                 [KINDS[kind]],
-                [each.score],
+                [mistake.score],
                 min_side=MIN_SIDE_PX,
             )
         )

@@ -41,10 +41,10 @@ def slide(
     """
     if plain or not has_widgets():
         shown = [draw(**arguments) for arguments in stills]
-        if all(isinstance(each, Image.Image) for each in shown):
+        if all(isinstance(picture, Image.Image) for picture in shown):
             shown = [make_sheet(shown)]
-        for each in shown:
-            display(each)
+        for picture in shown:
+            display(picture)
         return
     widgets: Any = importlib.import_module("ipywidgets")
     controls = {
@@ -93,7 +93,7 @@ def _control(widgets: Any, name: str, values: Any, start: Any) -> Any:
     if isinstance(values, list):
         return widgets.Dropdown(options=values, value=start or values[0], **look)
     low, high, step = values
-    whole = all(isinstance(each, int) for each in values)
+    whole = all(isinstance(value, int) for value in values)
     kind = widgets.IntSlider if whole else widgets.FloatSlider
     begin = low if start is None else start
     return kind(

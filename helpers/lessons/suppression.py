@@ -68,8 +68,10 @@ def draw_three() -> Figure:
         axes.text(box[2] - 5, 44.5, name, fontsize=FONT_PT, weight="bold", color=colour)
         row = 12 + 5.5 * "ABC".index(name)
         axes.text(80, row, f"{name}: score {score}", fontsize=FONT_PT - 1)
-    for row, (i, j) in zip((30, 35, 40), ((0, 1), (1, 2), (0, 2)), strict=True):
-        text = f"IoU({'ABC'[i]}, {'ABC'[j]}) = {overlap[i, j]:.2f}"
+    for row, (first, second) in zip(
+        (30, 35, 40), ((0, 1), (1, 2), (0, 2)), strict=True
+    ):
+        text = f"IoU({'ABC'[first]}, {'ABC'[second]}) = {overlap[first, second]:.2f}"
         axes.text(80, row, text, fontsize=FONT_PT - 1)
     return figure
 
@@ -150,7 +152,7 @@ def draw_trust(scored: np.ndarray) -> Figure:
     edges = np.array([0.0, 0.2, 0.4, 0.6, 1.0])
     which = np.digitize(centerness, edges) - 1
     means = [float(overlap[which == number].mean()) for number in range(4)]
-    names = [f"{a:.1f} to {b:.1f}" for a, b in pairwise(edges)]
+    names = [f"{low:.1f} to {high:.1f}" for low, high in pairwise(edges)]
     drawn = bars.bar(names, means, color=BLUE, edgecolor=BLACK)
     bars.bar_label(drawn, fmt="%.2f", padding=2)
     bars.set(ylim=(0, 1), ylabel="mean IoU", xlabel="predicted centerness")
@@ -162,12 +164,12 @@ def draw_detections(
 ) -> Image.Image:
     """The image with boxes (N, 4), classes (N,) and scores (N,) on it."""
     boxes, classes, scores = found
-    numbers = [int(c) for c in classes]
+    numbers = [int(class_id) for class_id in classes]
     return draw_boxes(
         image,
         boxes,
-        [names[c] for c in numbers],
-        [class_colour(c) for c in numbers],
+        [names[class_id] for class_id in numbers],
+        [class_colour(class_id) for class_id in numbers],
         scores,
         min_side=MIN_SIDE_PX,
     )

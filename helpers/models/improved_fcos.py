@@ -42,7 +42,7 @@ class ImprovedHead(FCOSPredictionNetwork):
         super().__init__(num_classes, in_channels, list(config.stem_channels))
         self.exp_deltas = config.exp_deltas
         self.relu_deltas = config.giou and not config.exp_deltas
-        self.scales = nn.ParameterDict({k: torch.ones(()) for k in levels})
+        self.scales = nn.ParameterDict({level: torch.ones(()) for level in levels})
         self.stem_cls = _normalised_stem(self.stem_cls, config.head_norm)
         self.stem_box = _normalised_stem(self.stem_box, config.head_norm)
 
@@ -133,12 +133,15 @@ class ImprovedFCOS(FCOS):
         size_ranges = fcos_size_range_per_level(stride_of)
         points = torch.cat(list(locations.values()))
         strides = torch.cat(
-            [xy.new_full((len(xy),), stride_of[k]) for k, xy in locations.items()]
+            [
+                xy.new_full((len(xy),), stride_of[level])
+                for level, xy in locations.items()
+            ]
         )
         ranges = torch.cat(
             [
-                xy.new_tensor(size_ranges[k]).expand(len(xy), 2)
-                for k, xy in locations.items()
+                xy.new_tensor(size_ranges[level]).expand(len(xy), 2)
+                for level, xy in locations.items()
             ]
         )
         return points, strides, ranges * self.config.size_range_scale
@@ -156,7 +159,9 @@ class ImprovedFCOS(FCOS):
         if not self.config.giou:
             return super().training_losses(locations, predictions, gt_boxes)
         classes, true_deltas, centerness = self.make_targets(locations, gt_boxes)
-        logits, deltas, ctr_logits = (join_levels(each).float() for each in predictions)
+        logits, deltas, ctr_logits = (
+            join_levels(prediction).float() for prediction in predictions
+        )
         is_foreground = classes != BACKGROUND
         self.update_normalizer(is_foreground.sum(), len(gt_boxes))
         num_foreground = is_foreground.sum().clamp(min=1)
@@ -188,14 +193,18 @@ class ImprovedFCOS(FCOS):
                 pred_cls_logits,
                 pred_boxreg_deltas,
                 pred_ctr_logits,
-                test_score_thresh,
-                test_nms_thresh,
+                test_score_thresh=test_score_thresh,
+                test_nms_thresh=test_nms_thresh,
             )
         points, strides, _ = self._flatten_levels(locations_per_fpn_level)
         levels = list(locations_per_fpn_level)
-        probability = torch.cat([pred_cls_logits[k][0] for k in levels]).sigmoid()
-        centerness = torch.cat([pred_ctr_logits[k][0] for k in levels]).sigmoid()
-        deltas = torch.cat([pred_boxreg_deltas[k][0] for k in levels])
+        probability = torch.cat(
+            [pred_cls_logits[level][0] for level in levels]
+        ).sigmoid()
+        centerness = torch.cat(
+            [pred_ctr_logits[level][0] for level in levels]
+        ).sigmoid()
+        deltas = torch.cat([pred_boxreg_deltas[level][0] for level in levels])
         score = (probability * centerness).sqrt()  # (N, K)
         place, class_id = torch.nonzero(score > test_score_thresh, as_tuple=True)
         best = score[place, class_id].topk(min(MAX_CANDIDATES, len(place))).indices

@@ -61,7 +61,7 @@ class DemoReport:
 
 
 def loss_curves(log: list[dict]) -> list[Curve]:
-    """One curve a loss."""
+    """One curve for each loss."""
     iterations = [entry["iteration"] for entry in log]
     return [
         draw_curve(loss_title(name), iterations, [entry[name] for entry in log])

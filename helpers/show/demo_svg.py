@@ -142,8 +142,8 @@ def draw_curve(title: str, iterations: Sequence[int], values: Sequence[float]) -
         return round(across, 1), round(up, 1)
 
     points = (place(x, y) for x, y in zip(iterations, values, strict=True))
-    x_marks = [x_step * i for i in range(math.floor(x_end / x_step) + 1)]
-    y_marks = [y_step * i for i in range(round(y_end / y_step) + 1)]
+    x_marks = [x_step * index for index in range(math.floor(x_end / x_step) + 1)]
+    y_marks = [y_step * index for index in range(round(y_end / y_step) + 1)]
     return Curve(
         title=title,
         points=" ".join(f"{x},{y}" for x, y in points),

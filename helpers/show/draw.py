@@ -63,6 +63,7 @@ def draw_boxes(
     labels: Sequence[str],
     colours: Sequence[str] | None = None,
     scores: Sequence[float] | np.ndarray | torch.Tensor | None = None,
+    *,
     min_side: int = 0,
 ) -> Image.Image:
     """A copy of the image with boxes and labels on it.
@@ -93,7 +94,7 @@ def draw_boxes(
     if not len(rows) == len(labels) == len(colours):
         raise CourseError(
             f"{len(rows)} boxes have {len(labels)} labels and {len(colours)} colours; "
-            "pass one of each a box"
+            "pass one of each per box"
         )
     texts = list(labels)
     order = list(range(len(rows)))
@@ -127,7 +128,9 @@ def make_sheet(pictures: Sequence[Image.Image], columns: int = 4) -> Image.Image
     if not pictures:
         raise CourseError("a sheet needs pictures; pass at least one")
     columns = min(columns, len(pictures))
-    rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
+    rows = [
+        pictures[index : index + columns] for index in range(0, len(pictures), columns)
+    ]
     step_x = max(picture.width for picture in pictures) + SHEET_GAP_PX
     heights = [max(picture.height for picture in row) for row in rows]
     height = sum(heights) + SHEET_GAP_PX * (len(rows) + 1)

@@ -48,14 +48,14 @@ def make_figure(
         width: of the whole figure in inches.
     """
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    flat = list(axes.flat)
-    for each in flat:
-        each.tick_params(labelsize=FONT_PT - 2)
-        each.spines[["top", "right"]].set_visible(False)
-        each.title.set_fontsize(FONT_PT)
-        each.xaxis.label.set_fontsize(FONT_PT)
-        each.yaxis.label.set_fontsize(FONT_PT)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    flat = list(grid.flat)
+    for axes in flat:
+        axes.tick_params(labelsize=FONT_PT - 2)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.title.set_fontsize(FONT_PT)
+        axes.xaxis.label.set_fontsize(FONT_PT)
+        axes.yaxis.label.set_fontsize(FONT_PT)
     return figure, flat
 
 

@@ -118,7 +118,13 @@ def read_saved(checkpoint: Path, resume: bool) -> dict | None:
 
 
 def check_is_same_run(
-    saved: dict, recipe: Recipe, seed: int, precision: str, data: dict, checkpoint: Path
+    saved: dict,
+    recipe: Recipe,
+    *,
+    seed: int,
+    precision: str,
+    data: dict,
+    checkpoint: Path,
 ) -> None:
     """A run may only go on with what it started with.
 
@@ -163,7 +169,9 @@ def restore(state: TrainingState, saved: dict, checkpoint: Path) -> None:
         ) from error
     if state.average is not None:
         device = next(state.model.parameters()).device
-        state.average = {k: v.to(device) for k, v in state.average.items()}
+        state.average = {
+            name: value.to(device) for name, value in state.average.items()
+        }
     state.iteration = saved["iteration"]
     state.loss_sums = dict(saved.get("loss_sums", {}))
     state.loss_count = saved.get("loss_count", 0)

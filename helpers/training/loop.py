@@ -70,13 +70,29 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     freeze_early_parts(model, recipe)
     body = body_path(recipe)
     groups = []
-    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    trained = [
+        (name, parameter)
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    ]
     for in_backbone in (True, False):
         factor = recipe.backbone_rate if in_backbone else 1.0
-        own = [p for n, p in trained if n.startswith(f"{body}.") == in_backbone]
+        own = [
+            parameter
+            for name, parameter in trained
+            if name.startswith(f"{body}.") == in_backbone
+        ]
         # AdamW shrinks weights, not biases and norms; SGD here shrinks all.
-        shrunk = [p for p in own if p.dim() > 1 or recipe.optimizer == "sgd"]
-        others = [p for p in own if not (p.dim() > 1 or recipe.optimizer == "sgd")]
+        shrunk = [
+            parameter
+            for parameter in own
+            if parameter.dim() > 1 or recipe.optimizer == "sgd"
+        ]
+        others = [
+            parameter
+            for parameter in own
+            if not (parameter.dim() > 1 or recipe.optimizer == "sgd")
+        ]
         for parameters, decay in ((shrunk, recipe.weight_decay), (others, 0.0)):
             if parameters:
                 rate = {"factor": factor, "lr": 0.0, "weight_decay": decay}
@@ -213,6 +229,7 @@ def train_loop(
     batches: Iterable,
     device: torch.device,
     precision: torch.dtype,
+    *,
     log_period: int,
     on_log: Callable[[dict], None],
     on_iteration: Callable[[], None] = lambda: None,
@@ -253,9 +270,15 @@ def train_loop(
             bar.update()
             is_last = state.iteration == recipe.iterations
             if state.iteration % log_period == 0 or is_last:
-                means = {k: v / state.loss_count for k, v in state.loss_sums.items()}
+                means = {
+                    name: total / state.loss_count
+                    for name, total in state.loss_sums.items()
+                }
                 bar.set_postfix(
-                    {n.removeprefix("loss_"): f"{v:.3f}" for n, v in means.items()}
+                    {
+                        name.removeprefix("loss_"): f"{mean:.3f}"
+                        for name, mean in means.items()
+                    }
                 )
                 state.loss_sums, state.loss_count = {}, 0
                 rate = state.optimizer.param_groups[-1]["lr"]

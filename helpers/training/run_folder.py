@@ -83,7 +83,9 @@ def loss_names(entries: Sequence[dict]) -> list[str]:
 def loss_titles() -> dict[str, str]:
     """What course.toml calls the losses of all detectors in pictures."""
     detectors = read_registry().detectors.values()
-    return {name: title for each in detectors for name, title in each.losses.items()}
+    return {
+        name: title for detector in detectors for name, title in detector.losses.items()
+    }
 
 
 def loss_title(name: str) -> str:
@@ -114,7 +116,9 @@ def read_log(path: Path) -> list[dict]:
 
 def cut_log(path: Path, last_iteration: int) -> None:
     """Forget lines after an iteration, as a resumed run will write them again."""
-    kept = [e for e in read_log(path) if e.get("iteration", 0) <= last_iteration]
+    kept = [
+        entry for entry in read_log(path) if entry.get("iteration", 0) <= last_iteration
+    ]
     write_atomically(path, "".join(json.dumps(entry) + "\n" for entry in kept))
 
 
