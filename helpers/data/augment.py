@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageEnhance
 from pydantic import AfterValidator, Field
 
-from core.field_types import Switch, number
+from core.field_types import Switch, real
 
 # A box that loses more than this share of its area to a crop is dropped, because too
 # little of the object is left to be recognised.
@@ -47,8 +47,8 @@ class AugmentConfig:
 
     flip: Switch = True
     scale: Scale = (0.7, 1.5)
-    aspect: Annotated[float, number(1)] = 1.15
-    colour: Annotated[float, number(0, 1)] = 0.3
+    aspect: Annotated[float, real(1)] = 1.15
+    colour: Annotated[float, real(0, 1)] = 0.3
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from core.command import CourseError
 from core.course import read_registry
-from core.field_types import Switch, Text, number, read_choice, whole
+from core.field_types import Switch, Text, read_choice, real, whole
 from helpers.data.augment import AugmentConfig
 
 GROUPS = 8  # of group norm; it needs channels in multiples of this
@@ -46,13 +46,13 @@ class DetectorConfig:
     stem_channels: Channels = (128, 128)
     # at least one location of the coarsest level
     image_size: Annotated[int, whole(32)] = 224
-    score_threshold: Annotated[float, number(0, 1)] = 0.4
-    nms_threshold: Annotated[float, number(0, 1)] = 0.6
+    score_threshold: Annotated[float, real(0, 1)] = 0.4
+    nms_threshold: Annotated[float, real(0, 1)] = 0.6
     head_norm: Literal["none", "group"] = "none"
     exp_deltas: Switch = False
     giou: Switch = False
-    centre_radius: Annotated[float, number(0)] = 0.0
-    size_range_scale: Annotated[float, number(0.01)] = 1.0
+    centre_radius: Annotated[float, real(0)] = 0.0
+    size_range_scale: Annotated[float, real(0.01)] = 1.0
     multi_label: Switch = False
 
 
@@ -78,14 +78,14 @@ class Recipe:
     iterations: Annotated[int, whole(1)]
     batch_size: Annotated[int, whole(1)] = 16
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: Annotated[float, number(0)] = 8e-3
-    backbone_rate: Annotated[float, number(0)] = 1.0
-    weight_decay: Annotated[float, number(0)] = 1e-4
+    learning_rate: Annotated[float, real(0)] = 8e-3
+    backbone_rate: Annotated[float, real(0)] = 1.0
+    weight_decay: Annotated[float, real(0)] = 1e-4
     schedule: Literal["steps", "cosine"] = "steps"
     warmup: Annotated[int, whole(0)] = 0
     freeze: Literal["none", "norm", "early", "c3"] = "none"
-    clip_norm: Annotated[float, number(0)] = 0.0
-    average: Annotated[float, number(0, 1)] = 0.0
+    clip_norm: Annotated[float, real(0)] = 0.0
+    average: Annotated[float, real(0, 1)] = 0.0
     shuffle: Switch = False
     augment: AugmentConfig | None = None
     keep_in_memory: Switch = False
