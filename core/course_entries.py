@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from pydantic import Field
+
 from core.command import CourseError
 from core.field_types import Switch, Text, whole
 
@@ -63,7 +65,7 @@ class Detector:
     target: Text
     strides: dict[str, Natural]
     losses: dict[str, Text]
-    body: Text = ""
+    body: Annotated[str, Field(strict=True, description="a text")] = ""
 
     @property
     def module(self) -> str:
