@@ -5,10 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pydantic import Field
-
 from core.command import CourseError
-from core.field_types import Switch, Text, whole
+from core.field_types import AnyText, Switch, Text, whole
 
 FILE = "course.toml"
 PACKAGE = "assignment"  # the folder of the modules
@@ -65,7 +63,7 @@ class Detector:
     target: Text
     strides: dict[str, Natural]
     losses: dict[str, Text]
-    body: Annotated[str, Field(strict=True, description="a text")] = ""
+    body: AnyText = ""
 
     @property
     def module(self) -> str:

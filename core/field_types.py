@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from core.command import CourseError
 
 Switch = Annotated[bool, Field(strict=True, description="true or false")]
+AnyText = Annotated[str, Field(strict=True, description="a text")]
 Text = Annotated[
     str, Field(strict=True, pattern=r"\S", description="a text that is not empty")
 ]
