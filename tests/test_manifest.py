@@ -66,6 +66,13 @@ def test_manifest_with_a_mistake_is_refused(tmp_path, old, new, said):
     assert "step1.toml" in str(caught.value)
 
 
+def test_manifest_that_is_no_list_of_tables_is_refused(tmp_path):
+    """`test = [1]` is TOML, but no test."""
+    root = write_manifest(tmp_path, "test = [1]")
+    with pytest.raises(CourseError, match=r"write \[\[test\]\] tables"):
+        read_manifest(root)
+
+
 def test_manifest_without_files_is_refused(tmp_path):
     """A checkout without a manifest grades nobody."""
     root = write_course(tmp_path)
