@@ -150,7 +150,7 @@ def _read_tables(path: Path) -> list[dict[str, Any]]:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise CourseError(f"{path}: cannot read it ({error}); repair it") from error
-    tables = content.get("test")
+    tables: Any = content.get("test")
     is_list = isinstance(tables, list) and all(isinstance(t, dict) for t in tables)
     if set(content) != {"test"} or not is_list:
         raise CourseError(f"{path}: write [[test]] tables and nothing else")
