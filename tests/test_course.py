@@ -9,6 +9,7 @@ import pytest
 
 from core.command import CourseError
 from core.course import FILE, id_order, make_registry, mentioned, read_registry
+from core.course_text import course_text
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = set(read_registry(ROOT).modules)
@@ -125,6 +126,11 @@ minutes = 5
     registry = small(SMALL, own)
     assert list(registry.asked()) == ["2.10", "2.11"]
     assert registry.points == {"2.10": 7.5}
+
+
+def test_what_is_written_reads_as_the_same_course():
+    """Also a detector without body, as where an instructor's own files are added."""
+    assert small(course_text(small())) == small()
 
 
 WRONG = {

@@ -6,8 +6,10 @@ import re
 import nbformat
 import pytest
 
+from core.command import CourseError
 from core.course import read_registry
 from grader.release.stubs import definitions
+from helpers.checks import hints
 from helpers.checks.hints import read_hints
 from helpers.checks.runner import read_checks
 from tests.course_texts import ROOT, texts
@@ -72,6 +74,28 @@ def test_exercise_has_checks_and_a_hint(exercise):
     """Without them nobody could be told that it is done, or how to go on."""
     assert read_checks()[exercise.id], f"{exercise.id} has no visible check"
     assert exercise.id in read_hints(), f"{exercise.id} has no hint"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '["9.1"]\nread = "a"\nunseen = "b"\nnudge = "c"\nplan = "d"',
+            "'code' is missing",
+        ),
+        ('["9.1"]\nread = "a"\nunseen = "b"\nnudge = 3', "9.1 must be a table"),
+        ('["9.1"]\nraed = "a"', "9.1: 'raed' is unknown; it has read, unseen"),
+        ('"9.1" = "a"', "9.1 must be a table, each value a text"),
+        ('["9.1"', "cannot be read"),
+    ],
+)
+def test_wrong_hint_is_one_sentence(tmp_path, monkeypatch, text, said):
+    """An instructor who adds exercises writes these files by hand."""
+    (tmp_path / "hints_9.toml").write_text(text)
+    monkeypatch.setattr(hints, "FOLDER", tmp_path)
+    with pytest.raises(CourseError, match=re.escape(said)) as caught:
+        hints.read_hints.__wrapped__()
+    assert "hints_9.toml" in str(caught.value)
 
 
 @pytest.mark.parametrize("step", REGISTRY.steps.values(), ids=lambda step: step.title)

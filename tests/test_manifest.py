@@ -44,6 +44,8 @@ def test_manifest_adds_up_points_by_exercise(tmp_path):
         ("points = 2", "points = -1", "points must be"),
         ("points = 2", "points = true", "points must be"),
         ("points = 2", "points = nan", "points must be"),
+        ("points = 2", "points = inf", "points must be a number of at least 0"),
+        ("points = 2", 'points = "2"', "points must be a number of at least 0"),
         ('hint = "Twice the number."', 'hint = " "', "hint must be"),
         ('hint = "Twice the number."', "", "'hint' is missing"),
         ("visible = true", "visible = false", "visible must be true"),
@@ -51,7 +53,7 @@ def test_manifest_adds_up_points_by_exercise(tmp_path):
         ("::test_double_of_two", "::double", "is no id of a test"),
         ("test_1_small.py::test_add_one_to_a_double", "../x.py::test_a", "no id"),
         ("test_add_one_to_a_double", "test_double_of_two", "stands there twice"),
-        ("points = 2\n", "points = 2\nbonus = 1\n", "'bonus' is missing or unknown"),
+        ("points = 2\n", "points = 2\nbonus = 1\n", "'bonus' is unknown"),
         ("[[test]]", "[test]", "cannot read"),
         ('title = "double of two"', "title = 3", "title must be"),
     ],
@@ -62,6 +64,13 @@ def test_manifest_with_a_mistake_is_refused(tmp_path, old, new, said):
     with pytest.raises(CourseError, match=re.escape(said)) as caught:
         read_manifest(root)
     assert "step1.toml" in str(caught.value)
+
+
+def test_manifest_that_is_no_list_of_tables_is_refused(tmp_path):
+    """`test = [1]` is TOML, but no test."""
+    root = write_manifest(tmp_path, "test = [1]")
+    with pytest.raises(CourseError, match=r"write \[\[test\]\] tables"):
+        read_manifest(root)
 
 
 def test_manifest_without_files_is_refused(tmp_path):

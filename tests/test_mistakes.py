@@ -1,5 +1,6 @@
 """Every planted mistake is caught by its test, which names the cause."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,42 @@ def test_mistake_that_does_not_fit_the_solution_is_refused(tmp_path: Path):
     """When the solution changes, a planted mistake must not silently do nothing."""
     with pytest.raises(CourseError, match="is there 0 times"):
         plant((Edit("common.py", "no such text", ""),), SOURCES, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('cause = "absolute"\n', "", "'cause' is missing"),
+        ('find = "a"', "", "'find' is missing"),
+        ('find = "a"', "find = 1", "find must be a text"),
+        ('cause = "absolute"', "cause = 3", "cause must be a text"),
+        ('cause = "absolute"', "reason = 3", "'reason' is unknown"),
+        ("[[also]]", "[also]", "write each further edit as a table [[also]]"),
+        ('replace = "d"', 'by = "d"', "'by' is unknown"),
+        ("[[also]]", "[[also", "cannot read it"),
+    ],
+)
+def test_mistake_that_is_not_complete_is_one_sentence(tmp_path, old, new, said):
+    """Which file, and what to write."""
+    text = """
+description = "abs instead of clamp."
+exercise = "5.2"
+test = "test_5_boxes.py::test_a"
+cause = "absolute"
+file = "common.py"
+find = "a"
+replace = ""
+[[also]]
+file = "common.py"
+find = "c"
+replace = "d"
+"""
+    path = tmp_path / "grader_tests" / "mistakes" / "wrong.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    (mistake,) = read_mistakes(tmp_path)
+    assert mistake.edits == (Edit("common.py", "a", ""), Edit("common.py", "c", "d"))
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(CourseError, match=re.escape(said)) as caught:
+        read_mistakes(tmp_path)
+    assert str(path) in str(caught.value)

@@ -39,6 +39,7 @@ def test_release_lists_what_the_course_imports():
     names = {line.split("==")[0] for line in text.splitlines()[1:]}
     assert {"torch", "torchvision", "numpy", "jupyterlab", "ipywidgets"} <= names
     assert {"matplotlib", "tqdm", "faster-coco-eval", "jinja2", "pillow"} <= names
+    assert {"pydantic", "pydantic-core"} <= names
     assert not names & (INSTRUCTORS - {"packaging", "pyyaml"})  # Jupyter needs these
     conda = student_environment((ROOT / "environment.yml").read_text())
     assert "torch==" in conda and "jupyter" in conda

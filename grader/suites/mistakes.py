@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from core.command import CourseError
+from core.field_types import AnyText, Text, read_table
 
 FOLDER = Path("grader_tests/mistakes")
-FIELDS = ("description", "exercise", "file", "find", "replace", "test", "cause")
+EDIT = ("file", "find", "replace")  # fields of the first edit, and of each [[also]]
 
 
 @dataclass(frozen=True)
 class Edit:
     """A text that occurs once in a file, and what takes its place."""
 
-    file: str
-    find: str
-    replace: str
+    file: Text
+    find: Text
+    replace: AnyText
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class Mistake:
         cause: must be part of the cause that the test names.
     """
 
-    id: str
-    description: str
-    exercise: str
+    id: Text
+    description: Text
+    exercise: Text
     edits: tuple[Edit, ...]
-    test: str
-    cause: str
+    test: Text
+    cause: Text
 
 
 def read_mistakes(root: Path) -> list[Mistake]:
@@ -54,24 +55,14 @@ def read_mistakes(root: Path) -> list[Mistake]:
 def _read(path: Path) -> Mistake:
     try:
         table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-        tables = [table, *table.pop("also", [])]
-        edits = tuple(
-            Edit(each["file"], each["find"], each["replace"]) for each in tables
-        )
-        if set(table) != set(FIELDS):
-            raise KeyError(*(set(table) ^ set(FIELDS)))
-    except (OSError, ValueError, KeyError) as error:
-        raise CourseError(
-            f"{path}: {error} is wrong or missing; write {', '.join(FIELDS)}"
-        ) from error
-    return Mistake(
-        path.stem,
-        table["description"],
-        table["exercise"],
-        edits,
-        table["test"],
-        table["cause"],
-    )
+    except (OSError, ValueError) as error:
+        raise CourseError(f"{path}: cannot read it ({error}); repair it") from error
+    also = table.pop("also", [])
+    if not isinstance(also, list) or not all(isinstance(each, dict) for each in also):
+        raise CourseError(f"{path}: write each further edit as a table [[also]]")
+    first = {name: table.pop(name) for name in EDIT if name in table}
+    edits = tuple(read_table(each, Edit, str(path)) for each in (first, *also))
+    return read_table({**table, "id": path.stem, "edits": edits}, Mistake, str(path))
 
 
 def plant(edits: tuple[Edit, ...], sources: Mapping[str, str], folder: Path) -> None:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from core.command import CourseError
+from core.field_types import Text, check_value, read_table
 
 FOLDER = Path(__file__).parent
 FILES = "hints*.toml"  # hints.toml, and files of their own for more parts
@@ -40,21 +41,30 @@ def read_hints() -> dict[str, Hints]:
     return found
 
 
+@dataclass(frozen=True)
+class _Table:
+    read: Text
+    unseen: Text
+    nudge: Text
+    plan: Text
+    code: Text
+
+
 def _read(path: Path) -> dict[str, Hints]:
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
-        return {
-            number: Hints(
-                table["read"],
-                table["unseen"],
-                (table["nudge"].strip(), table["plan"].strip(), table["code"].strip()),
-            )
-            for number, table in tables.items()
-        }
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         raise CourseError(
             f"{path}: cannot be read ({error}); fetch the course again"
         ) from error
+    found = {}
+    for number, content in tables.items():
+        place = f"{path}: {number}"
+        check_value(content, dict[str, Text], place)
+        table = read_table(content, _Table, place)
+        levels = (table.nudge.strip(), table.plan.strip(), table.code.strip())
+        found[number] = Hints(table.read, table.unseen, levels)
+    return found
 
 
 def hints_of(number: str) -> Hints:

@@ -6,14 +6,32 @@ step. Boxes are XYXY with continuous edges, in pixels.
 
 from dataclasses import dataclass
 from random import Random
+from typing import Annotated
 
 import numpy as np
 from PIL import Image, ImageEnhance
+from pydantic import AfterValidator, Field
+
+from core.field_types import Switch, real
 
 # A box that loses more than this share of its area to a crop is dropped, because too
 # little of the object is left to be recognised.
 MAX_LOST_AREA = 0.5
 PADDING_COLOUR = (124, 116, 104)  # ImageNet's mean, which normalises to about 0
+
+
+def _rising(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("the lower one comes first")
+    return pair
+
+
+Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Scale = Annotated[
+    tuple[Factor, Factor],
+    AfterValidator(_rising),
+    Field(description="two numbers above 0, the lower one first, such as [0.7,1.5]"),
+]
 
 
 @dataclass(frozen=True)
@@ -27,10 +45,10 @@ class AugmentConfig:
         colour: strength of brightness, contrast and colour changes; 0.0 is off.
     """
 
-    flip: bool = True
-    scale: tuple[float, float] = (0.7, 1.5)
-    aspect: float = 1.15
-    colour: float = 0.3
+    flip: Switch = True
+    scale: Scale = (0.7, 1.5)
+    aspect: Annotated[float, real(1)] = 1.15
+    colour: Annotated[float, real(0, 1)] = 0.3
 
 
 @dataclass(frozen=True)

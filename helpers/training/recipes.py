@@ -2,42 +2,22 @@
 
 import dataclasses
 import difflib
-import json
-import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import Field
 
 from core.command import CourseError
 from core.course import read_registry
+from core.field_types import Switch, Text, read_choice, real, whole
 from helpers.data.augment import AugmentConfig
 
 GROUPS = 8  # of group norm; it needs channels in multiples of this
-NO_LIMIT = math.inf
-WORDS = {
-    "optimizer": ("sgd", "adamw"),
-    "schedule": ("steps", "cosine"),
-    "freeze": ("none", "norm", "early", "c3"),
-    "head_norm": ("none", "group"),
-}
-# Lowest and highest value, both allowed.
-LIMITS = {
-    "iterations": (1, NO_LIMIT),
-    "batch_size": (1, NO_LIMIT),
-    "image_size": (32, NO_LIMIT),  # one location of the coarsest level
-    "fpn_channels": (1, NO_LIMIT),
-    "learning_rate": (0, NO_LIMIT),
-    "backbone_rate": (0, NO_LIMIT),
-    "weight_decay": (0, NO_LIMIT),
-    "warmup": (0, NO_LIMIT),
-    "clip_norm": (0, NO_LIMIT),
-    "average": (0, 1),
-    "centre_radius": (0, NO_LIMIT),
-    "size_range_scale": (0.01, NO_LIMIT),
-    "score_threshold": (0, 1),
-    "nms_threshold": (0, 1),
-    "aspect": (1, NO_LIMIT),
-    "colour": (0, 1),
-}
+NO_CHOICES = {"name", "detector", "class_names"}
+Channels = Annotated[
+    tuple[Annotated[int, whole(1)], ...],
+    Field(description="a list of whole numbers above 0, such as [64,64]"),
+]
 
 
 @dataclass(frozen=True)
@@ -61,18 +41,19 @@ class DetectorConfig:
 
     model: str = "fcos"
     class_names: tuple[str, ...] = ()
-    backbone: str = "regnet_x_400mf"
-    fpn_channels: int = 128
-    stem_channels: tuple[int, ...] = (128, 128)
-    image_size: int = 224
-    score_threshold: float = 0.4
-    nms_threshold: float = 0.6
-    head_norm: str = "none"
-    exp_deltas: bool = False
-    giou: bool = False
-    centre_radius: float = 0.0
-    size_range_scale: float = 1.0
-    multi_label: bool = False
+    backbone: Text = "regnet_x_400mf"
+    fpn_channels: Annotated[int, whole(1)] = 128
+    stem_channels: Channels = (128, 128)
+    # at least one location of the coarsest level
+    image_size: Annotated[int, whole(32)] = 224
+    score_threshold: Annotated[float, real(0, 1)] = 0.4
+    nms_threshold: Annotated[float, real(0, 1)] = 0.6
+    head_norm: Literal["none", "group"] = "none"
+    exp_deltas: Switch = False
+    giou: Switch = False
+    centre_radius: Annotated[float, real(0)] = 0.0
+    size_range_scale: Annotated[float, real(0.01)] = 1.0
+    multi_label: Switch = False
 
 
 @dataclass(frozen=True)
@@ -94,20 +75,20 @@ class Recipe:
 
     name: str
     detector: DetectorConfig
-    iterations: int
-    batch_size: int = 16
-    optimizer: str = "sgd"
-    learning_rate: float = 8e-3
-    backbone_rate: float = 1.0
-    weight_decay: float = 1e-4
-    schedule: str = "steps"
-    warmup: int = 0
-    freeze: str = "none"
-    clip_norm: float = 0.0
-    average: float = 0.0
-    shuffle: bool = False
+    iterations: Annotated[int, whole(1)]
+    batch_size: Annotated[int, whole(1)] = 16
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: Annotated[float, real(0)] = 8e-3
+    backbone_rate: Annotated[float, real(0)] = 1.0
+    weight_decay: Annotated[float, real(0)] = 1e-4
+    schedule: Literal["steps", "cosine"] = "steps"
+    warmup: Annotated[int, whole(0)] = 0
+    freeze: Literal["none", "norm", "early", "c3"] = "none"
+    clip_norm: Annotated[float, real(0)] = 0.0
+    average: Annotated[float, real(0, 1)] = 0.0
+    shuffle: Switch = False
     augment: AugmentConfig | None = None
-    keep_in_memory: bool = False
+    keep_in_memory: Switch = False
 
 
 MODERN = DetectorConfig(
@@ -274,81 +255,39 @@ def override(recipe: Recipe, key: str, text: str) -> Recipe:
     Raises:
         CourseError: there is no such field, or the value is of the wrong kind.
     """
-    if key == "augment" and text == "none":
-        return replace(recipe, augment=None)
-    if key in _fields(recipe, but=("name", "detector", "augment")):
-        return replace(recipe, **_parse_like(recipe, key, text))
-    if key in _fields(recipe.detector, but=("class_names",)):
-        changed = replace(recipe.detector, **_parse_like(recipe.detector, key, text))
-        return replace(recipe, detector=changed)
-    if recipe.augment is not None and key in _fields(recipe.augment):
-        stronger = replace(recipe.augment, **_parse_like(recipe.augment, key, text))
-        return replace(recipe, augment=stronger)
-    known = sorted(recipe_choices(recipe))
-    close = difflib.get_close_matches(key, known, n=3) or known
-    raise CourseError(
-        f"recipe {recipe.name} has no choice named {key!r}; take {', '.join(close)}"
-    )
-
-
-def recipe_choices(recipe: Recipe) -> set[str]:
-    """The names that --set knows."""
-    parts = _fields(recipe, but=("name", "detector")) | _fields(
-        recipe.detector, but=("class_names",)
-    )
-    return parts | (_fields(recipe.augment) if recipe.augment else set())
-
-
-def _fields(part: Any, but: tuple[str, ...] = ()) -> set[str]:
-    return {entry.name for entry in dataclasses.fields(part)} - set(but)
-
-
-def _parse_like(part: Any, key: str, text: str) -> dict[str, Any]:
-    """{key: value}, with the text as a value of the type that the field has now."""
-    value = _value_like(getattr(part, key), key, text)
-    check_choice(key, value)
-    return {key: value}
-
-
-def _value_like(current: object, key: str, text: str) -> object:
-    if isinstance(current, str):
-        return text
-    try:
-        value = json.loads(text.lower())
-    except ValueError:
-        value = None
-    if isinstance(current, tuple) and isinstance(value, list):
-        return tuple(value)
-    if isinstance(current, float) and type(value) is int:
-        return float(value)
-    if type(value) is not type(current):
+    choices = _choices(recipe)
+    if key not in choices:
+        known = sorted(choices)
+        close = difflib.get_close_matches(key, known, n=3) or known
         raise CourseError(
-            f"the choice {key} takes a value like {json.dumps(current)}, not {text!r}"
+            f"recipe {recipe.name} has no choice named {key!r}; take {', '.join(close)}"
         )
-    return value
+    part = choices[key]
+    value = read_choice(key, _kind(part, key), text)
+    if key == "augment":
+        return replace(recipe, augment=None)
+    changed = replace(part, **{key: value})
+    if part is recipe.detector:
+        return replace(recipe, detector=changed)
+    if part is recipe.augment:
+        return replace(recipe, augment=changed)
+    return changed
 
 
-def check_choice(key: str, value: object) -> None:
-    """Nothing for a good value.
+def _choices(recipe: Recipe) -> dict[str, Any]:
+    """Each name that --set knows -> the part of the recipe that has it."""
+    parts = [part for part in (recipe, recipe.detector, recipe.augment) if part]
+    found = {each.name: part for part in parts for each in dataclasses.fields(part)}
+    return {name: part for name, part in found.items() if name not in NO_CHOICES}
 
-    Raises:
-        CourseError: names the choice, its value and what it may be.
-    """
-    words = tuple(read_registry().detectors) if key == "model" else WORDS.get(key, ())
-    if words and value not in words:
-        allowed = " or ".join(words)
-    elif key in LIMITS and not _is_within(value, *LIMITS[key]):
-        low, high = LIMITS[key]
-        allowed = f"a number of at least {low}"
-        if high != NO_LIMIT:
-            allowed = f"a number between {low} and {high}"
-    elif key == "stem_channels" and not _are_positive(value, int):
-        allowed = "a list of whole numbers above 0, such as [64,64]"
-    elif key == "scale" and not _is_scale(value):
-        allowed = "two numbers above 0, the lower one first, such as [0.7,1.5]"
-    else:
-        return
-    raise CourseError(f"the choice {key} must be {allowed}, not {value!r}")
+
+def _kind(part: Any, key: str) -> Any:
+    """The type of a choice."""
+    if key == "model":
+        return Literal[tuple(read_registry().detectors)]
+    if key == "augment":
+        return Literal["none"]
+    return get_type_hints(type(part), include_extras=True)[key]
 
 
 def check_group_norm(head_norm: str, stem_channels: tuple[int, ...]) -> None:
@@ -362,24 +301,3 @@ def check_group_norm(head_norm: str, stem_channels: tuple[int, ...]) -> None:
             f"with head_norm=group all of stem_channels must be multiples of {GROUPS}, "
             f"not {list(stem_channels)}"
         )
-
-
-def _is_within(value: object, low: float, high: float) -> bool:
-    # json reads 1e999 as infinity
-    is_number = isinstance(value, int | float) and math.isfinite(value)
-    return is_number and low <= value <= high  # type: ignore[operator]
-
-
-def _are_positive(values: object, *kinds: type) -> bool:
-    return isinstance(values, tuple) and all(
-        type(value) in kinds and 0 < value < NO_LIMIT for value in values
-    )
-
-
-def _is_scale(values: object) -> bool:
-    return (
-        isinstance(values, tuple)
-        and _are_positive(values, int, float)
-        and len(values) == 2
-        and values[0] <= values[1]
-    )
