@@ -51,7 +51,7 @@ class Course:
     def titles(self) -> dict[str, str]:
         """Exercise -> the function that is written there."""
         exercises = self.registry.exercises
-        return {number: each.function for number, each in exercises.items()}
+        return {number: exercise.function for number, exercise in exercises.items()}
 
 
 def read_course(
@@ -81,7 +81,7 @@ def read_course(
         "tests": _digest_tests(root),
         "grader": digest(root, _below(root / "grader", GRADER_SUFFIXES)),
         "requirements": digest(root, [root / "requirements.txt"]),
-        "exercises": " ".join(sorted({each.exercise for each in chosen})),
+        "exercises": " ".join(sorted({test.exercise for test in chosen})),
         "level": level,
     }
     if len(chosen) == len(tests):

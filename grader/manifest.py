@@ -74,7 +74,7 @@ def read_manifest(root: Path, registry: Registry | None = None) -> list[Manifest
 def _file_order(path: Path) -> list[tuple[int, str]]:
     """step2.toml comes before step10.toml, and visible.toml behind both."""
     parts = re.findall(r"\d+|\D+", path.name)
-    return [(int(each), "") if each.isdigit() else (-1, each) for each in parts]
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def _weigh(
@@ -84,7 +84,7 @@ def _weigh(
     wanted = registry.points.get(test.exercise)
     if wanted is None:
         return test
-    own = sum(each.points for each in tests if each.exercise == test.exercise)
+    own = sum(other.points for other in tests if other.exercise == test.exercise)
     if not own:
         raise CourseError(
             f"{FILE}: points of {test.exercise}: its tests have none to be shared out; "
@@ -150,7 +150,7 @@ def _read_tables(path: Path) -> list[dict[str, Any]]:
 
 
 def _make_test(table: dict[str, Any], where: str) -> ManifestTest:
-    names = [each.name for each in fields(ManifestTest)]
+    names = [field.name for field in fields(ManifestTest)]
     wrong = [name for name in names if name not in table]
     wrong += [name for name in table if name not in names]
     if wrong:

@@ -159,7 +159,7 @@ def expect_detections(
     """
     thresholds = score_threshold, nms_threshold
     right = [plain_inference(raw, size, *thresholds, how) for how in ACCEPTED]
-    if any(_same(got, each) for each in right):
+    if any(_same(got, candidate) for candidate in right):
         return
     cause = next(
         (

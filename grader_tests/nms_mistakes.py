@@ -43,7 +43,7 @@ def _mistakes(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> Mi
     return {
         UNSORTED: lambda: sorted(right()),
         "lowest score first": lambda: plain_nms(
-            rows, [-each for each in numbers], threshold
+            rows, [-number for number in numbers], threshold
         ),
         "increasing scores, not decreasing": lambda: right()[::-1],
         UNSORTED_INPUT: lambda: plain_nms(

@@ -87,7 +87,7 @@ def test_head_weights_start_with_deviation_one_hundredth(student):
     student.seed(11)
     state_of = make_head(student, 90, 64, [96, 80])
     state, names = state_of.state_dict(), parameters_of(state_of)
-    for name in [each for part in PARTS for each in names[part]]:
+    for name in [key for part in PARTS for key in names[part]]:
         weight = state[name].double()
         fan_in = weight[0].numel()
         causes = {
@@ -118,7 +118,7 @@ def test_head_biases_start_at_zero(student):
     """All but that of the class predictor."""
     head = make_head(student, 7, 16, [24, 12])
     state, names = head.state_dict(), parameters_of(head)
-    for name in [each for part in PARTS for each in names[part] if part != "pred_cls"]:
+    for name in [key for part in PARTS for key in names[part] if part != "pred_cls"]:
         bias = name.removesuffix("weight") + "bias"
         got = state.get(bias)
         expect_true(got is not None, "FCOSPredictionNetwork", f"{bias} is missing")

@@ -227,7 +227,7 @@ def test_match_needs_no_python_loop(student):
     listed = rows.tolist()
     loop = seconds_of_loop(
         lambda: [slow.match(point, RANGES["p3"], listed) for point in some],
-        share=len(some) / sum(len(each) for each in points.values()),
+        share=len(some) / sum(len(centers) for centers in points.values()),
     )
     expect_faster(lambda: match(student, points, rows), loop, MATCH, LOOP)
 

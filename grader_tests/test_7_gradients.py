@@ -50,7 +50,7 @@ def _bias_gradients(
     """Gradient of the three losses' sum in the biases of the three predictors."""
     classes, deltas, centerness = targets
     is_foreground = classes >= 0
-    logits, boxes, quality = (join(each).requires_grad_() for each in predictions)
+    logits, boxes, quality = (join(levels).requires_grad_() for levels in predictions)
     one_hot = F.one_hot(classes.long() + 1, logits.shape[-1] + 1)[..., 1:].double()
     total = (
         sigmoid_focal_loss(logits, one_hot).sum()

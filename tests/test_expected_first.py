@@ -71,9 +71,9 @@ class Spoiling:
         if isinstance(value, Spoiling):
             return value._target
         if isinstance(value, dict):
-            return {name: self._inside(each) for name, each in value.items()}
+            return {name: self._inside(item) for name, item in value.items()}
         if isinstance(value, list | tuple):
-            return type(value)([self._inside(each) for each in value])
+            return type(value)([self._inside(item) for item in value])
         if isinstance(value, torch.Tensor):
             if id(value) not in self._kept:
                 self._kept[id(value)] = value, value.detach().clone()

@@ -38,7 +38,7 @@ def results(tmp_path: Path, name: str) -> dict:
 
 def categories(content: dict) -> dict[str, str | None]:
     own = content["extra_data"]["instructor"]
-    return {each["id"].split("::")[1]: each["category"] for each in own}
+    return {test["id"].split("::")[1]: test["category"] for test in own}
 
 
 def without_times(text: str) -> dict:

@@ -88,7 +88,7 @@ def test_pins_of_this_course_are_found():
     names = {line.partition("==")[0] for line in text.splitlines()}
     assert {"torch", "pytest", "msgpack", "markupsafe", "pluggy", "filelock"} <= names
     others = ("nvidia", "jupyter-", "notebook")
-    assert not [each for each in names if each.startswith(others)]
+    assert not [name for name in names if name.startswith(others)]
 
 
 def test_autograder_holds_scripts_tests_and_solution(tmp_path):

@@ -111,7 +111,7 @@ def test_references_of_a_term_replace_the_stored_ones(tmp_path: Path, monkeypatc
     """Another seed, other inputs; the solution passes them all the same."""
     paths = write_references(ROOT, tmp_path / "term", ANOTHER_SEED)
     assert not [
-        each for each in (tmp_path / "term").iterdir() if "partial" in each.name
+        entry for entry in (tmp_path / "term").iterdir() if "partial" in entry.name
     ]
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "term"))
     for path in paths:

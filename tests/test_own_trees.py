@@ -156,7 +156,7 @@ def test_second_repair_says_the_same_of_the_original(data_dir, monkeypatch, caps
     accounts = []
     for _ in range(2):
         code, said, clean = fix(monkeypatch, capsys, data_dir)
-        said_once = [each for each in said.splitlines() if "/s]" not in each]
+        said_once = [line for line in said.splitlines() if "/s]" not in line]
         accounts.append((code, said_once))
         shutil.rmtree(clean)
     assert accounts[0] == accounts[1]

@@ -150,7 +150,7 @@ def test_grade_of_the_part_counts_its_points_alone(
     for name in ("begun", "solved", "mistaken"):
         result = json.loads((out / name / "results.json").read_text())
         scores[name] = result["score"]
-        causes[name] = [each["cause"] for each in result["extra_data"]["instructor"]]
+        causes[name] = [entry["cause"] for entry in result["extra_data"]["instructor"]]
         assert list(result["extra_data"]["exercises"]) == ["99.1"]
     assert scores == {"begun": 0, "solved": 4, "mistaken": 1}
     assert mistake.cause in causes["mistaken"]

@@ -98,7 +98,7 @@ def assert_same_state(ours: dict, expected: dict) -> None:
         for name, value in expected[part].items():
             assert torch.equal(ours[part][name], value), f"{part} {name}"
     moments, expected_moments = (
-        each["optimizer"]["state"] for each in (ours, expected)
+        checkpoint["optimizer"]["state"] for checkpoint in (ours, expected)
     )
     for number, values in expected_moments.items():
         for name, value in values.items():

@@ -175,9 +175,9 @@ def test_every_exercise_has_three_hints():
     """A nudge, a plan, nearly code; and they name exercises that exist."""
     hints = read_hints()
     assert tuple(hints) == NUMBERS
-    for number, each in hints.items():
-        assert len(set(each.levels)) == 3 and all(each.levels), number
-        assert each.unseen and not each.unseen.endswith(".")
+    for number, hint in hints.items():
+        assert len(set(hint.levels)) == 3 and all(hint.levels), number
+        assert hint.unseen and not hint.unseen.endswith(".")
 
 
 @pytest.mark.parametrize("number", NUMBERS)

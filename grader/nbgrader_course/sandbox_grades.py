@@ -82,7 +82,7 @@ class SandboxGrades(NbGraderPreprocessor):
         )
         everyone = sorted({*map(Path, glob.glob(matched)), submitted})  # noqa: PTH207
         named = with_ids([(path, path.parent.name) for path in everyone])
-        mine = next(each for each in named if each.path == submitted)
+        mine = next(submission for submission in named if submission.path == submitted)
         wanted = {**course.hashes, "submission": taken.digest}
         results = _finished(out / mine.id, wanted)
         if results is None:

@@ -111,4 +111,6 @@ def _sentence(outcome: Outcome) -> str:
 def _clean(text: str) -> str:
     """Without addresses, and without characters that only a terminal understands."""
     text = ADDRESS.sub("0x…", text)
-    return "".join(each for each in text if each.isprintable() or each in "\n\t")
+    return "".join(
+        letter for letter in text if letter.isprintable() or letter in "\n\t"
+    )

@@ -79,7 +79,7 @@ def make_results(
             "max_score": most,
             "exercises": _by_exercise(graded),
             "ignored_files": graded.ignored,
-            "instructor": [_for_instructor(each) for each in graded.outcomes],
+            "instructor": [_for_instructor(outcome) for outcome in graded.outcomes],
             "measured": {
                 **measured,
                 "seconds": {e.id: round(e.seconds, DIGITS_S) for e in graded.outcomes},
@@ -202,11 +202,13 @@ def _is_ours(content: Any) -> bool:
     tests, own = content["tests"], extra.get("instructor")
     points = {"score": NUMBER, "max_score": NUMBER}
     return (
-        all(_has_kinds(each, points) for each in extra["exercises"].values())
+        all(_has_kinds(exercise, points) for exercise in extra["exercises"].values())
         and _has_kinds({**extra, "score": content.get("score")}, points)
-        and all(_has_kinds(each, {"number": str}) for each in tests)
+        and all(_has_kinds(test, {"number": str}) for test in tests)
         and isinstance(own, list)
-        and all(_has_kinds(each, {"category": TEXT, "cause": TEXT}) for each in own)
+        and all(
+            _has_kinds(outcome, {"category": TEXT, "cause": TEXT}) for outcome in own
+        )
         and (extra["status"] != FINISHED or len(own) == len(tests))
     )
 
@@ -216,7 +218,7 @@ def _has_kinds(content: Any, kinds: Mapping[str, Any]) -> bool:
     if not isinstance(content, dict) or not content.keys() >= kinds.keys():
         return False
     values = [content[name] for name in kinds]
-    numbers = [each for each in values if isinstance(each, float)]
+    numbers = [value for value in values if isinstance(value, float)]
     return all(map(isinstance, values, kinds.values())) and all(
         map(math.isfinite, numbers)
     )

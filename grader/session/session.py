@@ -168,7 +168,7 @@ class Session:
         try:
             ready = self._listen(self.limits.start_seconds)
             self.start_cpu_seconds = float(ready["cpu"])
-            self.missing = [str(each) for each in ready["missing"]]
+            self.missing = [str(feature) for feature in ready["missing"]]
         except (ZygoteError, KeyError, TypeError, ValueError) as error:
             said = self._sandbox.last_words()
             self._stop()

@@ -56,7 +56,7 @@ def _read(path: Path) -> Mistake:
         table: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
         tables = [table, *table.pop("also", [])]
         edits = tuple(
-            Edit(each["file"], each["find"], each["replace"]) for each in tables
+            Edit(edit["file"], edit["find"], edit["replace"]) for edit in tables
         )
         if set(table) != set(FIELDS):
             raise KeyError(*(set(table) ^ set(FIELDS)))

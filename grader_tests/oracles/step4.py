@@ -66,7 +66,7 @@ def make_choices(generator: torch.Generator) -> dict[str, torch.Tensor]:
     made = {"candidates.random.ltrb": ltrb}
     for level, (low, high) in RANGES.items():
         rows = [
-            [min(each) > 0 and low < max(each) <= high for each in row]
+            [min(distances) > 0 and low < max(distances) <= high for distances in row]
             for row in ltrb.tolist()
         ]
         made[f"candidates.random.{level}"] = torch.tensor(rows)
