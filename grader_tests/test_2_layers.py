@@ -29,7 +29,9 @@ def test_fpn_layers_have_a_lateral_convolution_for_each_map(student):
         laterals = sorted(shape for shape in shapes if shape[2:] == (1, 1))
         expected = sorted((out, inputs, 1, 1) for inputs in channels)
         cause = None
-        if sorted(s[:2] for s in shapes if s[1] != out) == [s[:2] for s in expected]:
+        if sorted(shape[:2] for shape in shapes if shape[1] != out) == [
+            shape[:2] for shape in expected
+        ]:
             cause = "the lateral convolutions are not 1x1"
         elif len(laterals) == len(expected):
             cause = "the channels do not follow the two arguments"

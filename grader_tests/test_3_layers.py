@@ -27,9 +27,11 @@ def expect_weights(head, part: str, shapes: list[tuple[int, ...]]) -> None:
     cause = None
     if not got:
         cause = "layers in a plain list; only nn.Sequential and its like are trained"
-    elif len(got) == len(shapes) and [g[2:] for g in got] != [s[2:] for s in shapes]:
+    elif len(got) == len(shapes) and [shape[2:] for shape in got] != [
+        shape[2:] for shape in shapes
+    ]:
         cause = "the convolutions are not 3x3"
-    elif [g[0] for g in got] == [s[0] for s in shapes]:
+    elif [shape[0] for shape in got] == [shape[0] for shape in shapes]:
         cause = ONE_WIDTH
     elif got == shapes[: len(got)]:
         cause = "convolutions of the stem are missing"

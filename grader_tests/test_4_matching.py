@@ -57,7 +57,7 @@ def slow_matches(points, rows, ranges) -> dict[str, torch.Tensor]:
     listed = rows.double().tolist()
     found = {}
     for level, own in points.items():
-        indices = [slow.match(p, ranges[level], listed) for p in own.tolist()]
+        indices = [slow.match(point, ranges[level], listed) for point in own.tolist()]
         chosen = [listed[i] if i >= 0 else BACKGROUND_ROW for i in indices]
         found[level] = torch.tensor(chosen, dtype=torch.float64).reshape(-1, 5)
     return found

@@ -63,7 +63,9 @@ def draw(scene: Scene) -> torch.Tensor:
 
 def mirrored(scene: Scene) -> Scene:
     """Left and right exchanged."""
-    return [(WIDTH - x2, y1, WIDTH - x1, y2, c) for x1, y1, x2, y2, c in scene]
+    return [
+        (WIDTH - x2, y1, WIDTH - x1, y2, class_id) for x1, y1, x2, y2, class_id in scene
+    ]
 
 
 def padded_boxes(scenes: Sequence[Scene]) -> torch.Tensor:

@@ -70,7 +70,9 @@ class Graded:
 
     def tests(self, name: str, exercise: str) -> list[dict[str, Any]]:
         chosen = (exercise,) if exercise != "all" else EXERCISES
-        return [e for e in self.results(name)["tests"] if e["number"] in chosen]
+        return [
+            test for test in self.results(name)["tests"] if test["number"] in chosen
+        ]
 
 
 @contextmanager

@@ -124,8 +124,12 @@ def test_the_command_says_nothing_that_alarms_without_a_cause(attacked, quiet):
 def test_no_page_tells_a_hidden_number_or_a_file_of_the_grader(attacked):
     """Neither inputs nor expected values, whatever carries them out."""
     stored = load_file(ROOT / "grader_tests" / "references" / "step6.safetensors")
-    logits = next(v for n, v in stored.items() if n.startswith("fcos_centerness_loss."))
-    digits = "".join(str(int(abs(e) * 1e5)) for e in logits.flatten().tolist())
+    logits = next(
+        values
+        for name, values in stored.items()
+        if name.startswith("fcos_centerness_loss.")
+    )
+    digits = "".join(str(int(abs(logit) * 1e5)) for logit in logits.flatten().tolist())
     numbers = torch.cat([tensor.flatten()[:20].double() for tensor in stored.values()])
     secret = {f"{number:.5f}" for number in numbers.tolist() if number % 0.125}
     secret |= {digits[:9], attacked.mark, "expected.get", str(ROOT), "load_cases"}
@@ -140,7 +144,9 @@ def test_no_page_tells_a_hidden_number_or_a_file_of_the_grader(attacked):
             assert not found - {attacked.mark}, (name, file)
             assert attacked.mark not in text or name == "remembering"
         hidden = [
-            t for t in attacked.results(name)["tests"] if t["visibility"] != "visible"
+            test
+            for test in attacked.results(name)["tests"]
+            if test["visibility"] != "visible"
         ]
         assert not any("LEAK" in json.dumps(test).upper() for test in hidden)
 

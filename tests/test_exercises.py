@@ -16,7 +16,9 @@ REGISTRY = read_registry(ROOT)
 EXERCISES = tuple(REGISTRY.exercises.values())
 FILES = tuple(sorted(path.name for path in (ROOT / "assignment").glob("*.py")))
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
-EACH = pytest.mark.parametrize("exercise", EXERCISES, ids=[e.id for e in EXERCISES])
+EACH = pytest.mark.parametrize(
+    "exercise", EXERCISES, ids=[exercise.id for exercise in EXERCISES]
+)
 READING = 10  # minutes that a notebook's text takes at least, beside its exercises
 ROUND = 5  # minutes are said in steps of so many
 

@@ -109,7 +109,9 @@ def test_what_is_expected_was_worked_out_before_the_call():
     """The solution passes though all that a test gave is spoilt after each call."""
 
     def run(suite: Suite) -> dict[str, str | None]:
-        names = {n for n in suite.ids if n not in ASK_AGAIN and "slow" not in n}
+        names = {
+            name for name in suite.ids if name not in ASK_AGAIN and "slow" not in name
+        }
         told = suite.run(names, SpoilingSource(ROOT / "assignment"))
         return {outcome.id: outcome.category for outcome in told}
 

@@ -165,7 +165,9 @@ def test_grades_csv_has_no_formula(tmp_path):
     assert lines[0] == ["submission", "score", "max_score", "status", "1.1", "folder"]
     assert len(lines) == 6
     assert ["alice", "3", "3", "finished", "3", "alice"] in lines
-    assert not [c for line in lines for c in line if c.startswith(("=", "+", "-", "@"))]
+    assert not [
+        cell for line in lines for cell in line if cell.startswith(("=", "+", "-", "@"))
+    ]
     assert render_csv(read_class(tmp_path)) == (tmp_path / "grades.csv").read_text()
 
 

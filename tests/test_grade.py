@@ -61,7 +61,7 @@ def test_grade_gives_each_submission_its_points(tmp_path, root):
         write_submission(tmp_path / "class" / name, source)
     (tmp_path / "class" / "empty").mkdir()
     assert grade_small(root, tmp_path / "class", jobs=2) == 1
-    scores = {n: results(tmp_path, n)["score"] for n in [*sources, "empty"]}
+    scores = {name: results(tmp_path, name)["score"] for name in [*sources, "empty"]}
     assert scores == {
         "right": 4,
         "half": 0.5,

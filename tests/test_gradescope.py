@@ -98,7 +98,9 @@ def test_autograder_holds_scripts_tests_and_solution(tmp_path):
     write_autograder(ROOT, second)
     assert first.read_bytes() == second.read_bytes()
     with zipfile.ZipFile(first) as archive:
-        modes = {e.filename: e.external_attr >> 16 for e in archive.infolist()}
+        modes = {
+            member.filename: member.external_attr >> 16 for member in archive.infolist()
+        }
     assert modes["setup.sh"] == modes["run_autograder"] == 0o100755
     for name in (
         "requirements-cpu.txt",

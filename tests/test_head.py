@@ -41,12 +41,15 @@ def test_head_layers_are_convolutions_and_relus_in_turn():
     head = FCOSPredictionNetwork(7, 3, [4, 6])
     for stem in (head.stem_cls, head.stem_box):
         assert [type(layer) for layer in stem] == [nn.Conv2d, nn.ReLU] * 2
-        assert [(c.in_channels, c.out_channels) for c in stem[::2]] == [(3, 4), (4, 6)]
+        assert [(conv.in_channels, conv.out_channels) for conv in stem[::2]] == [
+            (3, 4),
+            (4, 6),
+        ]
     predictors = {head.pred_cls: 7, head.pred_box: 4, head.pred_ctr: 1}
     for predictor, channels in predictors.items():
         assert (predictor.in_channels, predictor.out_channels) == (6, channels)
-    convs = [m for m in head.modules() if isinstance(m, nn.Conv2d)]
-    assert all(c.kernel_size == (3, 3) and c.padding == (1, 1) for c in convs)
+    convs = [module for module in head.modules() if isinstance(module, nn.Conv2d)]
+    assert all(conv.kernel_size == (3, 3) and conv.padding == (1, 1) for conv in convs)
 
 
 def test_head_starts_with_small_weights_and_zero_biases():

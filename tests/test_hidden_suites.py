@@ -38,7 +38,10 @@ def functions() -> dict:
 def outcomes(folder: Path, chosen: set[str]) -> dict:
     """Id -> how the test ended with the files of a folder."""
     tests, session = list(MANIFEST.values()), LocalSession(folder)
-    return {o.id: o for o in run_suite(ROOT, tests, chosen, session, math.inf)}
+    return {
+        outcome.id: outcome
+        for outcome in run_suite(ROOT, tests, chosen, session, math.inf)
+    }
 
 
 def test_manifest_lists_every_test_and_nothing_else():

@@ -80,10 +80,10 @@ def slow_inference(locations, outputs, score_threshold, nms_threshold):
                 min(max(y + d[3], 0), HEIGHT),
             )
             candidates.append((box, class_id, score))
-    candidates.sort(key=lambda c: -c[2])
+    candidates.sort(key=lambda candidate: -candidate[2])
     kept: list[tuple] = []
     for box, class_id, score in candidates:
-        rivals = [k for k in kept if k[1] == class_id]
+        rivals = [detection for detection in kept if detection[1] == class_id]
         if all(overlap(box, rival[0]) <= nms_threshold for rival in rivals):
             kept.append((box, class_id, score))
     return kept
@@ -289,12 +289,12 @@ def test_candidates_are_the_surest_locations_decoded(detector):
         torch.testing.assert_close(
             probability, torch.tensor([chance for _, (chance, _) in first])
         )
-        assert classes.tolist() == [k for _, (_, k) in first]
+        assert classes.tolist() == [class_id for _, (_, class_id) in first]
         for box, ((level, row), _) in zip(boxes, first, strict=True):
             x, y = locations[level][row].tolist()
             stride = model.backbone.fpn_strides[level]
             left, top, right, bottom = (
-                max(float(d), 0.0) * stride for d in deltas[level][place, row]
+                max(float(delta), 0.0) * stride for delta in deltas[level][place, row]
             )
             expected = torch.tensor([x - left, y - top, x + right, y + bottom])
             torch.testing.assert_close(box, expected, rtol=0, atol=1e-3)

@@ -391,7 +391,7 @@ def test_links_and_caches_stay_behind(sessions: Sessions, tmp_path: Path, drive:
     assert names(drive / ON_DRIVE) == {
         "assignment/common.py",
         "runs/mine/log.jsonl",
-        *(f"released/assignment/{p.name}" for p in released(drive, "common.py")),
+        *(f"released/assignment/{path.name}" for path in released(drive, "common.py")),
     }
     assert list(root.glob(f"before_drive/*/assignment/*/{cache.name}"))
 

@@ -140,7 +140,9 @@ def test_every_student_file_is_named(course):
     configure(c, course)
     files = c.Autograde.exclude_overwriting[NAME]
     folder = course / "source" / NAME
-    written = {p.relative_to(folder).as_posix() for p in folder.glob("assignment/*.py")}
+    written = {
+        path.relative_to(folder).as_posix() for path in folder.glob("assignment/*.py")
+    }
     assert set(files) == written and not any("*" in name for name in files)
 
 

@@ -69,7 +69,10 @@ def test_each_entry_of_a_pile_has_a_row_with_a_reason(honest, tmp_path):
     for folder, row in rows.items():
         by_name.setdefault(row["submission"], []).append((folder, row))
     page = (tmp_path / "out" / "index.html").read_text("utf-8")
-    for name, said in {**{n: ENTRIES[n][1] for n in ENTRIES}, "honest": None}.items():
+    for name, said in {
+        **{name: ENTRIES[name][1] for name in ENTRIES},
+        "honest": None,
+    }.items():
         cell = " ".join(shown(name).split())
         ((folder, row),) = by_name[cell]
         assert (row["score"], row["status"]) == (

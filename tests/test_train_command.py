@@ -386,7 +386,9 @@ def test_bfloat16_run_keeps_its_weights_in_float32(shapes, tmp_path):
         train_run(recipe, shapes, tmp_path, "cpu", precision="bfloat16")
     )
     assert state["precision"] == "bfloat16"
-    dtypes = {v.dtype for v in state["model"].values() if v.is_floating_point()}
+    dtypes = {
+        tensor.dtype for tensor in state["model"].values() if tensor.is_floating_point()
+    }
     assert dtypes == {torch.float32}
 
 

@@ -118,7 +118,9 @@ MISTAKES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("case", MISTAKES, ids=[f"{c[0]} {c[3]}" for c in MISTAKES])
+@pytest.mark.parametrize(
+    "case", MISTAKES, ids=[f"{mistake[0]} {mistake[3]}" for mistake in MISTAKES]
+)
 def test_mistake_is_named(tmp_path: Path, case):
     """A known mistake fails its exercise, and the message says which one it is."""
     number, file, right, wrong, said = case

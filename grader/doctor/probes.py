@@ -31,7 +31,7 @@ def read_files(paths: list[str]) -> str:
     for place in paths:
         with suppress(OSError):
             path = Path(place)
-            found = [path] if path.is_file() else [p for p in path.rglob("*")]
+            found = [path] if path.is_file() else [inner for inner in path.rglob("*")]
             for file in found:
                 if file.is_file():
                     file.read_bytes()

@@ -45,4 +45,6 @@ def calibrate(course: Course, level: Level, folder: Path) -> Calibration:
             f"{failed[0].message[:MOST_MESSAGE]}); "
             "repair the solution or the test before anybody is graded"
         )
-    return calibration_from({e.id: round(e.seconds, DIGITS) for e in outcomes})
+    return calibration_from(
+        {outcome.id: round(outcome.seconds, DIGITS) for outcome in outcomes}
+    )

@@ -113,7 +113,9 @@ class Run:
                 entry = by_id[answer.job.id]
                 with self._alone(entry.submission, entry.hashes):
                     outcomes = self._outcomes(entry, answer)
-                    is_late = any(o.category == "timeout" for o in outcomes or ())
+                    is_late = any(
+                        outcome.category == "timeout" for outcome in outcomes or ()
+                    )
                     if outcomes and is_late and not self.is_alone:
                         late[entry.submission.id] = outcomes
                         continue
@@ -128,7 +130,10 @@ class Run:
                     repeated = self._outcomes(entry, answer)
                     if repeated:
                         new = {outcome.id: outcome for outcome in repeated}
-                        merged = [new.get(o.id, o) for o in late[answer.job.id]]
+                        merged = [
+                            new.get(outcome.id, outcome)
+                            for outcome in late[answer.job.id]
+                        ]
                         self.results.write(entry, merged, calibration)
                 bar.update()
 
@@ -150,7 +155,9 @@ class Run:
         folder = self.results.path / WORK
         for entry in again:
             name = entry.submission.id
-            ids = frozenset(o.id for o in late[name] if o.category == "timeout")
+            ids = frozenset(
+                outcome.id for outcome in late[name] if outcome.category == "timeout"
+            )
             own = replace(work, chosen=ids)
             yield job_for(name, entry.code, own, folder, "again")
 

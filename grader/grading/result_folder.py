@@ -136,7 +136,9 @@ class ResultFolder:
     def say_earlier(self, submissions: Sequence[Submission]) -> None:
         """Name the rows of the class that this run was not asked about."""
         given = {submission.id for submission in submissions}
-        others = [s.id for s in read_class(self.path) if s.id not in given]
+        others = [
+            student.id for student in read_class(self.path) if student.id not in given
+        ]
         if others:
             print(
                 f"{len(others)} not given this time, with the result of an earlier "

@@ -109,7 +109,10 @@ class SandboxGrades(NbGraderPreprocessor):
             "jobs": self.jobs,
             "level": self.level or None,
             "unsafe": self.unsafe,
-            "submissions": [[s.name, s.id, str(s.path)] for s in submissions],
+            "submissions": [
+                [submission.name, submission.id, str(submission.path)]
+                for submission in submissions
+            ],
         }
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(task, file)

@@ -108,9 +108,13 @@ def render_class(
             max((student.extra["max_score"] for student in students), default=0)
         ),
         "full": sum(student.share == 1 for student in graded),
-        "troubled": sum(bool({"crashed", "timeout"} & set(s.troubles)) for s in graded),
+        "troubled": sum(
+            bool({"crashed", "timeout"} & set(student.troubles)) for student in graded
+        ),
         "causes": _causes(graded),
-        "exercises": [_exercise(e, graded, titles) for e in _exercises(graded)],
+        "exercises": [
+            _exercise(exercise, graded, titles) for exercise in _exercises(graded)
+        ],
         "problems": _problems(students),
         "students": [_row(student) for student in students],
     }
@@ -148,7 +152,9 @@ def _exercise(
     categories: Counter[str] = Counter()
     complete, scores, most = 0, [], 0.0
     for student in graded:
-        own = [o for test, o in _tests(student) if test["number"] == exercise]
+        own = [
+            outcome for test, outcome in _tests(student) if test["number"] == exercise
+        ]
         failed = [told["category"] for told in own if told["category"]]
         categories.update(failed)
         complete += bool(own) and not failed
@@ -162,7 +168,9 @@ def _exercise(
         "percent": round(100 * complete / max(len(scores), 1)),
         "mean": f"{statistics.fmean(scores):.1f}" if scores else "–",
         "most": format_points(most),
-        "category": max(categories, key=lambda c: (categories[c], c), default="–"),
+        "category": max(
+            categories, key=lambda cause: (categories[cause], cause), default="–"
+        ),
     }
 
 

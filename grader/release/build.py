@@ -74,7 +74,9 @@ def make_release(
         raise CourseError(
             f"{root / FILE}: no exercise of these parts is asked for; choose others"
         )
-    left_out = {n: content for n, content in collected.items() if n not in files}
+    left_out = {
+        file: content for file, content in collected.items() if file not in files
+    }
     secrets = _secrets_of(left_out, whole)
     given = []
     functions: dict[str, str] = {}

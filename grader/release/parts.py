@@ -105,7 +105,9 @@ def _is_kept(path: str, content: bytes, registry: Registry, small: Registry) -> 
         return name.removesuffix(".py") in small.modules
     if path.startswith("notebooks/") and name.endswith(".ipynb"):
         others = {step.notebook for step in registry.steps.values()}
-        return name not in others or name in {e.notebook for e in small.steps.values()}
+        return name not in others or name in {
+            step.notebook for step in small.steps.values()
+        }
     if CHECKS.fullmatch(path):
         marked = set(MARKED.findall(content.decode("utf-8", "replace")))
         return not marked or bool(marked & set(small.exercises))
@@ -123,7 +125,11 @@ def map_table(registry: Registry) -> str:
     lines = ["| step | exercise | you write | in |", "|---|---|---|---|"]
     for number, step in registry.steps.items():
         first = f"[{number} {step.title}]({step.notebook})"
-        own = [e for e in registry.exercises.values() if e.step == number]
+        own = [
+            exercise
+            for exercise in registry.exercises.values()
+            if exercise.step == number
+        ]
         for exercise in own:
             place = f"`{exercise.function}` | `{exercise.file}`"
             lines.append(f"| {first} | {exercise.id} | {place} |")

@@ -82,9 +82,13 @@ def make_results(
             "instructor": [_for_instructor(outcome) for outcome in graded.outcomes],
             "measured": {
                 **measured,
-                "seconds": {e.id: round(e.seconds, DIGITS_S) for e in graded.outcomes},
+                "seconds": {
+                    outcome.id: round(outcome.seconds, DIGITS_S)
+                    for outcome in graded.outcomes
+                },
                 "peak_memory_mb": round(
-                    max((e.peak_memory for e in graded.outcomes), default=0) / 2**20
+                    max((outcome.peak_memory for outcome in graded.outcomes), default=0)
+                    / 2**20
                 ),
             },
         },
@@ -239,4 +243,4 @@ def changed_hashes(
     if results is None:
         return []
     old = results["extra_data"]["hashes"]
-    return sorted(n for n in {*old, *hashes} if old.get(n) != hashes.get(n))
+    return sorted(name for name in {*old, *hashes} if old.get(name) != hashes.get(name))

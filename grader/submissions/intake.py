@@ -211,7 +211,11 @@ def _prefix(names: list[str]) -> str:
     inner = {folder for folder in folders if folder.split("/")[-1].lower() == FOLDER}
     for choice in (inner, folders):
         for depth in (0, 1, 2):
-            fits = [e for e in choice if (e.count("/") + 1 if e else 0) == depth]
+            fits = [
+                entry
+                for entry in choice
+                if (entry.count("/") + 1 if entry else 0) == depth
+            ]
             if len(fits) > 1:
                 raise IntakeError(
                     f"the zip has Python files in {len(fits)} folders; hand in one "

@@ -142,7 +142,9 @@ class Submission(MetaPathFinder):
         # A file that does not say the name, such as a script of the student's own that
         # trains for hours, need not be run.
         known = (*self.visible, "__init__")
-        others = {n: p for n, p in self.files.items() if n not in known}
+        others = {
+            module: path for module, path in self.files.items() if module not in known
+        }
         for module, path in others.items():
             if name.encode() in path.read_bytes():
                 yield module

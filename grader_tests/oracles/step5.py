@@ -17,7 +17,8 @@ def make(generator: torch.Generator) -> dict[str, torch.Tensor]:
         points = (points * 64).round() / 64  # exact in float32
         rows = zip(points.tolist(), boxes.tolist(), strict=True)
         ltrb = [
-            [distance / stride for distance in slow.distances(p, b)] for p, b in rows
+            [distance / stride for distance in slow.distances(point, b)]
+            for point, b in rows
         ]
         case = f"deltas.stride{stride}"
         made[f"{case}.points"] = points
