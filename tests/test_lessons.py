@@ -384,6 +384,6 @@ def test_points_keep_their_places_on_an_image(train: VOC2007DetectionTiny):
 
 
 def test_machine_is_measured():
-    """Some images a second."""
+    """Some images per second."""
     assert overview.images_per_second() > 0
     assert draws(overview.draw_pipeline(torch.zeros(3, 128, 176), 7))

@@ -222,7 +222,7 @@ def test_signal_saves_says_so_and_the_run_can_go_on(whole_run, interrupted, numb
 def test_run_is_saved_every_few_minutes_whatever_its_interval(
     shapes, tmp_path, monkeypatch
 ):
-    """With 100 s an iteration, the third is saved at the latest."""
+    """With 100 s per iteration, the third is saved at the latest."""
     clock = iter(range(0, 100_000, 100))
     now = [0]
     saves = []

@@ -33,7 +33,7 @@ def safe_cell(value: object) -> str:
 
 
 def render_csv(students: Sequence[Student]) -> str:
-    """One line a submission, one column an exercise."""
+    """One line for each submission, one column for each exercise."""
     exercises = _exercises(students)
     lines = io.StringIO()
     table = csv.writer(lines, lineterminator="\n")

@@ -91,7 +91,7 @@ def use_device(device: str) -> None:
 
 
 def format_table(outcomes: Iterable[Outcome], tests: Mapping[str, ManifestTest]) -> str:
-    """One line an exercise: tests passed, points, seconds; then what failed."""
+    """One line for each exercise: tests passed, points, seconds; then what failed."""
     rows: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         rows.setdefault(tests[outcome.id].exercise, []).append(outcome)
