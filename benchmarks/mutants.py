@@ -192,7 +192,16 @@ def make_mutants(name: str, source: str) -> list[Mutant]:
             text = "\n".join([*lines[:first], *body, *lines[last:], ""])
             if not _compiles(text):
                 continue
-            mutants.append(Mutant(name, exercise, first + number, before, after, text))
+            mutants.append(
+                Mutant(
+                    file=name,
+                    exercise=exercise,
+                    line=first + number,
+                    before=before,
+                    after=after,
+                    source=text,
+                )
+            )
     return sorted(mutants, key=lambda each: each.line)
 
 

@@ -19,7 +19,7 @@ SOLUTION = "assignment"
 ALL_EXERCISES = "all"  # what a result says of its exercises if none was chosen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Course:
     """A checkout of the course, as the grader uses it.
 
@@ -91,7 +91,15 @@ def read_course(
         hashes["limits"] = limits
     if allowed_ops:
         hashes["allowed_ops"] = " ".join(sorted(set(allowed_ops)))
-    return Course(root, tests, chosen, registry, tuple(own_parts), hashes, allowed_ops)
+    return Course(
+        root=root,
+        tests=tests,
+        chosen=chosen,
+        registry=registry,
+        parts=tuple(own_parts),
+        hashes=hashes,
+        allowed_ops=allowed_ops,
+    )
 
 
 def _digest_tests(root: Path) -> str:

@@ -68,7 +68,7 @@ def run_demo(options: argparse.Namespace, root: Path) -> int:
         [out / "submissions"],
         out / "grades",
         options.jobs,
-        EXERCISES,
+        exercises=EXERCISES,
         unsafe=True,
     )
     seconds = time.perf_counter() - start

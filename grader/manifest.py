@@ -17,7 +17,7 @@ TEST_ID = re.compile(r"(?:checks/)?test_\w+\.py::test_\w+")
 DIGITS = 6  # of points that were scaled
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ManifestTest:
     """One test, and what it is worth.
 

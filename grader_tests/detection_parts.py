@@ -146,6 +146,7 @@ def expect_detections(
     size: tuple[int, int],
     score_threshold: float,
     nms_threshold: float,
+    *,
     what: str = INFERENCE,
 ) -> None:
     """Detections are those of the slow loop, in one of the accepted ways.

@@ -73,6 +73,7 @@ def expect_kept(
     scores: torch.Tensor,
     threshold: float,
     expected: list[int],
+    *,
     causes: Mistakes | None = None,
 ) -> None:
     """The student's indices for these boxes are the expected ones, in their order."""

@@ -63,16 +63,16 @@ def slow_matches(points, rows, ranges) -> dict[str, torch.Tensor]:
     return found
 
 
-def expect_match(student, points, rows, expected=None, strides=STRIDES, ranges=RANGES):
+def expect_match(student, points, rows, expected=None):
     """Compare all levels; by default with the definition."""
-    expected = expected or slow_matches(points, rows, ranges)
+    expected = expected or slow_matches(points, rows, RANGES)
     with expect_runs(MATCH, NO_BOXES if bool((rows == -1).all()) else None):
-        got = match(student, points, rows, strides)
+        got = match(student, points, rows, STRIDES)
     for level, own in points.items():
         causes = {}
         if len(rows) and not bool((rows == -1).all()):
             causes = {
-                cause: partial(wrong_match, own, rows.double(), ranges[level], mistake)
+                cause: partial(wrong_match, own, rows.double(), RANGES[level], mistake)
                 for cause, mistake in MATCH_MISTAKES.items()
                 if mistake != "class zero" or bool((rows[:, 4] > 0).any())
             }

@@ -55,6 +55,13 @@ def run_loop(state, recipe, batches, log_period=4, on_iteration=lambda: None):
     """Train and return what was logged."""
     log: list[dict] = []
     train_loop(
-        state, recipe, batches, CPU, torch.float32, log_period, log.append, on_iteration
+        state=state,
+        recipe=recipe,
+        batches=batches,
+        device=CPU,
+        precision=torch.float32,
+        log_period=log_period,
+        on_log=log.append,
+        on_iteration=on_iteration,
     )
     return log

@@ -36,7 +36,14 @@ ENDINGS = {
     "return lambda: 1": None,  # a handle; what the test makes of it is wrong type
     "return object()": None,
 }
-TEST = ManifestTest("test_1_boxes.py::test_iou", "1.1", 1.0, "iou", False, "No.")
+TEST = ManifestTest(
+    id="test_1_boxes.py::test_iou",
+    exercise="1.1",
+    points=1.0,
+    title="iou",
+    visible=False,
+    hint="No.",
+)
 
 
 @pytest.fixture(scope="module")

@@ -316,7 +316,14 @@ def test_matching_is_drawn(train: VOC2007DetectionTiny):
 
     assert draws(matching.draw_distances(distances, image, rows[0], 30, 100))
     assert draws(
-        matching.draw_candidates(distances, candidates, image, rows[0], points, ranges)
+        matching.draw_candidates(
+            distances=distances,
+            is_candidate=candidates,
+            image=image,
+            box=rows[0],
+            locations=points,
+            ranges=ranges,
+        )
     )
     first = torch.zeros(len(points["p3"]), dtype=torch.int64)
     assert draws(matching.draw_nested(lambda inside, areas: first, points["p3"]))
@@ -326,7 +333,15 @@ def test_matching_is_drawn(train: VOC2007DetectionTiny):
     assert draws(matching.draw_matches(image, rows, points, matched, names))
     for row in (0, 99):
         assert draws(
-            matching.draw_one_match(image, points, matched, names, "p5", row, row)
+            matching.draw_one_match(
+                image=image,
+                locations=points,
+                matched=matched,
+                class_names=names,
+                level="p5",
+                row=row,
+                column=row,
+            )
         )
 
 
@@ -367,7 +382,12 @@ def test_counts_by_hand():
 
     ranges = {"p3": (0.0, 5.0), "p4": (0.0, 0.0), "p5": (0.0, 0.0)}
     shares = matching_counts.count_ambiguous(
-        OneImage(), 5, get_locations, distances, inside, ranges
+        dataset=OneImage(),
+        images=5,
+        get_locations=get_locations,
+        distances=distances,
+        is_candidate=inside,
+        ranges=ranges,
     )
     # p3: (4,4) in both, (12,4), (4,12), (12,12) in one; p4: (8,8) in one; p5: none
     assert list(shares.values()) == [1 / 5, 0.0]

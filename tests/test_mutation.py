@@ -42,7 +42,14 @@ def planted(find: str, new: str) -> Mutant:
     text = SOURCES["fcos_matching.py"]
     assert text.count(find) == 1
     changed = text.replace(find, new)
-    return Mutant("fcos_matching.py", "4.3", 1, find, new, changed)
+    return Mutant(
+        file="fcos_matching.py",
+        exercise="4.3",
+        line=1,
+        before=find,
+        after=new,
+        source=changed,
+    )
 
 
 @pytest.fixture(scope="module")

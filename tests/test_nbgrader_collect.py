@@ -34,7 +34,13 @@ def group(tmp_path):
     (tmp_path / "archive").mkdir()
     submitted = tmp_path / "submitted"
     return Class(
-        tmp_path / "archive", tmp_path, submitted, NAME, (NOTEBOOK,), set(), False
+        archive=tmp_path / "archive",
+        course=tmp_path,
+        submitted=submitted,
+        assignment=NAME,
+        notebooks=(NOTEBOOK,),
+        known=set(),
+        only_known=False,
     )
 
 

@@ -186,6 +186,7 @@ def grade(
     level: Level,
     submissions: Sequence[Submission],
     out: Path,
+    *,
     jobs: int = 1,
     regrade: Sequence[str] = (),
     is_alone: bool = False,
@@ -220,7 +221,7 @@ def grade(
     if not is_free(out) and read_json(out / RUN_FILE) is None:
         raise CourseError(f"{out}: is no folder of results; give another --out")
     make_out_folder(out)
-    results = ResultFolder(course, out)
+    results = ResultFolder(course=course, path=out)
     try:
         with locked_folder(out):
             if read_json(out / RUN_FILE) is None:

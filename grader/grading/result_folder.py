@@ -43,7 +43,7 @@ class Waiting:
     ignored: int
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ResultFolder:
     """The folder of --out during a run.
 

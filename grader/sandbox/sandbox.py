@@ -51,6 +51,7 @@ class Sandbox:
         submission: Path,
         level: Level,
         limits: Limits,
+        *,
         device: str = "cpu",
         visible: Sequence[str] = (),
         closed_ops: Sequence[str] = (),

@@ -21,7 +21,7 @@ class Edit:
     replace: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mistake:
     """A wrong solution, and the test that must tell why it is wrong.
 
@@ -65,12 +65,12 @@ def _read(path: Path) -> Mistake:
             f"{path}: {error} is wrong or missing; write {', '.join(FIELDS)}"
         ) from error
     return Mistake(
-        path.stem,
-        table["description"],
-        table["exercise"],
-        edits,
-        table["test"],
-        table["cause"],
+        id=path.stem,
+        description=table["description"],
+        exercise=table["exercise"],
+        edits=edits,
+        test=table["test"],
+        cause=table["cause"],
     )
 
 

@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -245,6 +245,7 @@ class _Run:
 
     source: StudentSource
     budget_s: float
+    _: KW_ONLY
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     problem: str = ""
     report: RunReport | None = None
