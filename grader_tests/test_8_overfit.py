@@ -102,7 +102,7 @@ def _is_good(score: Score, least: int) -> bool:
     return len(score.found) >= least and score.detections <= MOST_DETECTIONS
 
 
-def _cause(seen: Score, unseen: Score) -> str | None:
+def _cause(seen: Score) -> str | None:
     if 0 not in seen.found and set(seen.missed) == {0}:
         return CLASS_0_LOST
     if len(seen.found) >= LEAST_SEEN:
@@ -133,6 +133,6 @@ def test_fcos_finds_what_it_was_trained_on(student: Student) -> None:
         "wrong value",
         "FCOS after training",
         "does not find what it was trained on",
-        _cause(seen, unseen),
+        _cause(seen),
         lines,
     )

@@ -173,7 +173,7 @@ def test_hang_up_that_nohup_ignores_does_not_end_a_command():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
-def test_terminal_that_has_closed_ends_the_command_quietly(tmp_path):
+def test_terminal_that_has_closed_ends_the_command_quietly():
     """What could not be printed is no mistake of the course: no traceback."""
     outside, inside = os.openpty()
     script = (

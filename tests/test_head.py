@@ -10,16 +10,16 @@ from assignment.one_stage_detector import FCOSPredictionNetwork
 from tests.plain_numbers import fill_parameters, spread
 
 
-def features(batch: int = 2, channels: int = 3) -> dict[str, torch.Tensor]:
+def features() -> dict[str, torch.Tensor]:
     """Three levels that are wider than high."""
     sizes = {"p3": (3, 5), "p4": (2, 3), "p5": (1, 2)}
     return {
-        level: spread(batch, channels, *size, low=-1, start=10 * size[1]).float()
+        level: spread(2, 3, *size, low=-1, start=10 * size[1]).float()
         for level, size in sizes.items()
     }
 
 
-def test_head_shapes_are_one_row_a_location():
+def test_head_shapes_are_one_row_for_each_location():
     """(B, H * W, K), (B, H * W, 4) and (B, H * W, 1), with the keys of the input."""
     head = FCOSPredictionNetwork(7, 3, [4, 6])
     outputs = head(features())

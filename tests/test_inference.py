@@ -116,14 +116,14 @@ def test_inference_equals_a_slow_loop(model, thresholds):
     torch.testing.assert_close(boxes, expected_boxes, rtol=0, atol=1e-4)
 
 
-def one_location(class_logits, deltas, centerness_logit, x=20.0, y=12.0):
+def one_location(class_logits, deltas, centerness_logit):
     """Predictions of a single location of p3."""
     outputs = [
         {"p3": torch.tensor([[class_logits]])},
         {"p3": torch.tensor([[deltas]])},
         {"p3": torch.tensor([[[centerness_logit]]])},
     ]
-    return {"p3": torch.tensor([[x, y]])}, outputs
+    return {"p3": torch.tensor([[20.0, 12.0]])}, outputs
 
 
 def test_inference_score_is_the_root_of_class_times_centerness(model):

@@ -265,7 +265,7 @@ def test_an_error_in_the_grader_concerns_one_hand_in(honest, tmp_path, monkeypat
     assert "This cannot be written (No space left on device)." in page
 
 
-def test_a_result_that_cannot_be_written_has_a_row(honest, tmp_path, capsys):
+def test_a_result_that_cannot_be_written_has_a_row(honest, tmp_path):
     """A file stands where the folder of its results must be; it is kept."""
     tree("anna", FILE)(honest)
     root = write_course(tmp_path / "course")

@@ -376,7 +376,7 @@ def test_name_that_is_not_utf8_is_named(data_dir, tmp_path):
     assert check_tree(find_voc_root(tmp_path / "clean")).findings == []
 
 
-def test_folder_of_another_year_is_named(data_dir, monkeypatch, capsys):
+def test_folder_of_another_year_is_named(data_dir):
     """The message has the argument that leads there, and it does."""
     root = find_voc_root(data_dir)
     other = root.rename(root.with_name("VOC2012"))

@@ -89,11 +89,6 @@ def decode(
     return value
 
 
-def pack_frame(body: bytes) -> bytes:
-    """A body with its length in front, as it is sent."""
-    return LENGTH.pack(len(body)) + body
-
-
 class _Counter:
     """What both directions count, so that no message is endless."""
 
