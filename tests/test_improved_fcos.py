@@ -44,7 +44,10 @@ def make_batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 def locations() -> dict[str, torch.Tensor]:
     """All locations of a HEIGHT x WIDTH image."""
-    shapes = {k: (1, 1, -(-HEIGHT // s), -(-WIDTH // s)) for k, s in STRIDES.items()}
+    shapes = {
+        level: (1, 1, -(-HEIGHT // stride), -(-WIDTH // stride))
+        for level, stride in STRIDES.items()
+    }
     return get_fpn_location_coords(shapes, STRIDES)
 
 

@@ -34,7 +34,10 @@ def model() -> FCOS:
 
 def make_outputs(start: int = 1, low: float = -3.0):
     """Locations and predictions of a HEIGHT x WIDTH image, by arithmetic."""
-    shapes = {k: (1, 1, -(-HEIGHT // s), -(-WIDTH // s)) for k, s in STRIDES.items()}
+    shapes = {
+        level: (1, 1, -(-HEIGHT // stride), -(-WIDTH // stride))
+        for level, stride in STRIDES.items()
+    }
     locations = get_fpn_location_coords(shapes, STRIDES)
     outputs: list[dict[str, torch.Tensor]] = [{}, {}, {}]
     for number, (level, points) in enumerate(locations.items()):
