@@ -76,7 +76,7 @@ def read_table(table: dict[str, Any], made: Any, place: str) -> Any:
     Raises:
         CourseError: a field is unknown, missing, or not of its type; one sentence.
     """
-    names = [each.name for each in fields(made)]
+    names = [field.name for field in fields(made)]
     for name in table:
         if name not in names:
             raise CourseError(

@@ -19,7 +19,7 @@ SOLUTION = "assignment"
 ALL_EXERCISES = "all"  # what a result says of its exercises if none was chosen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Course:
     """A checkout of the course, as the grader uses it.
 
@@ -51,7 +51,7 @@ class Course:
     def titles(self) -> dict[str, str]:
         """Exercise -> the function that is written there."""
         exercises = self.registry.exercises
-        return {number: each.function for number, each in exercises.items()}
+        return {number: exercise.function for number, exercise in exercises.items()}
 
 
 def read_course(
@@ -81,7 +81,7 @@ def read_course(
         "tests": _digest_tests(root),
         "grader": digest(root, _below(root / "grader", GRADER_SUFFIXES)),
         "requirements": digest(root, [root / "requirements.txt"]),
-        "exercises": " ".join(sorted({each.exercise for each in chosen})),
+        "exercises": " ".join(sorted({test.exercise for test in chosen})),
         "level": level,
     }
     if len(chosen) == len(tests):
@@ -91,7 +91,15 @@ def read_course(
         hashes["limits"] = limits
     if allowed_ops:
         hashes["allowed_ops"] = " ".join(sorted(set(allowed_ops)))
-    return Course(root, tests, chosen, registry, tuple(own_parts), hashes, allowed_ops)
+    return Course(
+        root=root,
+        tests=tests,
+        chosen=chosen,
+        registry=registry,
+        parts=tuple(own_parts),
+        hashes=hashes,
+        allowed_ops=allowed_ops,
+    )
 
 
 def _digest_tests(root: Path) -> str:

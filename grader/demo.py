@@ -68,7 +68,7 @@ def run_demo(options: argparse.Namespace, root: Path) -> int:
         [out / "submissions"],
         out / "grades",
         options.jobs,
-        EXERCISES,
+        exercises=EXERCISES,
         unsafe=True,
     )
     seconds = time.perf_counter() - start
@@ -88,7 +88,7 @@ def make_class(root: Path, release: Path, out: Path) -> None:
         path.name: path.read_text("utf-8")
         for path in sorted((root / "assignment").glob("*.py"))
     }
-    mistakes = {each.id: each for each in read_mistakes(root)}
+    mistakes = {mistake.id: mistake for mistake in read_mistakes(root)}
     shutil.copytree(release / "assignment", out / "not begun" / "assignment")
     for name in ("all solved", "looks for the answers", *MISTAKES):
         folder = out / name / "assignment"

@@ -24,7 +24,7 @@ Points = Annotated[
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ManifestTest:
     """One test, and what it is worth.
 
@@ -81,7 +81,7 @@ def read_manifest(root: Path, registry: Registry | None = None) -> list[Manifest
 def _file_order(path: Path) -> list[tuple[int, str]]:
     """step2.toml comes before step10.toml, and visible.toml behind both."""
     parts = re.findall(r"\d+|\D+", path.name)
-    return [(int(each), "") if each.isdigit() else (-1, each) for each in parts]
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def _weigh(
@@ -91,7 +91,7 @@ def _weigh(
     wanted = registry.points.get(test.exercise)
     if wanted is None:
         return test
-    own = sum(each.points for each in tests if each.exercise == test.exercise)
+    own = sum(other.points for other in tests if other.exercise == test.exercise)
     if not own:
         raise CourseError(
             f"{FILE}: points of {test.exercise}: its tests have none to be shared out; "

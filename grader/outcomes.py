@@ -1,7 +1,7 @@
 """How a test ended, and what its exception means for a student."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 from core.course import MENTION
 from grader.manifest import ManifestTest
@@ -31,6 +31,7 @@ class Outcome:
     category: str | None
     message: str = ""
     cause: str | None = None
+    _: KW_ONLY
     blocked_by: str = ""
     traceback: str = ""
     output: str = ""

@@ -146,6 +146,7 @@ def expect_detections(
     size: tuple[int, int],
     score_threshold: float,
     nms_threshold: float,
+    *,
     what: str = INFERENCE,
 ) -> None:
     """Detections are those of the slow loop, in one of the accepted ways.
@@ -159,7 +160,7 @@ def expect_detections(
     """
     thresholds = score_threshold, nms_threshold
     right = [plain_inference(raw, size, *thresholds, how) for how in ACCEPTED]
-    if any(_same(got, each) for each in right):
+    if any(_same(got, candidate) for candidate in right):
         return
     cause = next(
         (

@@ -37,13 +37,13 @@ def make_images(student: Student, height: int = HEIGHT, width: int = WIDTH) -> A
     return give(student, spread(2, 3, height, width, low=-2, high=2))
 
 
-def make_fcos(student: Student, scale: float = 0.3) -> Any:
+def make_fcos(student: Student) -> Any:
     """A small FCOS whose head has known weights, so that its answers differ."""
     student.seed(0)
     fcos = student.make_detector(NUM_CLASSES, 8, [8])
 
     def value(_: str, old: torch.Tensor) -> torch.Tensor:
-        return spread(*old.shape, low=-scale, high=scale).to(old.dtype)
+        return spread(*old.shape, low=-0.3, high=0.3).to(old.dtype)
 
     fill_head(student, fcos, value)
     return fcos

@@ -43,7 +43,7 @@ def _mistakes(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> Mi
     return {
         UNSORTED: lambda: sorted(right()),
         "lowest score first": lambda: plain_nms(
-            rows, [-each for each in numbers], threshold
+            rows, [-number for number in numbers], threshold
         ),
         "increasing scores, not decreasing": lambda: right()[::-1],
         UNSORTED_INPUT: lambda: plain_nms(
@@ -73,6 +73,7 @@ def expect_kept(
     scores: torch.Tensor,
     threshold: float,
     expected: list[int],
+    *,
     causes: Mistakes | None = None,
 ) -> None:
     """The student's indices for these boxes are the expected ones, in their order."""

@@ -80,7 +80,6 @@ def test_iou_of_boxes_that_lie_apart_is_zero(student):
     """Two gaps, to the side and below, do not make an overlap."""
     boxes1 = torch.tensor([[0.0, 0, 4, 3]])
     boxes2 = torch.tensor([[9.0, 8, 15, 20], [9.0, 1, 15, 2], [1.0, 8, 3, 9]])
-    causes = {NOT_CLAMPED: wrong_iou(boxes1, boxes2, is_clamped=False)}
     for first, second in ((boxes1, boxes2), (boxes1 + 30, boxes2)):
         got = student.common.iou(give(student, first), give(student, second))
         causes = {NOT_CLAMPED: wrong_iou(first, second, is_clamped=False)}

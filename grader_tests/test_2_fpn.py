@@ -143,7 +143,11 @@ def test_pyramid_applies_all_its_layers(student):
     fpn = make_pyramid(student)
     images = images_of(student, 2, 64, 96)
     _, _, gradients = student.gradients(fpn, images, module=fpn)
-    own = {name: g for name, g in gradients.items() if not name.startswith("backbone.")}
+    own = {
+        name: gradient
+        for name, gradient in gradients.items()
+        if not name.startswith("backbone.")
+    }
     shapes = {name: tuple(value.shape) for name, value in fpn.state_dict().items()}
     expect_true(bool(own), "DetectorBackboneWithFPN", "the FPN has no parameters")
     for name, gradient in own.items():

@@ -18,7 +18,7 @@ def make_layers(student, in_channels, out_channels):
     layers = student.common.make_fpn_layers(in_channels, out_channels)
     what = "make_fpn_layers"
     expect_true(hasattr(layers, "state_dict"), what, "expected an nn.ModuleDict")
-    shapes = [tuple(each.shape) for each in layers.state_dict().values()]
+    shapes = [tuple(weight.shape) for weight in layers.state_dict().values()]
     return [shape for shape in shapes if len(shape) == 4]
 
 
@@ -27,9 +27,11 @@ def test_fpn_layers_have_a_lateral_convolution_for_each_map(student):
     for channels, out in ((3, 5, 2), 7), ((40, 16, 64), 1):
         shapes = make_layers(student, dict(zip(MAPS, channels, strict=True)), out)
         laterals = sorted(shape for shape in shapes if shape[2:] == (1, 1))
-        expected = sorted((out, each, 1, 1) for each in channels)
+        expected = sorted((out, inputs, 1, 1) for inputs in channels)
         cause = None
-        if sorted(s[:2] for s in shapes if s[1] != out) == [s[:2] for s in expected]:
+        if sorted(shape[:2] for shape in shapes if shape[1] != out) == [
+            shape[:2] for shape in expected
+        ]:
             cause = "the lateral convolutions are not 1x1"
         elif len(laterals) == len(expected):
             cause = "the channels do not follow the two arguments"

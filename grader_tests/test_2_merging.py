@@ -15,8 +15,8 @@ def features_of(student, fpn, images: torch.Tensor) -> dict[str, torch.Tensor]:
     """Positive maps with the channels that this pyramid's backbone gives."""
     maps = fpn.backbone(images)
     return {
-        name: give(student, spread(*each.shape, start=1 + each.shape[1]))
-        for name, each in maps.items()
+        name: give(student, spread(*feature_map.shape, start=1 + feature_map.shape[1]))
+        for name, feature_map in maps.items()
     }
 
 
@@ -53,12 +53,16 @@ def test_merge_levels_adds(student):
     fpn = with_positive_weights(make_pyramid(student))
     features = features_of(student, fpn, images_of(student, 1, 64, 96))
     answers = [
-        fpn.merge_levels({name: times * each for name, each in features.items()})
+        fpn.merge_levels(
+            {name: times * feature_map for name, feature_map in features.items()}
+        )
         for times in (0, 1, 2)
     ]
     expect_keys(answers[0], LEVELS, "merge_levels")
     for level in LEVELS:
-        nothing, once, twice = (float(each[level].detach().sum()) for each in answers)
+        nothing, once, twice = (
+            float(answer[level].detach().sum()) for answer in answers
+        )
         is_sum = abs(twice - nothing) <= GROWTH * abs(once - nothing) + 1e-3
         cause = "maps are multiplied; the map of the level above is added"
         message = f"{level} grows by more than its inputs do"

@@ -36,7 +36,7 @@ def filled_head(student):
             for own, kind in ((name, "weight"), (bias, "bias")):
                 value = cases["weights"].get(f"{stored}.{kind}")
                 if value is None or own not in state or state[own].shape != value.shape:
-                    shapes = {key: tuple(each.shape) for key, each in state.items()}
+                    shapes = {key: tuple(weight.shape) for key, weight in state.items()}
                     message = f"{own} is missing or of another shape: {shapes}"
                     raise CheckError(
                         "wrong shape", f"FCOSPredictionNetwork: {part}", message
@@ -62,8 +62,8 @@ def outputs_of(student, head, features):
         what,
         "expected three dicts: class logits, deltas, centerness logits",
     )
-    for each in outputs:
-        expect_keys(each, list(features), what)
+    for output in outputs:
+        expect_keys(output, list(features), what)
     return outputs
 
 
@@ -143,7 +143,7 @@ def test_head_outputs_have_a_row_for_each_location(student):
         for level, size in sizes.items()
     }
     outputs = outputs_of(student, head, features)
-    for each, channels in zip(outputs, (6, 4, 1), strict=True):
+    for output, channels in zip(outputs, (6, 4, 1), strict=True):
         for level, (rows, columns) in sizes.items():
             places = rows * columns
             wrong = {
@@ -155,7 +155,7 @@ def test_head_outputs_have_a_row_for_each_location(student):
             }
             what = f"FCOSPredictionNetwork.forward: {level}"
             shape = (2, places, channels)
-            expect_tensor(each[level], what, shape=shape, shape_causes=wrong)
+            expect_tensor(output[level], what, shape=shape, shape_causes=wrong)
 
 
 def test_head_answers_at_every_location(student):
@@ -168,7 +168,7 @@ def test_head_answers_at_every_location(student):
     for got, channels in zip(outputs, (5, 4, 1), strict=True):
         # Without padding each 3x3 convolution takes a row and a column off each edge.
         lost = [2 * number for number in (1, convolutions - 1, convolutions)]
-        counts = [(height - each) * (width - each) for each in lost]
+        counts = [(height - border) * (width - border) for border in lost]
         expect_tensor(
             got["p4"],
             f"FCOSPredictionNetwork.forward: {channels} channels",

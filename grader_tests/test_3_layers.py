@@ -27,9 +27,11 @@ def expect_weights(head, part: str, shapes: list[tuple[int, ...]]) -> None:
     cause = None
     if not got:
         cause = "layers in a plain list; only nn.Sequential and its like are trained"
-    elif len(got) == len(shapes) and [g[2:] for g in got] != [s[2:] for s in shapes]:
+    elif len(got) == len(shapes) and [shape[2:] for shape in got] != [
+        shape[2:] for shape in shapes
+    ]:
         cause = "the convolutions are not 3x3"
-    elif [g[0] for g in got] == [s[0] for s in shapes]:
+    elif [shape[0] for shape in got] == [shape[0] for shape in shapes]:
         cause = ONE_WIDTH
     elif got == shapes[: len(got)]:
         cause = "convolutions of the stem are missing"
@@ -87,7 +89,7 @@ def test_head_weights_start_with_deviation_one_hundredth(student):
     student.seed(11)
     state_of = make_head(student, 90, 64, [96, 80])
     state, names = state_of.state_dict(), parameters_of(state_of)
-    for name in [each for part in PARTS for each in names[part]]:
+    for name in [key for part in PARTS for key in names[part]]:
         weight = state[name].double()
         fan_in = weight[0].numel()
         causes = {
@@ -118,7 +120,7 @@ def test_head_biases_start_at_zero(student):
     """All but that of the class predictor."""
     head = make_head(student, 7, 16, [24, 12])
     state, names = head.state_dict(), parameters_of(head)
-    for name in [each for part in PARTS for each in names[part] if part != "pred_cls"]:
+    for name in [key for part in PARTS for key in names[part] if part != "pred_cls"]:
         bias = name.removesuffix("weight") + "bias"
         got = state.get(bias)
         expect_true(got is not None, "FCOSPredictionNetwork", f"{bias} is missing")

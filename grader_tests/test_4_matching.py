@@ -57,22 +57,22 @@ def slow_matches(points, rows, ranges) -> dict[str, torch.Tensor]:
     listed = rows.double().tolist()
     found = {}
     for level, own in points.items():
-        indices = [slow.match(p, ranges[level], listed) for p in own.tolist()]
+        indices = [slow.match(point, ranges[level], listed) for point in own.tolist()]
         chosen = [listed[i] if i >= 0 else BACKGROUND_ROW for i in indices]
         found[level] = torch.tensor(chosen, dtype=torch.float64).reshape(-1, 5)
     return found
 
 
-def expect_match(student, points, rows, expected=None, strides=STRIDES, ranges=RANGES):
+def expect_match(student, points, rows, expected=None):
     """Compare all levels; by default with the definition."""
-    expected = expected or slow_matches(points, rows, ranges)
+    expected = expected or slow_matches(points, rows, RANGES)
     with expect_runs(MATCH, NO_BOXES if bool((rows == -1).all()) else None):
-        got = match(student, points, rows, strides)
+        got = match(student, points, rows, STRIDES)
     for level, own in points.items():
         causes = {}
         if len(rows) and not bool((rows == -1).all()):
             causes = {
-                cause: partial(wrong_match, own, rows.double(), ranges[level], mistake)
+                cause: partial(wrong_match, own, rows.double(), RANGES[level], mistake)
                 for cause, mistake in MATCH_MISTAKES.items()
                 if mistake != "class zero" or bool((rows[:, 4] > 0).any())
             }
@@ -227,7 +227,7 @@ def test_match_needs_no_python_loop(student):
     listed = rows.tolist()
     loop = seconds_of_loop(
         lambda: [slow.match(point, RANGES["p3"], listed) for point in some],
-        share=len(some) / sum(len(each) for each in points.values()),
+        share=len(some) / sum(len(centers) for centers in points.values()),
     )
     expect_faster(lambda: match(student, points, rows), loop, MATCH, LOOP)
 

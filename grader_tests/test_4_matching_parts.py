@@ -156,10 +156,10 @@ def test_is_candidate_without_boxes(student):
 # 4.4
 
 
-def pick(student, is_candidate, areas, dtype=torch.float32):
+def pick(student, is_candidate, areas):
     """Call 4.4."""
     call = student.one_stage_detector.fcos_pick_smallest_box
-    got = call(is_candidate.to(student.device, copy=True), give(student, areas, dtype))
+    got = call(is_candidate.to(student.device, copy=True), give(student, areas))
     wrong = {
         "one answer for each box instead of each location": (len(areas),),
         "a trailing dimension is kept": (len(is_candidate), 1),
@@ -169,9 +169,9 @@ def pick(student, is_candidate, areas, dtype=torch.float32):
     return got
 
 
-def expect_pick(student, is_candidate, areas, expected, dtype=torch.float32) -> None:
+def expect_pick(student, is_candidate, areas, expected) -> None:
     """Compare one table of candidates."""
-    got = pick(student, is_candidate, areas, dtype)
+    got = pick(student, is_candidate, areas)
     causes = wrong_picks(is_candidate, areas)
     inputs = {"candidates": is_candidate}
     expect_close(got, expected, PICK, inputs=inputs, place="location", causes=causes)

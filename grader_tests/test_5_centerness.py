@@ -30,7 +30,7 @@ def centerness_of(student, deltas, dtype=torch.float32):
 
 def wrong_centerness(deltas, *, pairs=(0, 2, 1, 3), root=True, more=0.0):
     """Equation 3 with a known mistake."""
-    first, second, third, fourth = (deltas[:, each] for each in pairs)
+    first, second, third, fourth = (deltas[:, pair] for pair in pairs)
     above = torch.minimum(first, second) * torch.minimum(third, fourth)
     below = torch.maximum(first, second) * torch.maximum(third, fourth)
     ratio = above / (below + more)

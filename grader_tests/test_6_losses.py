@@ -224,4 +224,6 @@ def test_losses_leave_their_inputs_alone(student: Student) -> None:
         (BOX, names.fcos_box_loss, deltas + 1, deltas),
         (CENTERNESS, names.fcos_centerness_loss, logits[:, 0], centerness),
     ):
-        expect_inputs_kept(student, what, call, *(each.to(device) for each in given))
+        expect_inputs_kept(
+            student, what, call, *(tensor.to(device) for tensor in given)
+        )

@@ -91,7 +91,7 @@ def test_fcos_is_made_anew_each_time(student: Student) -> None:
 
 
 def test_normalizer_starts_at_150(student: Student) -> None:
-    """Foreground locations an image, before any was seen; number or tensor."""
+    """Foreground locations per image, before any was seen; number or tensor."""
     fcos = student.make_detector(NUM_CLASSES, 8, [8])
     expect_equal(normalizer_of(fcos), NORMALIZER_START, NORMALIZER)
 

@@ -50,7 +50,7 @@ def _bias_gradients(
     """Gradient of the three losses' sum in the biases of the three predictors."""
     classes, deltas, centerness = targets
     is_foreground = classes >= 0
-    logits, boxes, quality = (join(each).requires_grad_() for each in predictions)
+    logits, boxes, quality = (join(levels).requires_grad_() for levels in predictions)
     one_hot = F.one_hot(classes.long() + 1, logits.shape[-1] + 1)[..., 1:].double()
     total = (
         sigmoid_focal_loss(logits, one_hot).sum()
@@ -62,7 +62,10 @@ def _bias_gradients(
     divisor = len(classes) * updated_normalizer(classes)
     found = torch.autograd.grad(total / divisor, (logits, boxes, quality))
     names = ("pred_cls.bias", "pred_box.bias", "pred_ctr.bias")
-    return {n: g.sum(dim=(0, 1)) for n, g in zip(names, found, strict=True)}
+    return {
+        name: gradient.sum(dim=(0, 1))
+        for name, gradient in zip(names, found, strict=True)
+    }
 
 
 def test_gradients_of_the_predictors_are_right(student: Student) -> None:
@@ -99,7 +102,9 @@ def test_gradients_reach_every_part(student: Student) -> None:
             for name, gradient in gradients.items()
             if name.startswith(f"{part}.") and name.endswith("weight")
         ]
-        arrives = [g is not None and bool(g.any()) for g in weights]
+        arrives = [
+            gradient is not None and bool(gradient.any()) for gradient in weights
+        ]
         expect_true(
             bool(arrives) and sum(arrives) >= 0.9 * len(arrives),
             f"gradients of FCOS.{part}",
@@ -107,7 +112,11 @@ def test_gradients_reach_every_part(student: Student) -> None:
             DETACHED,
         )
         expect_true(
-            all(bool(g.isfinite().all()) for g in weights if g is not None),
+            all(
+                bool(gradient.isfinite().all())
+                for gradient in weights
+                if gradient is not None
+            ),
             f"gradients of FCOS.{part}",
             "not finite",
         )

@@ -91,7 +91,9 @@ def test_first_losses_of_constant_answers(student: Student) -> None:
             losses[name],
             torch.tensor(total / divisor),
             f"{name} of zero outputs",
-            causes={c: torch.tensor(total / d) for c, d in wrong.items()},
+            causes={
+                cause: torch.tensor(total / divisor) for cause, divisor in wrong.items()
+            },
             atol=0,
             rtol=NEAR,
             check_dtype=False,

@@ -54,7 +54,8 @@ def test_nms_of_hundreds_of_boxes(student: Student) -> None:
         expected = case[f"expected{round(10 * threshold)}"].tolist()
         # the slow loops of the known mistakes take minutes here
         few = {ALL_KEPT: lambda: case["scores"].argsort(descending=True).tolist()}
-        expect_kept(student, case["boxes"], case["scores"], threshold, expected, few)
+        boxes, scores = case["boxes"], case["scores"]
+        expect_kept(student, boxes, scores, threshold, expected, causes=few)
 
 
 def test_nms_by_hand(student: Student) -> None:
@@ -74,7 +75,7 @@ def test_nms_keeps_an_overlap_of_exactly_the_threshold(student: Student) -> None
     boxes = torch.tensor([[0.0, 0, 4, 2], [0, 0, 4, 1]])
     scores = torch.tensor([0.9, 0.8])
     causes: Mistakes = {EQUAL_DROPPED: lambda: [0]}
-    expect_kept(student, boxes, scores, 0.5, [0, 1], causes)
+    expect_kept(student, boxes, scores, 0.5, [0, 1], causes=causes)
     expect_kept(student, boxes, scores, 0.4999, [0])
 
 
@@ -139,7 +140,7 @@ def test_nms_of_float64_boxes_far_from_the_origin(student: Student) -> None:
         "float64 is rounded to float32": lambda: [0, 1, 2],
         "float64 is rounded to float32, where boxes fall together": lambda: [0],
     }
-    expect_kept(student, boxes + 2.0**27, scores, 0.5, [0, 1], causes)
+    expect_kept(student, boxes + 2.0**27, scores, 0.5, [0, 1], causes=causes)
 
 
 def test_nms_of_boxes_without_area_ends(student: Student) -> None:

@@ -63,7 +63,9 @@ def draw(scene: Scene) -> torch.Tensor:
 
 def mirrored(scene: Scene) -> Scene:
     """Left and right exchanged."""
-    return [(WIDTH - x2, y1, WIDTH - x1, y2, c) for x1, y1, x2, y2, c in scene]
+    return [
+        (WIDTH - x2, y1, WIDTH - x1, y2, class_id) for x1, y1, x2, y2, class_id in scene
+    ]
 
 
 def padded_boxes(scenes: Sequence[Scene]) -> torch.Tensor:
@@ -100,7 +102,7 @@ def _is_good(score: Score, least: int) -> bool:
     return len(score.found) >= least and score.detections <= MOST_DETECTIONS
 
 
-def _cause(seen: Score, unseen: Score) -> str | None:
+def _cause(seen: Score) -> str | None:
     if 0 not in seen.found and set(seen.missed) == {0}:
         return CLASS_0_LOST
     if len(seen.found) >= LEAST_SEEN:
@@ -131,6 +133,6 @@ def test_fcos_finds_what_it_was_trained_on(student: Student) -> None:
         "wrong value",
         "FCOS after training",
         "does not find what it was trained on",
-        _cause(seen, unseen),
+        _cause(seen),
         lines,
     )

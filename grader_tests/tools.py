@@ -53,7 +53,7 @@ def give(
 
 def expect_inputs_kept(student: Student, what: str, call: Any, *args: Any) -> None:
     """A call leaves its tensors, lists and dicts as they were."""
-    before = [_copy(each) for each in args]
+    before = [_copy(value) for value in args]
     _, after = student.after_call(call, *args)
     kept = is_same(before, after)
     expect_true(kept, what, "an input has other values", CHANGED_IN_PLACE)
@@ -61,7 +61,7 @@ def expect_inputs_kept(student: Student, what: str, call: Any, *args: Any) -> No
 
 def _copy(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _copy(each) for name, each in value.items()}
+        return {name: _copy(item) for name, item in value.items()}
     return value.clone() if isinstance(value, torch.Tensor) else value
 
 

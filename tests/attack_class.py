@@ -38,7 +38,7 @@ BROKEN: dict[str, dict[str, bytes | None]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Attack:
     """A table of attacks.toml, where the fields are explained."""
 

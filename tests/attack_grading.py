@@ -31,8 +31,8 @@ from tests.attack_run import Listener, Ran, run_grade
 ALL = read_attacks()
 # It costs each test its whole time, so it is graded on few: behind the weaker walls.
 ENDLESS_IMPORT = "endless_import"
-ATTACKS = [each for each in ALL if each.folder != ENDLESS_IMPORT]
-FOLDERS = tuple(dict.fromkeys(each.folder for each in ATTACKS))
+ATTACKS = [attack for attack in ALL if attack.folder != ENDLESS_IMPORT]
+FOLDERS = tuple(dict.fromkeys(attack.folder for attack in ATTACKS))
 EXERCISES = (CONTROL, *FUNCTIONS)
 # Small, so that what has no end reaches them soon.
 LIMITS = (
@@ -70,7 +70,9 @@ class Graded:
 
     def tests(self, name: str, exercise: str) -> list[dict[str, Any]]:
         chosen = (exercise,) if exercise != "all" else EXERCISES
-        return [e for e in self.results(name)["tests"] if e["number"] in chosen]
+        return [
+            test for test in self.results(name)["tests"] if test["number"] in chosen
+        ]
 
 
 @contextmanager
@@ -144,12 +146,12 @@ def expect_no_gain(graded: Graded, attack: Attack, exercises: tuple[str, ...]) -
 def expect_told(graded: Graded, attack: Attack) -> None:
     """Its tests end as attacks.toml says, and the student reads a clear line."""
     tests = graded.tests(attack.folder, attack.exercise)
-    tests = [each for each in tests if each["status"] == "failed"]
-    labels = {tag for each in tests for tag in each["tags"]}
+    tests = [test for test in tests if test["status"] == "failed"]
+    labels = {tag for test in tests for tag in test["tags"]}
     if attack.categories:
         assert labels <= set(attack.categories), labels
         assert attack.categories[0] in labels
-    assert any(attack.says in each["output"] for each in tests)
+    assert any(attack.says in test["output"] for test in tests)
 
 
 def expect_nothing_outside(graded: Graded) -> None:

@@ -62,8 +62,8 @@ def run_grade(*arguments: str) -> Ran:
     with tempfile.TemporaryDirectory(prefix="attacks-") as name:
         temporary = Path(name)
         temporary.chmod(0o755)
-        for each in ("tmp", "home"):
-            (temporary / each).mkdir(mode=0o755)
+        for folder in ("tmp", "home"):
+            (temporary / folder).mkdir(mode=0o755)
         environment = os.environ | {
             "TMPDIR": str(temporary / "tmp"),
             "HOME": str(temporary / "home"),

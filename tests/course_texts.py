@@ -44,9 +44,9 @@ def _link(link: re.Match, registry: Registry) -> str:
     return f"[{step.number} {link['dot'] or ''}{step.title}]({step.notebook})"
 
 
-def texts(root: Path = ROOT) -> dict[Path, str]:
+def texts() -> dict[Path, str]:
     """Path -> what the file should hold, of all files that repeat course.toml."""
-    registry = read_registry(root)
+    registry = read_registry(ROOT)
     found: dict[Path, str] = {}
 
     def change(path: Path, pattern: str, new: Callable[[re.Match], str]) -> None:
@@ -57,39 +57,39 @@ def texts(root: Path = ROOT) -> dict[Path, str]:
     for exercise in registry.exercises.values():
         own = {"id": re.escape(exercise.id), "function": re.escape(exercise.function)}
         change(
-            root / PACKAGE / exercise.file,
+            ROOT / PACKAGE / exercise.file,
             DOCSTRING.format(**own),
             lambda _, text=exercise.heading: text,  # type: ignore[misc]
         )
         box = box_of(exercise)
         change(
-            root / "notebooks" / registry.steps[exercise.step].notebook,
+            ROOT / "notebooks" / registry.steps[exercise.step].notebook,
             BOX.format(**own),
             lambda place, box=box: place["before"] + box,  # type: ignore[misc]
         )
     minutes = [step.minutes for step in registry.steps.values()]
     for step in registry.steps.values():
-        notebook = root / "notebooks" / step.notebook
+        notebook = ROOT / "notebooks" / step.notebook
         time = f"**Time** {step.minutes} minutes"
         change(notebook, TIME, lambda _, time=time: time)  # type: ignore[misc]
         link = f"| [{step.number} {step.title}](notebooks/{step.notebook})"
         change(
-            root / "README.md",
+            ROOT / "README.md",
             README_ROW.format(notebook=re.escape(step.notebook)),
             lambda row, link=link, writes=step.writes: (  # type: ignore[misc]
                 f"{link}{row['note']}| {writes} |"
             ),
         )
-    first = root / "notebooks" / registry.steps[0].notebook
+    first = ROOT / "notebooks" / registry.steps[0].notebook
     range_text = f"{min(minutes[1:])} to {max(minutes)}"
     change(first, RANGE, lambda _: range_text)
     change(first, COUNT, lambda _: str(len(registry.exercises)))
     range_text = f"{min(minutes)} to {max(minutes)}"
-    change(root / "docs" / "self-study.md", OF_ALL, lambda _: range_text)
+    change(ROOT / "docs" / "self-study.md", OF_ALL, lambda _: range_text)
     for path in [path for path in found if path.suffix == ".ipynb"]:
         found[path] = LINK.sub(lambda link: _link(link, registry), found[path])
-    found[root / MAP] = TABLE.sub(
-        lambda _: map_table(registry), (root / MAP).read_text("utf-8")
+    found[ROOT / MAP] = TABLE.sub(
+        lambda _: map_table(registry), (ROOT / MAP).read_text("utf-8")
     )
     return found
 

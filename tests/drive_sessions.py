@@ -1,7 +1,7 @@
 """Sessions with Google Drive in processes of their own, which may die at any moment.
 
-`python -m tests.drive_sessions` answers requests, one JSON object a line; each is done
-by a fork, so that hundreds of them take seconds. `Sessions` is the other side.
+`python -m tests.drive_sessions` answers requests, one JSON object per line; each is
+done by a fork, so that hundreds take seconds. `Sessions` is the other side.
 """
 
 import errno

@@ -21,7 +21,8 @@ class InProcess:
         self.submission = Submission(self.folder, read_registry().visible)
         self.submission.install()
         names = {
-            n: SubmissionNames(self.submission, n) for n in self.submission.visible
+            name: SubmissionNames(self.submission, name)
+            for name in self.submission.visible
         }
         return Student(names)
 

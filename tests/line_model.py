@@ -51,7 +51,7 @@ def line_batches(count: int, value: float = 1.0) -> list[tuple]:
     return [((f"img{i}.jpg",), image, torch.zeros(1, 0, 5)) for i in range(count)]
 
 
-def run_loop(state, recipe, batches, log_period=4, on_iteration=lambda: None):
+def run_loop(state, recipe, batches):
     """Train and return what was logged."""
     log: list[dict] = []
     train_loop(
@@ -60,8 +60,7 @@ def run_loop(state, recipe, batches, log_period=4, on_iteration=lambda: None):
         batches,
         CPU,
         torch.float32,
-        log_period=log_period,
+        log_period=4,
         on_log=log.append,
-        on_iteration=on_iteration,
     )
     return log

@@ -8,6 +8,7 @@ from helpers.evaluation.types import Detections, GroundTruth
 from tests.plain_numbers import spread, spread_boxes
 
 IMAGE_SIZE = (260, 340)  # (H, W)
+NUM_CLASSES = 3
 SHIFTS = (0.04, 0.12, 0.3)  # how far edges of detections are off, in box sides
 
 
@@ -47,9 +48,7 @@ def numbers(*shape: int, low: float = 0.0, high: float = 1.0, start: int = 1):
     return spread(*shape, low=low, high=high, start=start).numpy()
 
 
-def made_data(
-    num_images: int = 24, num_classes: int = 3
-) -> tuple[list[Detections], list[GroundTruth]]:
+def made_data(num_images: int = 24) -> tuple[list[Detections], list[GroundTruth]]:
     """A data set with everything that makes evaluation hard, and no two scores alike.
 
     Each true box is found three times, nearly right to badly wrong, sometimes as
@@ -63,7 +62,7 @@ def made_data(
         start = 1 + 1000 * image
         count = 0 if image % 6 == 0 else 1 + image % 5
         boxes = spread_boxes(count, width, height, start).numpy()
-        classes = (numbers(count, start=start + 7) * num_classes).astype(np.int64)
+        classes = (numbers(count, start=start + 7) * NUM_CLASSES).astype(np.int64)
         difficult = (np.arange(count) + image) % 5 == 0
         truths.append(
             GroundTruth(f"image{image}", boxes, classes, difficult, IMAGE_SIZE)
@@ -77,10 +76,10 @@ def made_data(
         anywhere = spread_boxes(4, width, height, start + 500).numpy()
         own = np.concatenate((near, anywhere))
         own_classes = np.concatenate(
-            (np.repeat(classes, copies), np.arange(4) % num_classes)
+            (np.repeat(classes, copies), np.arange(4) % NUM_CLASSES)
         )
         strays = numbers(len(own), start=start + 17) < 0.15
-        own_classes = np.where(strays, (own_classes + 1) % num_classes, own_classes)
+        own_classes = np.where(strays, (own_classes + 1) % NUM_CLASSES, own_classes)
         scores = numbers(len(own), start=start + 29)
         detections.append(Detections(f"image{image}", own, scores, own_classes))
     return detections, truths

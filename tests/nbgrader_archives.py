@@ -98,7 +98,7 @@ def write_archives(archive: Path, notebook: bytes, code: bytes) -> None:
         "Capital",
         "capital",
         "both",
-        *(n for n in REASONS if REASONS[n] == NO_NAME),
+        *(name for name in REASONS if REASONS[name] == NO_NAME),
     )
     for name in same:
         write_zip(archive / f"{name}.zip", good)

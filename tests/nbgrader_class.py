@@ -119,7 +119,11 @@ def attack(notebook: nbformat.NotebookNode) -> None:
         elif own.get("solution"):
             cell.source = "\n\n".join(ATTACKS)
             cell.metadata["tags"] = ['"><script>1</script>']
-    graded = [c for c in notebook.cells if c.metadata.get("nbgrader", {}).get("grade")]
+    graded = [
+        cell
+        for cell in notebook.cells
+        if cell.metadata.get("nbgrader", {}).get("grade")
+    ]
     for cell in graded[:1]:
         notebook.cells.remove(cell)
     own_marks = marks("my-own", "code", False, 50)

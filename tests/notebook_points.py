@@ -15,10 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PREFIX = "exercise-"
 
 
-def points_of_exercises(root: Path = ROOT) -> dict[str, float]:
+def points_of_exercises() -> dict[str, float]:
     """Name of the check cell ("exercise-3-2") -> points of all its hidden tests."""
     points: dict[str, float] = defaultdict(float)
-    for test in read_manifest(root):
+    for test in read_manifest(ROOT):
         points[f"{PREFIX}{test.exercise.replace('.', '-')}"] += test.points
     return dict(points)
 

@@ -103,10 +103,10 @@ def tree(name: str, *files: str) -> Write:
 
     def write(folder: Path) -> None:
         (folder / name).mkdir()
-        for each in files:
-            path = folder / name / each
+        for file in files:
+            path = folder / name / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.mkdir() if each.endswith("/") else path.write_bytes(CODE)
+            path.mkdir() if file.endswith("/") else path.write_bytes(CODE)
 
     return write
 
@@ -143,8 +143,8 @@ def folder_with_zip(name: str, *zips: str) -> Write:
     def write(folder: Path) -> None:
         (folder / name).mkdir()
         (folder / name / ".DS_Store").write_bytes(b"")
-        for each in zips:
-            pack(folder / name / each, (FILE, CODE))
+        for file in zips:
+            pack(folder / name / file, (FILE, CODE))
 
     return write
 

@@ -139,7 +139,7 @@ def secret_lines() -> tuple[dict[str, str], dict[str, str]]:
         cut_solutions(
             path.read_text("utf-8"),
             path.name,
-            [each for each in exercises if each.file == path.name],
+            [exercise for exercise in exercises if exercise.file == path.name],
         )
         for path in (ROOT / "assignment").glob("*.py")
     ]

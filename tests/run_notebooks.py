@@ -58,7 +58,7 @@ def execute(path: Path) -> tuple[nbformat.NotebookNode, str]:
         timeout=CELL_TIMEOUT_S,
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
-        # Without its warning, once a notebook, that others could listen on loopback.
+        # Without its warning, once per notebook, that others could listen on loopback.
         extra_arguments=["--log-level=ERROR"],
     )
     try:

@@ -51,7 +51,7 @@ def slow_area(curve):
     """Area: for each rise of recall, its width times the best precision from there."""
     area, last = 0.0, 0.0
     for i, (recall, _) in enumerate(curve):
-        area += (recall - last) * max(p for _, p in curve[i:])
+        area += (recall - last) * max(precision for _, precision in curve[i:])
         last = recall
     return area
 
@@ -61,5 +61,8 @@ TENTHS = [tenth / 10 for tenth in range(11)]
 
 def slow_11(curve, tenths=TENTHS):
     """Mean over 0, 0.1, ... 1 of the best precision at that recall or beyond."""
-    best = [max((p for r, p in curve if r >= tenth), default=0.0) for tenth in tenths]
+    best = [
+        max((precision for recall, precision in curve if recall >= tenth), default=0.0)
+        for tenth in tenths
+    ]
     return sum(best) / 11

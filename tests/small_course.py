@@ -204,6 +204,7 @@ class _Functions:
 def grade_small(
     root: Path,
     folder: Path,
+    *,
     exercises: Sequence[str] = (),
     jobs: int = 1,
     regrade: Sequence[str] = (),
@@ -217,4 +218,12 @@ def grade_small(
     submissions = find_submissions([folder])
     out = folder.parent / "out"
     with mock.patch.object(grader.grading.job, "Session", LocalSession):
-        return grade(course, Level.BUBBLEWRAP, submissions, out, jobs, regrade, alone)
+        return grade(
+            course,
+            Level.BUBBLEWRAP,
+            submissions,
+            out,
+            jobs=jobs,
+            regrade=regrade,
+            is_alone=alone,
+        )

@@ -20,11 +20,11 @@ def all_stubs() -> dict[str, tuple[str, str, str]]:
     """Number -> (file, name, stub) of every exercise."""
     found = {}
     for path in FILES:
-        own = [each for each in EXERCISES if each.file == path.name]
+        own = [exercise for exercise in EXERCISES if exercise.file == path.name]
         stub = cut_solutions(path.read_text(), path.name, own)
         texts = stub_functions(stub)
-        for each in stub.exercises:
-            found[each.id] = (path.name, each.function, texts[each.id])
+        for exercise in stub.exercises:
+            found[exercise.id] = (path.name, exercise.function, texts[exercise.id])
     return found
 
 

@@ -78,10 +78,10 @@ def test_the_other_exercises_keep_their_points(attacked, name):
     """What one function does costs no other function its points."""
     found = attacked.results(name)["extra_data"]["exercises"][CONTROL]
     assert found["score"] == found["max_score"] > 0
-    spoilt = {each.exercise for each in ATTACKS if each.folder == name}
+    spoilt = {attack.exercise for attack in ATTACKS if attack.folder == name}
     for exercise in set(FUNCTIONS) - spoilt if "all" not in spoilt else ():
         own = attacked.results(name)["extra_data"]["exercises"][exercise]
-        if FUNCTIONS[exercise][0] not in {FUNCTIONS[each][0] for each in spoilt}:
+        if FUNCTIONS[exercise][0] not in {FUNCTIONS[number][0] for number in spoilt}:
             assert own["score"] == own["max_score"]
 
 
@@ -89,19 +89,19 @@ def test_the_other_exercises_keep_their_points(attacked, name):
 @pytest.mark.parametrize("name", [HONEST_RIGHT, id_of_wrong()])
 def test_honest_students_get_what_they_would_get_alone(attacked, quiet, name):
     """Their results beside the attackers are, but for times, those without them."""
-    both = [each.results(name) for each in (attacked, quiet)]
+    both = [run.results(name) for run in (attacked, quiet)]
     for content in both:
         del content["execution_time"], content["extra_data"]["measured"]
         del content["extra_data"]["hashes"]  # the marks of the two terms differ
     assert both[0] == both[1]
     pages = [
-        (each.out / name / "feedback.html").read_text() for each in (attacked, quiet)
+        (run.out / name / "feedback.html").read_text() for run in (attacked, quiet)
     ]
     assert pages[0] == pages[1]
     assert quiet.ran.code == 0
     rights = both[0]["extra_data"]["exercises"].values()
     if name == HONEST_RIGHT:
-        assert all(each["score"] == each["max_score"] for each in rights)
+        assert all(test["score"] == test["max_score"] for test in rights)
 
 
 @needs_walls
@@ -124,10 +124,14 @@ def test_the_command_says_nothing_that_alarms_without_a_cause(attacked, quiet):
 def test_no_page_tells_a_hidden_number_or_a_file_of_the_grader(attacked):
     """Neither inputs nor expected values, whatever carries them out."""
     stored = load_file(ROOT / "grader_tests" / "references" / "step6.safetensors")
-    logits = next(v for n, v in stored.items() if n.startswith("fcos_centerness_loss."))
-    digits = "".join(str(int(abs(e) * 1e5)) for e in logits.flatten().tolist())
-    numbers = torch.cat([each.flatten()[:20].double() for each in stored.values()])
-    secret = {f"{each:.5f}" for each in numbers.tolist() if each % 0.125}
+    logits = next(
+        values
+        for name, values in stored.items()
+        if name.startswith("fcos_centerness_loss.")
+    )
+    digits = "".join(str(int(abs(logit) * 1e5)) for logit in logits.flatten().tolist())
+    numbers = torch.cat([tensor.flatten()[:20].double() for tensor in stored.values()])
+    secret = {f"{number:.5f}" for number in numbers.tolist() if number % 0.125}
     secret |= {digits[:9], attacked.mark, "expected.get", str(ROOT), "load_cases"}
     for name in FOLDERS:
         for file in ("results.json", "feedback.html"):
@@ -136,11 +140,13 @@ def test_no_page_tells_a_hidden_number_or_a_file_of_the_grader(attacked):
                 .read_text()
                 .replace(f'document.title="{attacked.mark}"', "")
             )
-            found = {each for each in secret if each in text}
+            found = {figure for figure in secret if figure in text}
             assert not found - {attacked.mark}, (name, file)
             assert attacked.mark not in text or name == "remembering"
         hidden = [
-            t for t in attacked.results(name)["tests"] if t["visibility"] != "visible"
+            test
+            for test in attacked.results(name)["tests"]
+            if test["visibility"] != "visible"
         ]
         assert not any("LEAK" in json.dumps(test).upper() for test in hidden)
 
@@ -202,7 +208,7 @@ def test_each_folder_of_attacks_is_graded():
     stored = {
         path.parent.name for path in (ROOT / "tests" / "attacks").glob("*/assignment")
     }
-    assert stored | set(BROKEN) == {each.folder for each in ALL}
-    assert len({each.name for each in ALL}) == len(ALL) > 40
-    assert {each.exercise for each in ALL} == {*FUNCTIONS, "all"}
+    assert stored | set(BROKEN) == {attack.folder for attack in ALL}
+    assert len({attack.name for attack in ALL}) == len(ALL) > 40
+    assert {attack.exercise for attack in ALL} == {*FUNCTIONS, "all"}
     assert len(read_entries()) > 10 and set(read_entries()) <= set(ENTRIES)

@@ -20,7 +20,7 @@ from tests.attack_grading import (
     open_folder,
 )
 
-AS_OWN_USER = [each for each in ALL if each.own_user]
+AS_OWN_USER = [attack for attack in ALL if attack.own_user]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def place() -> Iterator[Path]:
 def weaker(place: Path) -> Graded:
     """Some attackers behind the walls that a container allows."""
     level = Level.OWN_USER if may_become_others() else LEVEL
-    names = tuple(dict.fromkeys(each.folder for each in AS_OWN_USER))
+    names = tuple(dict.fromkeys(attack.folder for attack in AS_OWN_USER))
     return grade_class(place / "weaker", names, level, SHORT, ("6.2",))
 
 

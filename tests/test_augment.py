@@ -83,8 +83,8 @@ def test_augmentation_mirrors_about_every_second_image():
     config = AugmentConfig(scale=(1.0, 1.0), aspect=1.0, colour=0.0)
     image = red_on_grey((5, 30, 25, 55), (100, 100))
     left = [
-        augment(image, boxes((5, 30, 25, 55)), 100, config, Random(s))[1][0, 0] == 5
-        for s in range(60)
+        augment(image, boxes((5, 30, 25, 55)), 100, config, Random(seed))[1][0, 0] == 5
+        for seed in range(60)
     ]
     # 60 coins: fewer than 15 or more than 45 heads happens once in 10,000
     assert 15 <= sum(left) <= 45

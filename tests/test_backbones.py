@@ -86,7 +86,7 @@ def test_efficientnet_loads_all_published_weights_but_the_classifier():
 
 def test_efficientnet_has_the_published_number_of_parameters():
     """4.65 million, of which 1,281,000 + 409,600 + 2,560 belong to the classifier."""
-    count = sum(p.numel() for p in EfficientNetLite0().parameters())
+    count = sum(parameter.numel() for parameter in EfficientNetLite0().parameters())
     assert count == 4_652_008 - 1_281_000 - 409_600 - 2_560
 
 

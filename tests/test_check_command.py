@@ -164,8 +164,8 @@ def test_broken_code_is_told_in_its_own_lines(tmp_path: Path, case):
     root = make_course(tmp_path / "course", [])
     edit(root, "common.py", old, new)
     text = report_of(root, "1.1")
-    for each in said:
-        assert each in text, text
+    for sentence in said:
+        assert sentence in text, text
     assert "Traceback" not in text and "helpers/" not in text
 
 
@@ -211,7 +211,7 @@ def test_reset_puts_the_stub_back_and_keeps_the_file(course: Path):
         assert path.read_bytes() == before
         assert copy.read_text() == mine
         kept.append(copy)
-    assert len(set(kept)) == 2 and {each.parent for each in kept} == {course / KEPT}
+    assert len(set(kept)) == 2 and {saved.parent for saved in kept} == {course / KEPT}
 
 
 def test_reset_repairs_a_file_that_python_cannot_read(course: Path):
@@ -261,7 +261,7 @@ def test_reset_refuses_when_the_function_is_gone(course: Path):
 )
 def test_exercise_is_found_by_number_step_or_name(word: str, found: list[str]):
     """3.2, all of step 6, or the name of the function."""
-    assert [each.id for each in find_exercises(word, EXERCISES)] == found
+    assert [exercise.id for exercise in find_exercises(word, EXERCISES)] == found
 
 
 @pytest.mark.parametrize(

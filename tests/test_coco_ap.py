@@ -52,7 +52,9 @@ def pycocotools_figures(detections, truths, num_classes):
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
-    values = [math.nan if v == -1 else float(v) for v in evaluation.stats[:6]]
+    values = [
+        math.nan if value == -1 else float(value) for value in evaluation.stats[:6]
+    ]
     per_class = evaluation.eval["precision"][:, :, :, 0, 2]
     class_ap = [
         math.nan if (own := per_class[:, :, k]).max() == -1 else float(own.mean())

@@ -122,8 +122,8 @@ def test_signal_lets_a_command_clean_up_and_ends_it_with_its_code(name, tmp_path
     command.send_signal(number)
     assert command.stdout.readline() == "cleaning\n"
     if name != "SIGINT":  # a person who presses Ctrl-C again means it
-        for each in (signal.SIGTERM, signal.SIGHUP):
-            command.send_signal(each)
+        for again in (signal.SIGTERM, signal.SIGHUP):
+            command.send_signal(again)
         time.sleep(0.05)
     _, said = command.communicate()
     assert command.returncode == 128 + number
@@ -173,7 +173,7 @@ def test_hang_up_that_nohup_ignores_does_not_end_a_command():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals")
-def test_terminal_that_has_closed_ends_the_command_quietly(tmp_path):
+def test_terminal_that_has_closed_ends_the_command_quietly():
     """What could not be printed is no mistake of the course: no traceback."""
     outside, inside = os.openpty()
     script = (

@@ -86,7 +86,7 @@ closed = ["nms"]
 
 
 def small(text: str = SMALL, *more: str):
-    return make_registry([tomllib.loads(each) for each in (text, *more)], FILE)
+    return make_registry([tomllib.loads(toml) for toml in (text, *more)], FILE)
 
 
 def test_ids_have_any_length_and_are_in_the_order_of_their_numbers():
@@ -221,13 +221,13 @@ def module_names(node: ast.AST, is_test: bool) -> set[str]:
     if isinstance(node, ast.List | ast.Tuple | ast.Set):
         entries = list(node.elts)
     elif isinstance(node, ast.Dict) and not is_test:
-        entries = [each for each in node.keys if each]
+        entries = [key for key in node.keys if key]
     else:
         return set()
     texts = [
-        each.value
-        for each in entries
-        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+        entry.value
+        for entry in entries
+        if isinstance(entry, ast.Constant) and isinstance(entry.value, str)
     ]
     short = {re.sub(r"^assignment[./]|\.py$", "", text) for text in texts}
     return short & MODULES
@@ -250,4 +250,4 @@ def test_every_file_of_the_assignment_is_in_course_toml():
     files = {path.stem for path in (ROOT / "assignment").glob("*.py")} - {"__init__"}
     assert files == set(read_registry(ROOT).modules)
     notebooks = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert notebooks == {each.notebook for each in read_registry(ROOT).steps.values()}
+    assert notebooks == {step.notebook for step in read_registry(ROOT).steps.values()}

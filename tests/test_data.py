@@ -110,7 +110,7 @@ def test_boxes_lie_on_the_pixels_of_the_image(tree):
     """Inside the dog's box the image is green, around it grey, up to a pixel."""
     _, image, boxes = VOC2007DetectionTiny(tree, image_size=160)[1]
     pixels = denormalize(image) * 255
-    x1, y1, x2, y2 = (int(v) for v in boxes[0, :4])
+    x1, y1, x2, y2 = (int(side) for side in boxes[0, :4])
     inside = pixels[:, y1 + 2 : y2 - 2, x1 + 2 : x2 - 2].mean(dim=(1, 2))
     # JPEG changes flat colours by a few of 255 levels
     assert (inside - torch.tensor([30.0, 200, 40])).abs().max() < 12

@@ -194,7 +194,7 @@ def test_wrong_arguments_are_one_sentence(
     assert expected in error_of(capsys, detect.main, line)
 
 
-def test_out_that_is_a_file_is_refused(run, photos, tmp_path, capsys):
+def test_out_that_is_a_file_is_refused(run, photos, capsys):
     """And the file stays as it is."""
     line = words(run, photos / "a.jpg", out=photos / "notes.txt")
     assert "give another --out" in error_of(capsys, detect.main, line)

@@ -18,9 +18,9 @@ def test_the_sandbox_of_this_machine_stops_all_attacks():
     level = probe_level().level
     attacks = ATTACKS
     if level is Level.NONE:
-        attacks = tuple(each for each in ATTACKS if each.name in HARMLESS)
+        attacks = tuple(attack for attack in ATTACKS if attack.name in HARMLESS)
     findings = list(examine(level, attacks))
-    through = [each for each in findings if not each.is_stopped]
+    through = [finding for finding in findings if not finding.is_stopped]
     if level is Level.NONE:
         assert through
     else:
@@ -30,8 +30,8 @@ def test_the_sandbox_of_this_machine_stops_all_attacks():
 
 def test_the_doctor_sees_what_gets_through():
     """Without walls a submission reads hidden tests, and the doctor says so."""
-    attacks = tuple(each for each in ATTACKS if each.name in HARMLESS)
-    findings = {each.attack: each for each in examine(Level.NONE, attacks)}
+    attacks = tuple(attack for attack in ATTACKS if attack.name in HARMLESS)
+    findings = {finding.attack: finding for finding in examine(Level.NONE, attacks)}
     assert not findings["read hidden tests and other students"].is_stopped
     assert not findings["use the network"].is_stopped
 

@@ -187,7 +187,7 @@ def test_sheet_keeps_each_picture_with_its_labels():
     sheet = make_sheet(pictures, columns=3)
     for number, place in enumerate([(8, 8), (106, 8), (204, 8), (8, 76)]):
         cell = sheet.crop((*place, place[0] + 90, place[1] + 60))
-        same = [not changed(cell, each).any() for each in pictures]
+        same = [not changed(cell, picture).any() for picture in pictures]
         assert same == [other == number for other in range(4)]
 
 

@@ -44,7 +44,9 @@ def read_ranges() -> dict[str, Requirement]:
     for extra in project["optional-dependencies"].values():
         lines += extra
     requirements = [Requirement(line) for line in lines]
-    return {canonicalize_name(each.name): each for each in requirements}
+    return {
+        canonicalize_name(requirement.name): requirement for requirement in requirements
+    }
 
 
 def read_pins(python: str, platform: str = "linux") -> dict[str, Version]:

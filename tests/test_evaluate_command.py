@@ -152,7 +152,7 @@ def test_detections_are_those_of_their_own_image_in_its_pixels(tmp_path, monkeyp
     """Images of several sizes and scales, not in the order of their sizes."""
     sizes = {"a": (128, 256), "b": (90, 64), "c": (128, 256), "d": (64, 90)}
     sizes |= {"e": (256, 128), "f": (90, 64)}
-    root = write_tree(tmp_path, val=[Picture(*each) for each in sizes.items()])
+    root = write_tree(tmp_path, val=[Picture(*entry) for entry in sizes.items()])
     for number, (name, size) in enumerate(sizes.items()):
         grey = Image.new("RGB", size, (40 * number,) * 3)
         grey.save(root / "JPEGImages" / f"{name}.jpg")

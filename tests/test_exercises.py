@@ -18,7 +18,9 @@ REGISTRY = read_registry(ROOT)
 EXERCISES = tuple(REGISTRY.exercises.values())
 FILES = tuple(sorted(path.name for path in (ROOT / "assignment").glob("*.py")))
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
-EACH = pytest.mark.parametrize("exercise", EXERCISES, ids=[e.id for e in EXERCISES])
+EACH = pytest.mark.parametrize(
+    "exercise", EXERCISES, ids=[exercise.id for exercise in EXERCISES]
+)
 READING = 10  # minutes that a notebook's text takes at least, beside its exercises
 ROUND = 5  # minutes are said in steps of so many
 
@@ -34,7 +36,7 @@ def source_of(exercise) -> str:
 def test_numbers_are_without_gaps():
     """1.1, 2.1, 2.2, ...: none left out, and each step but the ends has some."""
     for number, step in REGISTRY.steps.items():
-        own = [each.id for each in EXERCISES if each.step == number]
+        own = [exercise.id for exercise in EXERCISES if exercise.step == number]
         assert own == [f"{number}.{i + 1}" for i in range(len(own))], number
         assert own or step.writes.startswith("nothing"), number
 
@@ -43,7 +45,7 @@ def test_regions_and_exercises_are_the_same_in_number():
     """No region outside of an exercise."""
     for file in FILES:
         source = (ROOT / "assignment" / file).read_text()
-        here = [each for each in EXERCISES if each.file == file]
+        here = [exercise for exercise in EXERCISES if exercise.file == file]
         assert source.count(BEGIN) == source.count(END) == len(here), file
 
 
@@ -101,7 +103,7 @@ def test_wrong_hint_is_one_sentence(tmp_path, monkeypatch, text, said):
 @pytest.mark.parametrize("step", REGISTRY.steps.values(), ids=lambda step: step.title)
 def test_minutes_of_the_exercises_fit_the_notebook(step):
     """They leave time to read."""
-    own = [each.minutes for each in EXERCISES if each.step == step.number]
+    own = [exercise.minutes for exercise in EXERCISES if exercise.step == step.number]
     assert sum(own) + READING <= step.minutes
     assert not any(minutes % ROUND for minutes in (step.minutes, *own))
 
@@ -123,7 +125,7 @@ def test_first_cell_says_which_exercises_are_written(step):
     for first, last in re.findall(r"(\d+\.\d+) to (\d+\.\d+)", text):
         ids = list(REGISTRY.exercises)
         said |= set(ids[ids.index(first) : ids.index(last) + 1])
-    own = [each for each in EXERCISES if each.step == step.number]
-    assert said == {each.id for each in own}
+    own = [exercise for exercise in EXERCISES if exercise.step == step.number]
+    assert said == {exercise.id for exercise in own}
     files = set(re.findall(r"\(\.\./assignment/(\w+\.py)\)", text))
-    assert files == {each.file for each in own}
+    assert files == {exercise.file for exercise in own}

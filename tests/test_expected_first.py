@@ -71,9 +71,9 @@ class Spoiling:
         if isinstance(value, Spoiling):
             return value._target
         if isinstance(value, dict):
-            return {name: self._inside(each) for name, each in value.items()}
+            return {name: self._inside(item) for name, item in value.items()}
         if isinstance(value, list | tuple):
-            return type(value)([self._inside(each) for each in value])
+            return type(value)([self._inside(item) for item in value])
         if isinstance(value, torch.Tensor):
             if id(value) not in self._kept:
                 self._kept[id(value)] = value, value.detach().clone()
@@ -109,7 +109,9 @@ def test_what_is_expected_was_worked_out_before_the_call():
     """The solution passes though all that a test gave is spoilt after each call."""
 
     def run(suite: Suite) -> dict[str, str | None]:
-        names = {n for n in suite.ids if n not in ASK_AGAIN and "slow" not in n}
+        names = {
+            name for name in suite.ids if name not in ASK_AGAIN and "slow" not in name
+        }
         told = suite.run(names, SpoilingSource(ROOT / "assignment"))
         return {outcome.id: outcome.category for outcome in told}
 

@@ -34,8 +34,22 @@ from tests.html_pages import Tags, needs_browser, shown_in_browser
 NASTY = "<script>document.title=7777</script>"
 SECRET = "98765.4321"
 EXERCISES = ("1.1", "1.2")
-HIDDEN = ManifestTest("test_1_a.py::test_x", "1.1", 2, "title of x", False, "The hint.")
-VISIBLE = ManifestTest("checks/test_1_a.py::test_y", "1.1", 1, "title of y", True, "Y.")
+HIDDEN = ManifestTest(
+    id="test_1_a.py::test_x",
+    exercise="1.1",
+    points=2,
+    title="title of x",
+    visible=False,
+    hint="The hint.",
+)
+VISIBLE = ManifestTest(
+    id="checks/test_1_a.py::test_y",
+    exercise="1.1",
+    points=1,
+    title="title of y",
+    visible=True,
+    hint="Y.",
+)
 
 
 def make_graded(name: str = "alice", *outcomes: Outcome) -> Graded:
@@ -165,7 +179,9 @@ def test_grades_csv_has_no_formula(tmp_path):
     assert lines[0] == ["submission", "score", "max_score", "status", "1.1", "folder"]
     assert len(lines) == 6
     assert ["alice", "3", "3", "finished", "3", "alice"] in lines
-    assert not [c for line in lines for c in line if c.startswith(("=", "+", "-", "@"))]
+    assert not [
+        cell for line in lines for cell in line if cell.startswith(("=", "+", "-", "@"))
+    ]
     assert render_csv(read_class(tmp_path)) == (tmp_path / "grades.csv").read_text()
 
 

@@ -75,7 +75,11 @@ def find_layers(fpn: DetectorBackboneWithFPN) -> dict[str, nn.Conv2d]:
     for layer in fpn.fpn_params.values():
         assert isinstance(layer, nn.Conv2d)
         if layer.kernel_size == (1, 1):
-            level = next(n for n, c in CHANNELS.items() if c == layer.in_channels)
+            level = next(
+                name
+                for name, channels in CHANNELS.items()
+                if channels == layer.in_channels
+            )
             found[f"lateral {level}"] = layer
         else:
             outputs.append(layer)
@@ -116,7 +120,9 @@ def test_merge_levels_equals_a_slow_published_top_down_path(sizes):
 def test_make_fpn_layers_has_a_lateral_and_an_output_convolution_a_level():
     """Six convolutions: 1x1 from each map's channels, 3x3 that keep the size."""
     layers = make_fpn_layers(CHANNELS, out_channels=7).values()
-    shapes = sorted((c.kernel_size, c.in_channels, c.out_channels) for c in layers)
+    shapes = sorted(
+        (layer.kernel_size, layer.in_channels, layer.out_channels) for layer in layers
+    )
     laterals = [((1, 1), channels, 7) for channels in (2, 3, 5)]
     assert shapes == laterals + [((3, 3), 7, 7)] * 3
     assert all(conv.bias is not None for conv in layers)

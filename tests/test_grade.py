@@ -38,7 +38,7 @@ def results(tmp_path: Path, name: str) -> dict:
 
 def categories(content: dict) -> dict[str, str | None]:
     own = content["extra_data"]["instructor"]
-    return {each["id"].split("::")[1]: each["category"] for each in own}
+    return {test["id"].split("::")[1]: test["category"] for test in own}
 
 
 def without_times(text: str) -> dict:
@@ -61,7 +61,7 @@ def test_grade_gives_each_submission_its_points(tmp_path, root):
         write_submission(tmp_path / "class" / name, source)
     (tmp_path / "class" / "empty").mkdir()
     assert grade_small(root, tmp_path / "class", jobs=2) == 1
-    scores = {n: results(tmp_path, n)["score"] for n in [*sources, "empty"]}
+    scores = {name: results(tmp_path, name)["score"] for name in [*sources, "empty"]}
     assert scores == {
         "right": 4,
         "half": 0.5,

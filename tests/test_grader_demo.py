@@ -16,11 +16,11 @@ def test_class_has_one_submission_of_each_kind(tmp_path: Path):
     (release / "assignment" / "common.py").write_text("raise NotImplementedError\n")
     make_class(ROOT, release, tmp_path / "class")
     found = find_submissions([tmp_path / "class"])
-    assert {each.name for each in found} == EXPECTED
+    assert {submission.name for submission in found} == EXPECTED
     solution = (ROOT / "assignment" / "common.py").read_text()
     texts = {
-        each.name: (each.path / "assignment" / "common.py").read_text()
-        for each in found
+        submission.name: (submission.path / "assignment" / "common.py").read_text()
+        for submission in found
     }
     assert texts["all solved"] == texts["no stride"] == solution
     assert texts["x and y swapped"] != solution

@@ -88,7 +88,7 @@ def test_pins_of_this_course_are_found():
     names = {line.partition("==")[0] for line in text.splitlines()}
     assert {"torch", "pytest", "msgpack", "markupsafe", "pluggy", "filelock"} <= names
     others = ("nvidia", "jupyter-", "notebook")
-    assert not [each for each in names if each.startswith(others)]
+    assert not [name for name in names if name.startswith(others)]
 
 
 def test_autograder_holds_scripts_tests_and_solution(tmp_path):
@@ -98,7 +98,9 @@ def test_autograder_holds_scripts_tests_and_solution(tmp_path):
     write_autograder(ROOT, second)
     assert first.read_bytes() == second.read_bytes()
     with zipfile.ZipFile(first) as archive:
-        modes = {e.filename: e.external_attr >> 16 for e in archive.infolist()}
+        modes = {
+            member.filename: member.external_attr >> 16 for member in archive.infolist()
+        }
     assert modes["setup.sh"] == modes["run_autograder"] == 0o100755
     for name in (
         "requirements-cpu.txt",

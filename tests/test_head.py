@@ -10,16 +10,16 @@ from assignment.one_stage_detector import FCOSPredictionNetwork
 from tests.plain_numbers import fill_parameters, spread
 
 
-def features(batch: int = 2, channels: int = 3) -> dict[str, torch.Tensor]:
+def features() -> dict[str, torch.Tensor]:
     """Three levels that are wider than high."""
     sizes = {"p3": (3, 5), "p4": (2, 3), "p5": (1, 2)}
     return {
-        level: spread(batch, channels, *size, low=-1, start=10 * size[1]).float()
+        level: spread(2, 3, *size, low=-1, start=10 * size[1]).float()
         for level, size in sizes.items()
     }
 
 
-def test_head_shapes_are_one_row_a_location():
+def test_head_shapes_are_one_row_for_each_location():
     """(B, H * W, K), (B, H * W, 4) and (B, H * W, 1), with the keys of the input."""
     head = FCOSPredictionNetwork(7, 3, [4, 6])
     outputs = head(features())
@@ -41,12 +41,15 @@ def test_head_layers_are_convolutions_and_relus_in_turn():
     head = FCOSPredictionNetwork(7, 3, [4, 6])
     for stem in (head.stem_cls, head.stem_box):
         assert [type(layer) for layer in stem] == [nn.Conv2d, nn.ReLU] * 2
-        assert [(c.in_channels, c.out_channels) for c in stem[::2]] == [(3, 4), (4, 6)]
+        assert [(conv.in_channels, conv.out_channels) for conv in stem[::2]] == [
+            (3, 4),
+            (4, 6),
+        ]
     predictors = {head.pred_cls: 7, head.pred_box: 4, head.pred_ctr: 1}
     for predictor, channels in predictors.items():
         assert (predictor.in_channels, predictor.out_channels) == (6, channels)
-    convs = [m for m in head.modules() if isinstance(m, nn.Conv2d)]
-    assert all(c.kernel_size == (3, 3) and c.padding == (1, 1) for c in convs)
+    convs = [module for module in head.modules() if isinstance(module, nn.Conv2d)]
+    assert all(conv.kernel_size == (3, 3) and conv.padding == (1, 1) for conv in convs)
 
 
 def test_head_starts_with_small_weights_and_zero_biases():

@@ -38,7 +38,10 @@ def functions() -> dict:
 def outcomes(folder: Path, chosen: set[str]) -> dict:
     """Id -> how the test ended with the files of a folder."""
     tests, session = list(MANIFEST.values()), LocalSession(folder)
-    return {o.id: o for o in run_suite(ROOT, tests, chosen, session, math.inf)}
+    return {
+        outcome.id: outcome
+        for outcome in run_suite(ROOT, tests, chosen, session, math.inf)
+    }
 
 
 def test_manifest_lists_every_test_and_nothing_else():
@@ -111,7 +114,7 @@ def test_references_of_a_term_replace_the_stored_ones(tmp_path: Path, monkeypatc
     """Another seed, other inputs; the solution passes them all the same."""
     paths = write_references(ROOT, tmp_path / "term", ANOTHER_SEED)
     assert not [
-        each for each in (tmp_path / "term").iterdir() if "partial" in each.name
+        entry for entry in (tmp_path / "term").iterdir() if "partial" in entry.name
     ]
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "term"))
     for path in paths:

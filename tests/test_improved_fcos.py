@@ -44,7 +44,10 @@ def make_batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 def locations() -> dict[str, torch.Tensor]:
     """All locations of a HEIGHT x WIDTH image."""
-    shapes = {k: (1, 1, -(-HEIGHT // s), -(-WIDTH // s)) for k, s in STRIDES.items()}
+    shapes = {
+        level: (1, 1, -(-HEIGHT // stride), -(-WIDTH // stride))
+        for level, stride in STRIDES.items()
+    }
     return get_fpn_location_coords(shapes, STRIDES)
 
 
@@ -153,7 +156,9 @@ def test_giou_losses_of_a_batch_without_any_box_are_finite():
     assert losses["loss_box"].item() == 0
     assert losses["loss_ctr"].item() == 0
     sum(losses.values()).backward()
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    gradients = [
+        parameter.grad for parameter in model.parameters() if parameter.grad is not None
+    ]
     assert all(bool(gradient.isfinite().all()) for gradient in gradients)
 
 
@@ -172,17 +177,19 @@ def test_giou_loss_is_weighted_by_centerness():
     classes, deltas, centerness = model.make_targets(places, boxes)
     pred = torch.cat([predictions[1][level] for level in places], dim=1)
     total, weights = 0.0, 0.0
-    for p, t, c, k in zip(pred[0], deltas[0], centerness[0], classes[0], strict=True):
-        if k < 0:
+    for found, target, quality, class_id in zip(
+        pred[0], deltas[0], centerness[0], classes[0], strict=True
+    ):
+        if class_id < 0:
             continue
-        pl, pt, pr, pb = p.tolist()
-        tl, tt, tr, tb = t.tolist()
+        pl, pt, pr, pb = found.tolist()
+        tl, tt, tr, tb = target.tolist()
         shared = (min(pl, tl) + min(pr, tr)) * (min(pt, tt) + min(pb, tb))
         hull = (max(pl, tl) + max(pr, tr)) * (max(pt, tt) + max(pb, tb))
         union = (pl + pr) * (pt + pb) + (tl + tr) * (tt + tb) - shared
         giou = shared / union - (hull - union) / hull
-        total += (1 - giou) * c.item()
-        weights += c.item()
+        total += (1 - giou) * quality.item()
+        weights += quality.item()
     assert weights > 1
     assert losses["loss_box"].item() == pytest.approx(total / weights, rel=1e-5)
 
@@ -194,14 +201,18 @@ def test_giou_needs_no_exp():
     images, boxes = make_batch()
     raw = improved(giou=False, exp_deltas=False)
     raw.load_state_dict(model.state_dict())
-    deltas, raw_deltas = (m.pred_net(m.backbone(images))[1] for m in (model, raw))
+    deltas, raw_deltas = (
+        network.pred_net(network.backbone(images))[1] for network in (model, raw)
+    )
     for level in STRIDES:
         assert (raw_deltas[level] < 0).any()
         torch.testing.assert_close(deltas[level], raw_deltas[level].clamp(min=0))
     losses = model(images, boxes)
     assert 0 <= losses["loss_box"].item() <= 2
     sum(losses.values()).backward()
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    gradients = [
+        parameter.grad for parameter in model.parameters() if parameter.grad is not None
+    ]
     assert all(bool(gradient.isfinite().all()) for gradient in gradients)
 
 

@@ -34,7 +34,10 @@ def model() -> FCOS:
 
 def make_outputs(start: int = 1, low: float = -3.0):
     """Locations and predictions of a HEIGHT x WIDTH image, by arithmetic."""
-    shapes = {k: (1, 1, -(-HEIGHT // s), -(-WIDTH // s)) for k, s in STRIDES.items()}
+    shapes = {
+        level: (1, 1, -(-HEIGHT // stride), -(-WIDTH // stride))
+        for level, stride in STRIDES.items()
+    }
     locations = get_fpn_location_coords(shapes, STRIDES)
     outputs: list[dict[str, torch.Tensor]] = [{}, {}, {}]
     for number, (level, points) in enumerate(locations.items()):
@@ -80,10 +83,10 @@ def slow_inference(locations, outputs, score_threshold, nms_threshold):
                 min(max(y + d[3], 0), HEIGHT),
             )
             candidates.append((box, class_id, score))
-    candidates.sort(key=lambda c: -c[2])
+    candidates.sort(key=lambda candidate: -candidate[2])
     kept: list[tuple] = []
     for box, class_id, score in candidates:
-        rivals = [k for k in kept if k[1] == class_id]
+        rivals = [detection for detection in kept if detection[1] == class_id]
         if all(overlap(box, rival[0]) <= nms_threshold for rival in rivals):
             kept.append((box, class_id, score))
     return kept
@@ -116,14 +119,14 @@ def test_inference_equals_a_slow_loop(model, thresholds):
     torch.testing.assert_close(boxes, expected_boxes, rtol=0, atol=1e-4)
 
 
-def one_location(class_logits, deltas, centerness_logit, x=20.0, y=12.0):
+def one_location(class_logits, deltas, centerness_logit):
     """Predictions of a single location of p3."""
     outputs = [
         {"p3": torch.tensor([[class_logits]])},
         {"p3": torch.tensor([[deltas]])},
         {"p3": torch.tensor([[[centerness_logit]]])},
     ]
-    return {"p3": torch.tensor([[x, y]])}, outputs
+    return {"p3": torch.tensor([[20.0, 12.0]])}, outputs
 
 
 def test_inference_score_is_the_root_of_class_times_centerness(model):
@@ -289,12 +292,12 @@ def test_candidates_are_the_surest_locations_decoded(detector):
         torch.testing.assert_close(
             probability, torch.tensor([chance for _, (chance, _) in first])
         )
-        assert classes.tolist() == [k for _, (_, k) in first]
+        assert classes.tolist() == [class_id for _, (_, class_id) in first]
         for box, ((level, row), _) in zip(boxes, first, strict=True):
             x, y = locations[level][row].tolist()
             stride = model.backbone.fpn_strides[level]
             left, top, right, bottom = (
-                max(float(d), 0.0) * stride for d in deltas[level][place, row]
+                max(float(delta), 0.0) * stride for delta in deltas[level][place, row]
             )
             expected = torch.tensor([x - left, y - top, x + right, y + bottom])
             torch.testing.assert_close(box, expected, rtol=0, atol=1e-3)

@@ -175,14 +175,16 @@ def test_submissions_of_a_class_are_found_and_named(tmp_path):
     write_zip(tmp_path / "carol.zip", {"common.py": b""})
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / "link").symlink_to(tmp_path / "bob")
-    found = {each.name: each.id for each in find_submissions([tmp_path])}
+    found = {
+        submission.name: submission.id for submission in find_submissions([tmp_path])
+    }
     assert set(found) == {"bob", "carol", "=1+1", "<script>alert(1)<"} | {
         "link",
         "notes.txt",
     }
     assert found["bob"] == "bob" and found["carol"] == "carol"
-    for each in found.values():
-        assert not set(each) & set("<>()=/\\ ")
+    for student_id in found.values():
+        assert not set(student_id) & set("<>()=/\\ ")
 
 
 def test_submissions_with_one_name_do_not_meet(tmp_path):
@@ -191,9 +193,11 @@ def test_submissions_with_one_name_do_not_meet(tmp_path):
     write_zip(tmp_path / "one" / "Alice.zip", {"common.py": b""})
     write_files(tmp_path / "two" / "alice", {"assignment/common.py": b""})
     paths = [tmp_path / "one", tmp_path / "two"]
-    ids = [each.id for each in find_submissions(paths)]
-    assert len({each.lower() for each in ids}) == 3
-    assert sorted(ids) == sorted(each.id for each in find_submissions(paths[::-1]))
+    ids = [submission.id for submission in find_submissions(paths)]
+    assert len({student_id.lower() for student_id in ids}) == 3
+    assert sorted(ids) == sorted(
+        submission.id for submission in find_submissions(paths[::-1])
+    )
 
 
 @pytest.mark.parametrize("name", ["nothing", "file.txt", "empty"])

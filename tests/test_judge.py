@@ -36,7 +36,14 @@ ENDINGS = {
     "return lambda: 1": None,  # a handle; what the test makes of it is wrong type
     "return object()": None,
 }
-TEST = ManifestTest("test_1_boxes.py::test_iou", "1.1", 1.0, "iou", False, "No.")
+TEST = ManifestTest(
+    id="test_1_boxes.py::test_iou",
+    exercise="1.1",
+    points=1.0,
+    title="iou",
+    visible=False,
+    hint="No.",
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +82,7 @@ def test_each_exception_has_its_category_in_a_sandbox_and_without(folder: Path):
     # torchvision's own operator is closed in a sandbox only
     closed = "import torchvision.ops as o; o.box_iou(boxes1, boxes2)"
     assert {**local, closed: ENDINGS[closed]} == ENDINGS
-    assert {each for each in ENDINGS.values() if each} <= set(CATEGORIES)
+    assert {category for category in ENDINGS.values() if category} <= set(CATEGORIES)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +94,7 @@ def test_each_exception_has_its_category_in_a_sandbox_and_without(folder: Path):
         (NotImplementedError("Exercise 1.1 iou"), "not implemented"),
         (NotImplementedError("Exercise 2.1 other"), "blocked"),
         (CheckError("made up", "iou", "text"), "wrong value"),
-        *((CheckError(each, "iou", "text"), each) for each in CATEGORIES),
+        *((CheckError(category, "iou", "text"), category) for category in CATEGORIES),
     ],
     ids=str,
 )

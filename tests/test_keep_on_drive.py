@@ -391,7 +391,7 @@ def test_links_and_caches_stay_behind(sessions: Sessions, tmp_path: Path, drive:
     assert names(drive / ON_DRIVE) == {
         "assignment/common.py",
         "runs/mine/log.jsonl",
-        *(f"released/assignment/{p.name}" for p in released(drive, "common.py")),
+        *(f"released/assignment/{path.name}" for path in released(drive, "common.py")),
     }
     assert list(root.glob(f"before_drive/*/assignment/*/{cache.name}"))
 
@@ -445,9 +445,7 @@ def test_drive_that_cannot_be_mounted_is_a_sentence(
     assert not (root / "assignment").is_symlink()
 
 
-def test_course_on_drive_is_left_as_it_is(
-    tmp_path: Path, drive: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_course_on_drive_is_left_as_it_is(drive: Path, monkeypatch: pytest.MonkeyPatch):
     """Whoever cloned it there has all of it on Drive; links would not work."""
     root = make_course(drive / "MyDrive" / "mine", {"common.py": STUB})
     is_well, text = in_this_process(root, drive, monkeypatch)

@@ -116,9 +116,9 @@ HEAD_IN_LOOPS = {
             self.levels_seen.append(level)
             cls, box = self.stem_cls(x), self.stem_box(x)
             maps = self.pred_cls(cls), self.pred_box(box), self.pred_ctr(box)
-            for output, each in zip(outputs, maps):
-                b, c, h, w = each.shape
-                output[level] = each.permute(0, 2, 3, 1).reshape(b, h * w, c)
+            for output, level_map in zip(outputs, maps):
+                b, c, h, w = level_map.shape
+                output[level] = level_map.permute(0, 2, 3, 1).reshape(b, h * w, c)
         print("levels:", self.levels_seen)
         return outputs
     """,
@@ -263,9 +263,9 @@ def failures(folder: Path, exercises: set[str]) -> dict[str, str]:
     chosen = {entry.id for entry in ENTRIES if entry.exercise in exercises}
     told = run_suite(ROOT, MANIFEST, chosen, LocalSession(folder), math.inf)
     return {
-        each.id.split("::")[1]: f"{each.category}: {each.message}"
-        for each in told
-        if each.category
+        outcome.id.split("::")[1]: f"{outcome.category}: {outcome.message}"
+        for outcome in told
+        if outcome.category
     }
 
 

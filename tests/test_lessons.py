@@ -144,8 +144,8 @@ def test_slider_shows_one_control_for_each_range(monkeypatch: pytest.MonkeyPatch
         level=["p3", "p4"],
     )
     x, level, mistake, picture = shown[-1].children
-    assert [each.value for each in (x, level, mistake)] == [3, "p4", ""]
-    assert [each.description for each in (x, level)] == ["x", "level"]
+    assert [control.value for control in (x, level, mistake)] == [3, "p4", ""]
+    assert [control.description for control in (x, level)] == ["x", "level"]
     assert width_of(picture) == 34
     x.value, level.value = 9, "p3"
     assert width_of(picture) == 93
@@ -255,7 +255,7 @@ def test_pyramid_is_drawn(train: VOC2007DetectionTiny):
     network = FeaturePyramidNetwork([64, 96, 128], 8)
 
     def merge(maps: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return {f"p{name[1]}": each for name, each in network(maps).items()}
+        return {f"p{name[1]}": level_map for name, level_map in network(maps).items()}
 
     assert draws(pyramid.draw_influence(merge, features))
 
@@ -269,7 +269,9 @@ def test_head_is_drawn(train: VOC2007DetectionTiny):
     assert draws(head.draw_same_in_cells(image, [rows[0], rows[1]], [32, 8]))
     assert draws(head.draw_start(torch.full((5, 7), 0.01), 0.998))
     levels = head.given_pyramid(TinyBackbone().eval(), image[None], channels=4)
-    assert {level: tuple(each.shape[1:]) for level, each in levels.items()} == {
+    assert {
+        level: tuple(level_map.shape[1:]) for level, level_map in levels.items()
+    } == {
         level: (4, *size)
         for level, size in overview.level_sizes(*image.shape[1:]).items()
     }
@@ -320,7 +322,9 @@ def test_matching_is_drawn(train: VOC2007DetectionTiny):
     )
     first = torch.zeros(len(points["p3"]), dtype=torch.int64)
     assert draws(matching.draw_nested(lambda inside, areas: first, points["p3"]))
-    matched = {level: rows[:1].expand(len(each), 5) for level, each in points.items()}
+    matched = {
+        level: rows[:1].expand(len(centers), 5) for level, centers in points.items()
+    }
     assert draws(matching.draw_matches(image, rows, points, matched, names))
     for row in (0, 99):
         assert draws(
@@ -349,8 +353,8 @@ def test_counts_by_hand():
     def match(points: dict, strides: dict, rows: torch.Tensor) -> dict:
         background = torch.full((1, 5), -1.0)
         return {
-            level: torch.cat([rows[:1], background.expand(len(each) - 1, 5)])
-            for level, each in points.items()
+            level: torch.cat([rows[:1], background.expand(len(centers) - 1, 5)])
+            for level, centers in points.items()
         }
 
     assert matching_counts.count_matches(OneImage(), 5, get_locations, match) == {

@@ -43,7 +43,7 @@ FOUND = Detections(
 def test_judge_names_each_kind_of_mistake():
     """One detection of each kind; the ring was found by none."""
     judged, missed = scoring.judge([FOUND], [TRUTH])
-    assert [each.kind for each in judged] == list(scoring.KINDS)
+    assert [detection.kind for detection in judged] == list(scoring.KINDS)
     assert missed == 1
 
 
@@ -53,7 +53,7 @@ def test_judge_of_image_without_objects():
         "a", np.zeros((0, 4)), np.zeros(0, int), np.zeros(0, bool), (40, 60)
     )
     judged, missed = scoring.judge([FOUND], [empty])
-    assert {each.kind for each in judged} == {"background"}
+    assert {detection.kind for detection in judged} == {"background"}
     assert missed == 0
 
 
@@ -138,7 +138,9 @@ def test_find_detections_of_stored_shapes(tmp_path):
     make_shapes(folder, train=1, val=3)
     dataset = VOC2007DetectionTiny(folder, "val", image_size=128)
     found, truths = predictions.find_detections(None, dataset, limit=3)
-    assert [each.image_id for each in found] == [each.image_id for each in truths]
+    assert [detection.image_id for detection in found] == [
+        truth.image_id for truth in truths
+    ]
     picture = scoring.draw_judged(dataset, 0, found[0], truths[0])
     assert isinstance(picture, Figure)
     judged, _ = scoring.judge(found, truths)

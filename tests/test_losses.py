@@ -19,7 +19,7 @@ NUM_CLASSES = 5
 def one_hot(classes: torch.Tensor) -> torch.Tensor:
     """Rows of 0 and one 1; background is a row of 0."""
     table = torch.zeros(*classes.shape, NUM_CLASSES, dtype=torch.float64)
-    for place in torch.cartesian_prod(*(torch.arange(n) for n in classes.shape)):
+    for place in torch.cartesian_prod(*(torch.arange(size) for size in classes.shape)):
         index = tuple(place.reshape(-1).tolist())
         if classes[index] >= 0:
             table[(*index, int(classes[index]))] = 1

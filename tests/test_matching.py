@@ -22,7 +22,10 @@ BACKGROUND_ROW = [-1.0] * 5
 
 def locations_of(height: int, width: int, dtype=torch.float32):
     """All locations of an image of height x width pixels."""
-    shapes = {k: (1, 1, -(-height // s), -(-width // s)) for k, s in STRIDES.items()}
+    shapes = {
+        level: (1, 1, -(-height // stride), -(-width // stride))
+        for level, stride in STRIDES.items()
+    }
     return get_fpn_location_coords(shapes, STRIDES, dtype=dtype)
 
 

@@ -40,7 +40,7 @@ def outcomes(tmp_path_factory) -> dict[str, Outcome | CourseError]:
     return with_suite(ROOT, list(MANIFEST.values()), try_all)
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=[each.id for each in MISTAKES])
+@pytest.mark.parametrize("mistake", MISTAKES, ids=[mistake.id for mistake in MISTAKES])
 def test_mistake_is_caught_and_named(mistake: Mistake, outcomes):
     """The named test fails, and tells a student why."""
     assert mistake.test in MANIFEST, "there is no such test"

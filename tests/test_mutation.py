@@ -42,18 +42,25 @@ def planted(find: str, new: str) -> Mutant:
     text = SOURCES["fcos_matching.py"]
     assert text.count(find) == 1
     changed = text.replace(find, new)
-    return Mutant("fcos_matching.py", "4.3", 1, find, new, changed)
+    return Mutant(
+        file="fcos_matching.py",
+        exercise="4.3",
+        line=1,
+        before=find,
+        after=new,
+        source=changed,
+    )
 
 
 @pytest.fixture(scope="module")
 def suites():
     """The hidden tests of exercises 4.3 and 1.1."""
     entries = {
-        each.id: each
-        for each in read_manifest(ROOT)
-        if each.exercise in ("4.3", "4.5")
-        and not each.visible
-        and "loop" not in each.id
+        test.id: test
+        for test in read_manifest(ROOT)
+        if test.exercise in ("4.3", "4.5")
+        and not test.visible
+        and "loop" not in test.id
     }
     return with_suite(
         ROOT,
@@ -118,12 +125,12 @@ def test_mutants_run_some_at_a_time(suites):
     mutants = [planted(LOW, f"(largest > low + {number})") for number in range(3)]
     results = try_mutants(mutants, suites, jobs=2)
     assert results[mutants[0]].outcome == SURVIVED
-    assert {results[each].outcome for each in mutants[1:]} == {KILLED}
+    assert {results[mutant].outcome for mutant in mutants[1:]} == {KILLED}
 
 
 def test_tests_that_run_a_function_are_known(suites):
     """4.5 calls 4.3, so its tests are tried on a mutant of 4.3, after its own."""
-    chosen = [suites.entries[each].exercise for each in suites.chosen("4.3")]
+    chosen = [suites.entries[test_id].exercise for test_id in suites.chosen("4.3")]
     assert {*chosen} == {"4.3", "4.5"}
     assert chosen == sorted(chosen)
     assert not suites.chosen("8.1")
@@ -134,15 +141,15 @@ def test_mutants_change_nothing_but_solutions():
     source = SOURCES["fcos_deltas.py"]
     [*regions] = find_regions(source.splitlines(), "")
     mutants = make_mutants("fcos_deltas.py", source)
-    assert {each.exercise for each in mutants} == {"5.1", "5.2", "5.3"}
-    for each in mutants:
-        compile(each.source, each.file, "exec")
-        assert each.source != source
-        assert any(region.begin < each.line < region.end for region in regions)
+    assert {mutant.exercise for mutant in mutants} == {"5.1", "5.2", "5.3"}
+    for mutant in mutants:
+        compile(mutant.source, mutant.file, "exec")
+        assert mutant.source != source
+        assert any(region.begin < mutant.line < region.end for region in regions)
         outside = source.split("### BEGIN SOLUTION")[0]
-        assert each.source.startswith(outside)
-        assert each.source.endswith("### END SOLUTION\n")
-    assert len({each.source for each in mutants}) == len(mutants)
+        assert mutant.source.startswith(outside)
+        assert mutant.source.endswith("### END SOLUTION\n")
+    assert len({mutant.source for mutant in mutants}) == len(mutants)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +171,7 @@ def test_mutants_change_nothing_but_solutions():
 )
 def test_mutants_are_what_wrong_solutions_have(text: str, expected: str):
     """Numbers, operators, arguments, partners, order, and what is left out."""
-    meanings = [ast.dump(ast.parse(each)) for each in changed_texts(text)]
+    meanings = [ast.dump(ast.parse(changed)) for changed in changed_texts(text)]
     assert ast.dump(ast.parse(expected)) in meanings
 
 
@@ -177,9 +184,9 @@ def test_what_an_error_says_and_types_are_no_mutants():
 def test_every_listed_survivor_is_a_mutant_of_the_solution():
     """When the solution changes, its list of survivors changes, too."""
     made = {
-        key_of(each)
+        key_of(mutant)
         for name, source in SOURCES.items()
-        for each in make_mutants(name, source)
+        for mutant in make_mutants(name, source)
     }
     assert not set(read_survivors()) - made
 

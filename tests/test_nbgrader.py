@@ -140,7 +140,9 @@ def test_every_student_file_is_named(course):
     configure(c, course)
     files = c.Autograde.exclude_overwriting[NAME]
     folder = course / "source" / NAME
-    written = {p.relative_to(folder).as_posix() for p in folder.glob("assignment/*.py")}
+    written = {
+        path.relative_to(folder).as_posix() for path in folder.glob("assignment/*.py")
+    }
     assert set(files) == written and not any("*" in name for name in files)
 
 
@@ -221,7 +223,7 @@ def test_formgrader_runs_no_name_in_a_browser(course, tmp_path):
     (tmp_path / "server").mkdir()
     with served(copy, tmp_path / "server") as address:
         listed = read_json(f"{address}/api/submitted_notebooks/{NAME}/{NOTEBOOK}")
-        (number,) = [each["id"] for each in listed if each["student"] == SCRIPT]
+        (number,) = [entry["id"] for entry in listed if entry["student"] == SCRIPT]
         linked = quote("</script><img src=x onerror=document.title='taken over'>", "")
         for page in (
             f"submissions/{number}/",
@@ -256,7 +258,7 @@ def test_each_hand_in_has_a_line_and_the_honest_ones_are_collected(course):
     assert lines[-1] == "9 hand-ins: 4 REFUSED, 5 taken"
     assert [line.split()[0] for line in lines if " taken " in line] == taken
     for name in set(BAD) - {"for_bob"}:
-        (line,) = [each for each in lines if each.startswith(show(name))]
+        (line,) = [line for line in lines if line.startswith(show(name))]
         assert " REFUSED " in line and REASONS[name] in line
     assert not (course / "submitted" / "bob").exists()
     assert points(course, "for_bob")["exercise-1-1"] == 2

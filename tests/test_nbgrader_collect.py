@@ -34,7 +34,13 @@ def group(tmp_path):
     (tmp_path / "archive").mkdir()
     submitted = tmp_path / "submitted"
     return Class(
-        tmp_path / "archive", tmp_path, submitted, NAME, (NOTEBOOK,), set(), False
+        archive=tmp_path / "archive",
+        course=tmp_path,
+        submitted=submitted,
+        assignment=NAME,
+        notebooks=(NOTEBOOK,),
+        known=set(),
+        only_known=False,
     )
 
 
@@ -49,7 +55,10 @@ def files_of(folder):
 def test_each_bad_hand_in_has_a_row_and_the_others_are_taken(group):
     """No entry vanishes, none stops the class, and nobody hands in for another."""
     write_archives(group.archive, BOOK, b"A = 1\n")
-    write_zip(group.archive / "honest.zip", [(f"fcos/{n}", c) for n, c in GOOD])
+    write_zip(
+        group.archive / "honest.zip",
+        [(f"fcos/{name}", content) for name, content in GOOD],
+    )
     rows = collect(group)
     assert len(rows) == len(list(group.archive.iterdir()))
     taken = {row.who for row in rows if row.what == "taken"}

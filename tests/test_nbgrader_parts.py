@@ -70,7 +70,7 @@ def test_course_is_built_again_around_the_gradebook(tmp_path):
     (out / "gradebook.db").write_text("grades")
     (out / "source" / NAME / "old.txt").write_text("")
     build_course(root, out)
-    build_course(root, out, "week1", ["01"])
+    build_course(root, out, "week1", notebooks=["01"])
     assert (out / "gradebook.db").read_text() == "grades"
     assert not (out / "source" / NAME / "old.txt").exists()
     assert read_assignment(out, "week1").exercises == ("1.1", "1.2")
@@ -78,7 +78,7 @@ def test_course_is_built_again_around_the_gradebook(tmp_path):
     with pytest.raises(CourseError, match="no course folder of ours"):
         build_course(root, tmp_path)
     with pytest.raises(CourseError, match="no notebook that begins with 7"):
-        build_course(root, out, "week2", ["7"])
+        build_course(root, out, "week2", notebooks=["7"])
     with pytest.raises(CourseError, match="has no assignment week3"):
         read_assignment(out, "week3")
 

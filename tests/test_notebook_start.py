@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("core", "helpers", "data_scripts", "assignment")
 # After pip install -e, Python finds the course from everywhere; a new machine does not.
 FORGET_INSTALLED = """import sys
-sys.meta_path[:] = [each for each in sys.meta_path if "editable" not in str(each)]"""
+sys.meta_path[:] = [entry for entry in sys.meta_path if "editable" not in str(entry)]"""
 
 
 def bootstrap() -> str:
@@ -38,7 +38,8 @@ def run_cells(folder: Path, *cells: str) -> list[str]:
     resources = {"metadata": {"path": str(folder)}}
     NotebookClient(book, timeout=120, resources=resources).execute()
     return [
-        "".join(each.get("text", "") for each in cell.outputs) for cell in book.cells
+        "".join(output.get("text", "") for output in cell.outputs)
+        for cell in book.cells
     ]
 
 

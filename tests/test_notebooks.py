@@ -90,9 +90,9 @@ def test_cells_are_short(path: Path):
 @EACH
 def test_reader_is_asked_to_predict(path: Path):
     """At least one guess, shown beside the truth."""
-    guesses = [each for each in sources(path, "code") if "guess = ..." in each]
+    guesses = [text for text in sources(path, "code") if "guess = ..." in text]
     assert guesses
-    assert all("compare_guess(" in each for each in guesses)
+    assert all("compare_guess(" in guess for guess in guesses)
 
 
 def test_every_exercise_is_in_the_notebook_of_its_step():
@@ -105,7 +105,7 @@ def test_every_exercise_is_in_the_notebook_of_its_step():
             assert number.split(".")[0] == str(int(path.name[:2])), path.name
             assert f"### Exercise {number} · `" in text
             assert f'hint("{number}")' in text
-            assert any(f'open_exercise("{number}")' in each for each in code)
+            assert any(f'open_exercise("{number}")' in source for source in code)
             marks = graded(path)[f"exercise-{number.replace('.', '-')}"]
             assert marks["points"] > 0 and marks["locked"] and not marks["solution"]
             checked.append(number)

@@ -46,7 +46,7 @@ def test_an_odd_entry_is_refused_with_a_sentence_or_taken(honest, name):
     """Alone beside an honest one: both are found, and only IntakeError comes of it."""
     write, said = ENTRIES[name]
     write(honest)
-    found = {each.name: each for each in find_submissions([honest])}
+    found = {submission.name: submission for submission in find_submissions([honest])}
     assert set(found) == {"honest", name}
     assert set(take(found["honest"].path).files) == {"common.py"}
     if said is None:
@@ -69,7 +69,10 @@ def test_each_entry_of_a_pile_has_a_row_with_a_reason(honest, tmp_path):
     for folder, row in rows.items():
         by_name.setdefault(row["submission"], []).append((folder, row))
     page = (tmp_path / "out" / "index.html").read_text("utf-8")
-    for name, said in {**{n: ENTRIES[n][1] for n in ENTRIES}, "honest": None}.items():
+    for name, said in {
+        **{name: ENTRIES[name][1] for name in ENTRIES},
+        "honest": None,
+    }.items():
         cell = " ".join(shown(name).split())
         ((folder, row),) = by_name[cell]
         assert (row["score"], row["status"]) == (
@@ -98,7 +101,7 @@ def test_a_python_file_in_a_pile_does_not_make_it_one_submission(
     write = tree("anna", FILE) if hand_in == "folder" else honest_zip("anna.zip")
     write(pile)
     ENTRIES[name][0](pile)
-    found = {each.name for each in find_submissions([pile])}
+    found = {submission.name for submission in find_submissions([pile])}
     assert found == {"anna", name}
     assert "is taken for a folder of submissions" in capsys.readouterr().err
 
@@ -108,7 +111,7 @@ def test_loose_files_of_several_students_are_a_pile(tmp_path, capsys):
     for name in ("anna.py", "bert.py"):
         text(name)(tmp_path)
     found = find_submissions([tmp_path])
-    assert [each.name for each in found] == ["anna.py", "bert.py"]
+    assert [submission.name for submission in found] == ["anna.py", "bert.py"]
     assert "is taken for a folder of submissions" in capsys.readouterr().err
     text("common.py")(tmp_path)
     assert len(find_submissions([tmp_path])) == 1
@@ -125,7 +128,7 @@ def test_results_in_a_submission_are_nobody_elses(tmp_path):
     tree("anna", FILE, "results/")(tmp_path)
     own = tmp_path / "anna"
     found = find_submissions([own], own / "results")
-    assert [each.name for each in found] == ["anna"]
+    assert [submission.name for submission in found] == ["anna"]
 
 
 def test_a_folder_of_the_course_is_one_submission(tmp_path, capsys):
@@ -137,7 +140,7 @@ def test_a_folder_of_the_course_is_one_submission(tmp_path, capsys):
     for name in ("README.md", "requirements.txt", ".DS_Store"):
         (own / name).write_text("")
     (own / "__pycache__").mkdir()
-    assert [each.name for each in find_submissions([own])] == ["anna"]
+    assert [submission.name for submission in find_submissions([own])] == ["anna"]
     assert "is taken for one submission" in capsys.readouterr().err
 
 
@@ -148,7 +151,7 @@ def test_what_systems_leave_is_named_and_has_no_row(honest, capsys):
     (honest / "__MACOSX").mkdir()
     (honest / "out").mkdir()
     found = find_submissions([honest], honest / "out")
-    assert [each.name for each in found] == ["honest"]
+    assert [submission.name for submission in found] == ["honest"]
     said = capsys.readouterr().err
     names = ".DS_Store, ._honest, Thumbs.db, __MACOSX, desktop.ini, out"
     assert f"left out: {names}" in said
@@ -160,8 +163,13 @@ def test_each_of_several_paths_stands_for_a_student(honest):
     tree("nobody")(honest)
     link("thief", "honest")(honest)
     found = find_submissions(sorted(honest.iterdir()))
-    assert {each.name for each in found} == {"honest", "nobody", "notes.txt", "thief"}
-    thief = next(each for each in found if each.name == "thief")
+    assert {submission.name for submission in found} == {
+        "honest",
+        "nobody",
+        "notes.txt",
+        "thief",
+    }
+    thief = next(submission for submission in found if submission.name == "thief")
     with pytest.raises(IntakeError, match="is a link"):
         take(thief.path)
     assert len(find_submissions([honest / "thief"])) == 1  # one path is followed
@@ -257,7 +265,7 @@ def test_an_error_in_the_grader_concerns_one_hand_in(honest, tmp_path, monkeypat
     assert "This cannot be written (No space left on device)." in page
 
 
-def test_a_result_that_cannot_be_written_has_a_row(honest, tmp_path, capsys):
+def test_a_result_that_cannot_be_written_has_a_row(honest, tmp_path):
     """A file stands where the folder of its results must be; it is kept."""
     tree("anna", FILE)(honest)
     root = write_course(tmp_path / "course")
@@ -352,7 +360,10 @@ def test_a_folder_that_may_not_be_read_is_refused():
         (pile / "closed").chmod(0)
         os.seteuid(65534)
         try:
-            found = {each.name: each.path for each in find_submissions([pile])}
+            found = {
+                submission.name: submission.path
+                for submission in find_submissions([pile])
+            }
             assert len(take(found["open"]).files) == 1
             with pytest.raises(IntakeError, match=r"read \(Permission denied\)"):
                 take(found["closed"])

@@ -156,7 +156,7 @@ def test_second_repair_says_the_same_of_the_original(data_dir, monkeypatch, caps
     accounts = []
     for _ in range(2):
         code, said, clean = fix(monkeypatch, capsys, data_dir)
-        said_once = [each for each in said.splitlines() if "/s]" not in each]
+        said_once = [line for line in said.splitlines() if "/s]" not in line]
         accounts.append((code, said_once))
         shutil.rmtree(clean)
     assert accounts[0] == accounts[1]
@@ -376,7 +376,7 @@ def test_name_that_is_not_utf8_is_named(data_dir, tmp_path):
     assert check_tree(find_voc_root(tmp_path / "clean")).findings == []
 
 
-def test_folder_of_another_year_is_named(data_dir, monkeypatch, capsys):
+def test_folder_of_another_year_is_named(data_dir):
     """The message has the argument that leads there, and it does."""
     root = find_voc_root(data_dir)
     other = root.rename(root.with_name("VOC2012"))

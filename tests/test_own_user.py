@@ -37,7 +37,7 @@ from grader.session.session import Session
 place = Path(sys.argv[1])
 with Session(place / "mine", Level.OWN_USER) as mine:
     with Session(place / "bobs", Level.OWN_USER) as bobs:
-        files = [str(place / each) for each in sys.argv[2:]]
+        files = [str(place / name) for name in sys.argv[2:]]
         files += [str(bobs._sandbox.folder), f"{bobs._sandbox.folder}/lock"]
         files += [f"{bobs._sandbox.folder}/submission/common.py"]
         processes = [os.getpid(), bobs._sandbox.process.pid]
@@ -46,8 +46,8 @@ with Session(place / "mine", Level.OWN_USER) as mine:
                 files.append(f"/proc/{pid}/{name}")
         said = {"missing": mine.missing, "read": {}}
         call = mine.student().common
-        for each in files:
-            said["read"][each] = call.read_files([each])
+        for file in files:
+            said["read"][file] = call.read_files([file])
         said["memory"] = call.read_memory(processes)
         said["environment"] = call.read_environment(os.environ["SECRET"])
         said["signals"] = call.send_signals(processes)
@@ -76,16 +76,16 @@ def without_landlock(*command: str, **environment: str) -> subprocess.CompletedP
 def place() -> Iterator[Path]:
     """Two submissions, and what they must not read; only root may enter its folders."""
     with open_folder() as folder:
-        for each in OTHERS:
-            (folder / each).parent.mkdir(parents=True, exist_ok=True)
-            (folder / each).write_text("secret")
-        for each in {Path(each).parts[0] for each in OTHERS}:
-            (folder / each).chmod(0o700)
+        for other in OTHERS:
+            (folder / other).parent.mkdir(parents=True, exist_ok=True)
+            (folder / other).write_text("secret")
+        for top in {Path(other).parts[0] for other in OTHERS}:
+            (folder / top).chmod(0o700)
         (folder / "open").mkdir(mode=0o755)
         (folder / "open" / "readable.txt").write_text("everybody")
-        for each in ("mine", "bobs"):
-            (folder / each).mkdir()
-            shutil.copyfile(PROBES, folder / each / "common.py")
+        for name in ("mine", "bobs"):
+            (folder / name).mkdir()
+            shutil.copyfile(PROBES, folder / name / "common.py")
         yield folder
 
 
@@ -124,7 +124,7 @@ def test_without_landlock_what_is_roots_alone_stays_closed(place: Path):
     run = without_landlock("-c", SESSIONS, str(place), *OTHERS, SECRET="of the grader")
     assert run.returncode == 0, run.stderr
     said = json.loads(run.stdout)
-    assert any("Landlock" in each for each in said["missing"])
+    assert any("Landlock" in feature for feature in said["missing"])
     assert said["open"] == "read readable.txt"  # the probe reads what it can
     assert {path: how for path, how in said["read"].items() if how} == {}
     assert said["memory"] == said["environment"] == said["signals"] == ""
@@ -134,13 +134,13 @@ CHOOSE = """
 import sys
 from pathlib import Path
 from grader.grading.level import choose_level
-choose_level("own user", False, alone_with=[Path(each) for each in sys.argv[1:]])
+choose_level("own user", False, alone_with=[Path(name) for name in sys.argv[1:]])
 """
 
 
 def test_a_service_goes_on_where_its_files_are_roots_alone(place: Path):
     """Gradescope's scripts close them; no Landlock is needed then, and it is said."""
-    closed = [str(place / each) for each in ("source", "class", "out")]
+    closed = [str(place / name) for name in ("source", "class", "out")]
     run = without_landlock("-c", CHOOSE, *closed)
     assert run.returncode == 0, run.stderr
     assert "no Landlock" in run.stderr

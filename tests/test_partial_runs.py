@@ -44,7 +44,7 @@ def run(
         mock.patch("grader.grading.level.choose_level", lambda *_: Level.BUBBLEWRAP),
     ):
         given = paths or [place / "class"]
-        grade_paths(root, given, place / "out", 1, exercises, regrade)
+        grade_paths(root, given, place / "out", 1, exercises=exercises, regrade=regrade)
     return rows(place / "out")
 
 

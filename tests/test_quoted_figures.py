@@ -50,7 +50,9 @@ def test_quoted_figures_are_those_of_the_stored_runs(
     """A run whose name begins with _ belongs to the first one of its row."""
     row = quoted_row(notebook, start).replace("*", "")
     names = [runs[0] + run if run.startswith("_") else run for run in runs]
-    assert re.findall(r"(\d+\.\d) %", row) == [f"{stored_map(n):.1f}" for n in names]
+    assert re.findall(r"(\d+\.\d) %", row) == [
+        f"{stored_map(name):.1f}" for name in names
+    ]
 
 
 @pytest.mark.parametrize(

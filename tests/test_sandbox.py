@@ -34,9 +34,9 @@ from grader.worker.lockdown import has_seccomp
 ROOT = Path(__file__).resolve().parent.parent
 # Those that end by themselves at once; test_doctor.py tries the others.
 QUICK = tuple(
-    each
-    for each in ATTACKS
-    if each.name not in ("compute_for_ever", "print_for_ever", "take_memory")
+    attack
+    for attack in ATTACKS
+    if attack.name not in ("compute_for_ever", "print_for_ever", "take_memory")
 )
 
 
@@ -57,7 +57,9 @@ def test_own_user_stops_the_attacks():
         with pytest.raises(CourseError):
             Sandbox(ROOT / "assignment", Level.OWN_USER, Limits())
         return
-    through = [each for each in examine(Level.OWN_USER, QUICK) if not each.is_stopped]
+    through = [
+        finding for finding in examine(Level.OWN_USER, QUICK) if not finding.is_stopped
+    ]
     assert through == []
 
 

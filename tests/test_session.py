@@ -61,7 +61,7 @@ def test_modules_stay_behind_the_border(student):
     assert isinstance(layer, RemoteObject)
     assert isinstance(layer.stem, RemoteObject)
     assert len(layer.stem) == 2
-    assert [isinstance(each, RemoteObject) for each in layer.stem] == [True, True]
+    assert [isinstance(part, RemoteObject) for part in layer.stem] == [True] * 2
     assert layer.levels == {"p3": 8}
     before = layer(x)
     weights = layer.state_dict()

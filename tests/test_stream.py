@@ -61,7 +61,9 @@ def test_position_determines_the_item(dataset):
 def test_another_seed_gives_another_stream(dataset):
     """Seed 1 differs from seed 0 in its images."""
     zero, one = stream_of(dataset), stream_of(dataset, seed=1)
-    same = [torch.equal(zero[p][1], one[p][1]) for p in range(LENGTH)]
+    same = [
+        torch.equal(zero[position][1], one[position][1]) for position in range(LENGTH)
+    ]
     assert not all(same)
 
 

@@ -114,8 +114,8 @@ def answer():
     return 42
 """
 LEVELS = [
-    pytest.param(each, marks=pytest.mark.skipif(not has, reason="not on this machine"))
-    for each, has in (
+    pytest.param(level, marks=pytest.mark.skipif(not has, reason="not on this machine"))
+    for level, has in (
         (Level.BUBBLEWRAP, probe_level().level is Level.BUBBLEWRAP),
         (Level.OWN_USER, may_become_others()),
         (Level.NONE, True),
@@ -144,8 +144,8 @@ def student_packages() -> list[str]:
     """Names of what the students' requirements.txt lists and is installed here."""
     listed = PIN.findall(student_requirements((ROOT / "requirements.txt").read_text()))
     installed = {
-        re.sub("[-_.]+", "-", each.metadata["Name"]).lower()
-        for each in metadata.distributions()
+        re.sub("[-_.]+", "-", package.metadata["Name"]).lower()
+        for package in metadata.distributions()
     }
     return [name for name in listed if name in installed]
 
@@ -155,9 +155,9 @@ def modules_of(packages: list[str]) -> list[str]:
     found = [
         module
         for module, names in metadata.packages_distributions().items()
-        if {re.sub("[-_.]+", "-", each).lower() for each in names} & set(packages)
+        if {re.sub("[-_.]+", "-", name).lower() for name in names} & set(packages)
     ]
-    return sorted(each for each in found if each.isidentifier())
+    return sorted(name for name in found if name.isidentifier())
 
 
 def test_each_listed_package_can_be_imported(session):

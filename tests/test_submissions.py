@@ -7,7 +7,8 @@ from grader.submissions.find import TAKEN, with_ids
 
 
 def ids_of(*names: str) -> list[str]:
-    return [each.id for each in with_ids((Path("class") / n, n) for n in names)]
+    named = ((Path("class") / name, name) for name in names)
+    return [submission.id for submission in with_ids(named)]
 
 
 def test_a_plain_name_is_kept():
@@ -20,7 +21,8 @@ def test_a_name_like_the_id_of_another_gets_an_id_of_its_own():
     (made,) = ids_of("Zoë")
     first, second = ids_of("Zoë", made)
     assert first == made != second
-    assert len({each.lower() for each in ids_of("Zoë", made, made.upper())}) == 3
+    ids = ids_of("Zoë", made, made.upper())
+    assert len({student_id.lower() for student_id in ids}) == 3
 
 
 def test_names_of_the_graders_own_files_are_not_given_away():

@@ -59,8 +59,8 @@ def test_a_test_that_does_not_pass_gives_no_points(root, tmp_path, line):
 def _categories(course, code: Path) -> dict[str, str | None]:
     session = LocalSession(code, None, None)
     outcomes = run_suite(course.root, course.tests, course.chosen_ids, session, 60)
-    assert [each.id for each in outcomes] == [each.id for each in course.tests]
-    return {each.id: each.category for each in outcomes}
+    assert [outcome.id for outcome in outcomes] == [test.id for test in course.tests]
+    return {outcome.id: outcome.category for outcome in outcomes}
 
 
 def test_suite_reads_its_own_files_though_another_ran_before(root, tmp_path):
@@ -81,7 +81,7 @@ def test_budget_ends_tests_that_take_for_ever(root, tmp_path):
     code = write_submission(tmp_path / "a") / "assignment"
     session = LocalSession(code, None, None)
     outcomes = run_suite(root, course.tests, course.chosen_ids, session, 0.0)
-    assert [each.category for each in outcomes] == ["timeout"] * 3
+    assert [outcome.category for outcome in outcomes] == ["timeout"] * 3
 
 
 def test_visible_tests_run_before_any_hidden_one(root, tmp_path):
@@ -129,7 +129,7 @@ def test_nothing_of_a_test_is_kept_when_the_next_one_begins(root, tmp_path, endi
 
     class Answering(LocalSession):
         def student(self):
-            kept.append([each for each in answers if each() is not None])
+            kept.append([reference for reference in answers if reference() is not None])
             functions = types.SimpleNamespace(double=answer, add_one=answer)
             return types.SimpleNamespace(common=functions)
 
@@ -173,7 +173,7 @@ def test_full_memory_of_the_grader_is_a_submission_without_a_grade(
         Job("raises", lambda: bytes(2**30), tmp_path / "raises", 60),
         Job("fine", lambda: len(bytes(2**20)), tmp_path / "fine", 60),
     ]
-    answers = {each.job.id: each for each in run_jobs(both, 1)}
+    answers = {answer.job.id: answer for answer in run_jobs(both, 1)}
     for name in ("full", "raises"):
         problem, outcomes = read_outcomes(answers[name])
         assert outcomes is None and "took more memory" in problem
@@ -192,7 +192,7 @@ def test_job_that_hangs_or_dies_leaves_the_others_alone(tmp_path):
         Job(name, work, tmp_path / name, 3 if name == "hangs" else 30)
         for name, work in works.items()
     ]
-    answers = {each.job.id: each for each in run_jobs(jobs, 2)}
+    answers = {answer.job.id: answer for answer in run_jobs(jobs, 2)}
     assert answers["fine"].value == [1, 2] and answers["fine"].problem == ""
     assert "did not end within 3 s" in answers["hangs"].problem
     assert "signal 9" in answers["killed"].problem

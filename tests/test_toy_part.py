@@ -128,8 +128,12 @@ def test_grade_of_the_part_counts_its_points_alone(
         (class_ / name / "assignment").mkdir(parents=True)
         for path in (source / "assignment").glob("*.py"):
             (class_ / name / "assignment" / path.name).write_bytes(path.read_bytes())
-    (mistake,) = [m for m in read_mistakes(course) if m.exercise == "99.1"]
-    sources = {p.name: p.read_text() for p in (course / "assignment").glob("*.py")}
+    (mistake,) = [
+        mistake for mistake in read_mistakes(course) if mistake.exercise == "99.1"
+    ]
+    sources = {
+        path.name: path.read_text() for path in (course / "assignment").glob("*.py")
+    }
     (class_ / "mistaken" / "assignment").mkdir(parents=True)
     plant(mistake.edits, sources, class_ / "mistaken" / "assignment")
     out = tmp_path / "grades"
@@ -150,7 +154,7 @@ def test_grade_of_the_part_counts_its_points_alone(
     for name in ("begun", "solved", "mistaken"):
         result = json.loads((out / name / "results.json").read_text())
         scores[name] = result["score"]
-        causes[name] = [each["cause"] for each in result["extra_data"]["instructor"]]
+        causes[name] = [entry["cause"] for entry in result["extra_data"]["instructor"]]
         assert list(result["extra_data"]["exercises"]) == ["99.1"]
     assert scores == {"begun": 0, "solved": 4, "mistaken": 1}
     assert mistake.cause in causes["mistaken"]
@@ -164,7 +168,7 @@ def test_nbgrader_and_gradescope_take_the_part(course: Path, tmp_path: Path):
     source = out / "source" / "fcos" / "99_toy.ipynb"
     cells = nbformat.read(source, as_version=4).cells
     marks = [cell.metadata.get("nbgrader", {}) for cell in cells]
-    graded = {m["grade_id"]: m["points"] for m in marks if m.get("grade")}
+    graded = {mark["grade_id"]: mark["points"] for mark in marks if mark.get("grade")}
     assert graded == {"exercise-99-1": 4}
     files = autograder_files(course, parts=["toy"])
     assert b'default_parts = ["toy"]' in files[f"course/{FILE}"]

@@ -98,7 +98,7 @@ def assert_same_state(ours: dict, expected: dict) -> None:
         for name, value in expected[part].items():
             assert torch.equal(ours[part][name], value), f"{part} {name}"
     moments, expected_moments = (
-        each["optimizer"]["state"] for each in (ours, expected)
+        checkpoint["optimizer"]["state"] for checkpoint in (ours, expected)
     )
     for number, values in expected_moments.items():
         for name, value in values.items():
@@ -222,7 +222,7 @@ def test_signal_saves_says_so_and_the_run_can_go_on(whole_run, interrupted, numb
 def test_run_is_saved_every_few_minutes_whatever_its_interval(
     shapes, tmp_path, monkeypatch
 ):
-    """With 100 s an iteration, the third is saved at the latest."""
+    """With 100 s per iteration, the third is saved at the latest."""
     clock = iter(range(0, 100_000, 100))
     now = [0]
     saves = []
@@ -386,7 +386,9 @@ def test_bfloat16_run_keeps_its_weights_in_float32(shapes, tmp_path):
         train_run(recipe, shapes, tmp_path, "cpu", precision="bfloat16")
     )
     assert state["precision"] == "bfloat16"
-    dtypes = {v.dtype for v in state["model"].values() if v.is_floating_point()}
+    dtypes = {
+        tensor.dtype for tensor in state["model"].values() if tensor.is_floating_point()
+    }
     assert dtypes == {torch.float32}
 
 

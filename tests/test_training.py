@@ -118,19 +118,25 @@ def test_freeze_decides_which_parts_get_no_gradient(backbone, freeze):
     config = dataclasses.replace(recipe.detector, class_names=("a", "b"))
     model = ImprovedFCOS(config, build_backbone(backbone, pretrained=False))
     make_optimizer(model, recipe)
-    frozen = [n for n, p in model.named_parameters() if not p.requires_grad]
+    frozen = [
+        name
+        for name, parameter in model.named_parameters()
+        if not parameter.requires_grad
+    ]
     if freeze in ("early", "c3"):
         makes_c3 = ("stage3", "layer2", "blocks.3.", "blocks.4")
         late = ("stage4", "layer3", "blocks.5", "fpn", "pred_net")
         assert frozen
-        is_c3_frozen = [n for n in frozen if any(part in n for part in makes_c3)]
+        is_c3_frozen = [
+            name for name in frozen if any(part in name for part in makes_c3)
+        ]
         assert bool(is_c3_frozen) == (freeze == "c3")
-        assert all(n.startswith("backbone.backbone.") for n in frozen)
-        assert not [n for n in frozen if any(part in n for part in late)]
+        assert all(name.startswith("backbone.backbone.") for name in frozen)
+        assert not [name for name in frozen if any(part in name for part in late)]
     else:
         assert not frozen
     set_train_mode(model, recipe)
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     assert norms
     assert {norm.training for norm in norms} == {freeze == "none"}
 
@@ -147,7 +153,9 @@ def test_frozen_parameters_stay_as_they_are():
     batch = (("a.jpg",), spread(1, 3, 64, 64).float(), boxes)
     train_step(state, recipe, batch, CPU, torch.float32)
     changed = {
-        n for n, v in model.state_dict().items() if not torch.equal(before[n], v)
+        name
+        for name, value in model.state_dict().items()
+        if not torch.equal(before[name], value)
     }
     assert "backbone.backbone.stem.0.weight" not in changed
     assert "backbone.backbone.stem.1.running_mean" not in changed
@@ -161,7 +169,11 @@ def test_optimizer_has_a_rate_of_its_own_for_the_backbone():
     config = dataclasses.replace(recipe.detector, class_names=("a", "b"))
     model = ImprovedFCOS(config, build_backbone("tiny"))
     optimizer = make_optimizer(model, recipe)
-    groups = {id(p): g for g in optimizer.param_groups for p in g["params"]}
+    groups = {
+        id(parameter): group
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
     assert len(groups) == len(list(model.parameters()))
     for name, parameter in model.named_parameters():
         group = groups[id(parameter)]

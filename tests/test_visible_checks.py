@@ -118,7 +118,9 @@ MISTAKES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("case", MISTAKES, ids=[f"{c[0]} {c[3]}" for c in MISTAKES])
+@pytest.mark.parametrize(
+    "case", MISTAKES, ids=[f"{mistake[0]} {mistake[3]}" for mistake in MISTAKES]
+)
 def test_mistake_is_named(tmp_path: Path, case):
     """A known mistake fails its exercise, and the message says which one it is."""
     number, file, right, wrong, said = case
@@ -175,9 +177,9 @@ def test_every_exercise_has_three_hints():
     """A nudge, a plan, nearly code; and they name exercises that exist."""
     hints = read_hints()
     assert tuple(hints) == NUMBERS
-    for number, each in hints.items():
-        assert len(set(each.levels)) == 3 and all(each.levels), number
-        assert each.unseen and not each.unseen.endswith(".")
+    for number, hint in hints.items():
+        assert len(set(hint.levels)) == 3 and all(hint.levels), number
+        assert hint.unseen and not hint.unseen.endswith(".")
 
 
 @pytest.mark.parametrize("number", NUMBERS)

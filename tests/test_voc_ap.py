@@ -30,8 +30,12 @@ def test_voc_ap_equals_a_slow_loop(threshold, plus_one):
     for class_id, own in enumerate(result.classes):
         curve, total = slow_curve(detections, truths, class_id, threshold, plus_one)
         assert own.num_objects == total > 5
-        assert own.recall.tolist() == pytest.approx([r for r, _ in curve], **EXACT)
-        assert own.precision.tolist() == pytest.approx([p for _, p in curve], **EXACT)
+        assert own.recall.tolist() == pytest.approx(
+            [recall for recall, _ in curve], **EXACT
+        )
+        assert own.precision.tolist() == pytest.approx(
+            [precision for _, precision in curve], **EXACT
+        )
         areas.append(slow_area(curve))
         elevens.append(slow_11(curve))
         assert own.ap_area == pytest.approx(areas[-1], **EXACT)

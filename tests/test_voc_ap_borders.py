@@ -75,7 +75,10 @@ def test_order_of_images_and_detections_does_not_matter():
 def test_only_the_order_of_scores_matters():
     """Scores of any size give the same AP, as long as their order stays."""
     detections, truths = made_data()
-    other = [dataclasses.replace(d, scores=d.scores**3 * 50 - 7) for d in detections]
+    other = [
+        dataclasses.replace(detection, scores=detection.scores**3 * 50 - 7)
+        for detection in detections
+    ]
     plain = evaluate_voc(detections, truths, NAMES)
     assert evaluate_voc(other, truths, NAMES).map_area == plain.map_area
 

@@ -35,7 +35,7 @@ def test_plain_values_come_back_as_they_are():
     ]
     back = decode(encode(value))
     assert back == value
-    assert [type(each) for each in back] == [type(each) for each in value]
+    assert [type(item) for item in back] == [type(item) for item in value]
 
 
 def test_a_float_that_is_not_a_number_stays_so():
@@ -119,10 +119,10 @@ def test_views_of_every_kind_arrive_as_their_numbers(view, dtype: torch.dtype):
     """Whatever its strides: shape, dtype and numbers arrive, and nothing else."""
     tensor = view(dtype)
     back = decode(encode([tensor, tensor]))
-    for each in back:
-        assert (each.dtype, each.shape) == (tensor.dtype, tensor.shape)
-        assert torch.equal(each, tensor)
-        assert each.is_contiguous()
+    for item in back:
+        assert (item.dtype, item.shape) == (tensor.dtype, tensor.shape)
+        assert torch.equal(item, tensor)
+        assert item.is_contiguous()
 
 
 @pytest.mark.parametrize("make", ODD.values(), ids=list(ODD))
@@ -161,7 +161,7 @@ def test_subclasses_of_numbers_and_strings_arrive_as_plain_ones():
         __hash__ = int.__hash__
 
     back = decode(encode([Equal(3), type("S", (str,), {})("s")]))
-    assert [type(each) for each in back] == [int, str]
+    assert [type(item) for item in back] == [int, str]
     assert back == [3, "s"]
 
 

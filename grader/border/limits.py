@@ -7,7 +7,7 @@ from pathlib import Path
 MEBIBYTE = 2**20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """Limits of one test; each ends the test, not the submission.
 

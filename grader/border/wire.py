@@ -89,11 +89,6 @@ def decode(
     return value
 
 
-def pack_frame(body: bytes) -> bytes:
-    """A body with its length in front, as it is sent."""
-    return LENGTH.pack(len(body)) + body
-
-
 class _Counter:
     """What both directions count, so that no message is endless."""
 
@@ -133,7 +128,7 @@ class _Writer(_Counter):
             return self._tensor(value)
         if isinstance(value, list | tuple):
             tag = "t" if isinstance(value, tuple) else "l"
-            return [tag, [self.plain(each, depth + 1) for each in value]]
+            return [tag, [self.plain(item, depth + 1) for item in value]]
         if isinstance(value, dict):
             return ["d", [self._pair(*item, depth + 1) for item in value.items()]]
         if isinstance(value, torch.dtype):
@@ -188,10 +183,10 @@ class _Reader(_Counter):
         tag, fields = plain[0], plain[1:]
         match tag, fields:
             case (("l" | "t"), [list(items)]):
-                values = [self.value(each, depth + 1) for each in items]
+                values = [self.value(item, depth + 1) for item in items]
                 return tuple(values) if tag == "t" else values
             case "d", [list(pairs)]:
-                return dict(self._pair(each, depth + 1) for each in pairs)
+                return dict(self._pair(pair, depth + 1) for pair in pairs)
             case "T", [str(name), list(shape)]:
                 return self._tensor(name, shape)
             case "y", [str(name)] if name in DTYPES:
@@ -217,7 +212,7 @@ class _Reader(_Counter):
             raise WireError("a tensor of unknown dtype or of too many dimensions")
         # A huge size can stand beside a zero, so each is held against the limit.
         most = self.limits.max_bytes
-        if not all(type(each) is int and 0 <= each <= most for each in shape):
+        if not all(type(length) is int and 0 <= length <= most for length in shape):
             raise WireError("a tensor whose shape is not made of sizes")
         dtype = DTYPES[name]
         size = math.prod(shape) * dtype.itemsize  # Python's ints do not overflow

@@ -8,8 +8,8 @@ import torch
 
 LENGTH = struct.Struct(">I")  # of a body, and of the outline in it, in bytes
 DTYPES = {
-    str(each).removeprefix("torch."): each
-    for each in (
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
         torch.float16,
         torch.bfloat16,
         torch.float32,

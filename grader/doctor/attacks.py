@@ -73,28 +73,36 @@ def _code(targets: Targets) -> tuple[Any, ...]:
 
 
 ATTACKS = (
-    Attack("read hidden tests and other students", "read_files", lambda t: (t.files,)),
-    Attack("read the environment", "read_environment", lambda t: (t.secret,)),
+    Attack(
+        "read hidden tests and other students",
+        "read_files",
+        lambda targets: (targets.files,),
+    ),
+    Attack(
+        "read the environment", "read_environment", lambda targets: (targets.secret,)
+    ),
     Attack(
         "read the grader's memory",
         "read_memory",
-        lambda t: ([os.getpid(), t.victim.pid],),
+        lambda targets: ([os.getpid(), targets.victim.pid],),
     ),
-    Attack("end the grader", "send_signals", lambda t: ([t.victim.pid],)),
-    Attack("use the network", "use_network", lambda t: (t.port,)),
+    Attack("end the grader", "send_signals", lambda targets: ([targets.victim.pid],)),
+    Attack("use the network", "use_network", lambda targets: (targets.port,)),
     Attack("start endless processes", "start_processes"),
-    Attack("start endless threads", "start_threads", lambda t: (LIMITS.threads,)),
+    Attack("start endless threads", "start_threads", lambda targets: (LIMITS.threads,)),
     Attack("run another program", "run_program"),
     Attack(
         "fill the disk",
         "fill_disk",
-        lambda t: (2 * LIMITS.temporary_mb * MEBIBYTE,),
+        lambda targets: (2 * LIMITS.temporary_mb * MEBIBYTE,),
     ),
     Attack("change the code of later tests", "change_code", _code),
-    Attack("take endless memory", "take_memory", lambda t: (LIMITS.memory_mb << 20,)),
+    Attack(
+        "take endless memory", "take_memory", lambda targets: (LIMITS.memory_mb << 20,)
+    ),
     Attack("keep state between tests", "keep_state", times=2),
     Attack("compute for ever", "compute_for_ever"),
-    Attack("print for ever", "print_for_ever", lambda t: (MUCH_OUTPUT,)),
+    Attack("print for ever", "print_for_ever", lambda targets: (MUCH_OUTPUT,)),
     Attack("forge an answer", "forge_answer"),
     Attack("end as if all were well", "exit_now"),
     Attack("leave a process behind", "leave_daemon"),

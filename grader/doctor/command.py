@@ -92,8 +92,8 @@ def examine(level: Level, attacks: Sequence[Attack] = ATTACKS) -> Iterator[Findi
         submission.mkdir()
         shutil.copyfile(PROBES, submission / "common.py")
         with _targets(Path(name)) as targets, Session(submission, level, LIMITS) as run:
-            for each in run.missing:
-                yield Finding("use what this kernel cannot forbid", False, each)
+            for feature in run.missing:
+                yield Finding("use what this kernel cannot forbid", False, feature)
             for attack in attacks:
                 yield _try(run, attack, targets)
                 targets.renew_victim()
@@ -158,7 +158,7 @@ def _targets(folder: Path) -> Iterator[Targets]:
     secret = f"secret-{os.getpid()}-of-the-doctor"
     os.environ[SECRET_VARIABLE] = secret
     with socket.create_server(("127.0.0.1", 0)) as server:
-        files = [str(ROOT / each) for each in ("grader_tests", "tests", "grader")]
+        files = [str(ROOT / name) for name in ("grader_tests", "tests", "grader")]
         files += [str(sibling), str(sibling.parent)]
         targets = Targets(files, secret, server.getsockname()[1], start_victim(secret))
         try:

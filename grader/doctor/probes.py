@@ -28,10 +28,10 @@ WRITABLE = ("/tmp", "/dev/shm", "/var/tmp", "/run/lock", ".")
 
 def read_files(paths: list[str]) -> str:
     """Read files of the grader: hidden tests, other submissions, what is secret."""
-    for each in paths:
+    for place in paths:
         with suppress(OSError):
-            path = Path(each)
-            found = [path] if path.is_file() else [p for p in path.rglob("*")]
+            path = Path(place)
+            found = [path] if path.is_file() else [inner for inner in path.rglob("*")]
             for file in found:
                 if file.is_file():
                     file.read_bytes()
@@ -112,9 +112,9 @@ def start_threads(allowed: int) -> str:
     threads = []
     try:
         for _ in range(MOST_THREADS):
-            each = threading.Thread(target=time.sleep, args=(1,), daemon=True)
-            each.start()
-            threads.append(each)
+            thread = threading.Thread(target=time.sleep, args=(1,), daemon=True)
+            thread.start()
+            threads.append(thread)
     except RuntimeError:
         pass
     return f"started {len(threads)} threads" if len(threads) > allowed else ""
@@ -158,13 +158,13 @@ def fill_disk(allowed: int) -> str:
 
 def change_code(paths: list[str]) -> str:
     """Change the code that later tests run."""
-    for each in paths:
-        with suppress(OSError), Path(each).open("ab"):
-            return f"may write to {each}"
+    for target in paths:
+        with suppress(OSError), Path(target).open("ab"):
+            return f"may write to {target}"
         with suppress(OSError):
-            (Path(each).parent / MARK).touch()
-            (Path(each).parent / MARK).unlink()
-            return f"may make files beside {each}"
+            (Path(target).parent / MARK).touch()
+            (Path(target).parent / MARK).unlink()
+            return f"may make files beside {target}"
     return ""
 
 

@@ -60,7 +60,7 @@ def cpu_requirements(text: str) -> str:
         match = PIN.match(line.strip())
         if match:
             name = match["name"]
-            via = {each.strip() for each in (match["via"] or "").split(",")}
+            via = {way.strip() for way in (match["via"] or "").split(",")}
             old = pins.get(name, ("", set()))
             pin = line.partition("#")[0].rstrip()
             pins[name] = (f"{old[0]}{pin}\n", old[1] | via)

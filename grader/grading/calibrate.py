@@ -37,7 +37,7 @@ def calibrate(course: Course, level: Level, folder: Path) -> Calibration:
     problem, outcomes = read_outcomes(answer)
     if outcomes is None:
         raise CourseError(f"the tests cannot be run on the solution: {problem}")
-    failed = [each for each in outcomes if each.category is not None]
+    failed = [outcome for outcome in outcomes if outcome.category is not None]
     if failed:
         raise CourseError(
             f"the solution in {SOLUTION}/ fails {len(failed)} of {len(outcomes)} "
@@ -45,4 +45,6 @@ def calibrate(course: Course, level: Level, folder: Path) -> Calibration:
             f"{failed[0].message[:MOST_MESSAGE]}); "
             "repair the solution or the test before anybody is graded"
         )
-    return calibration_from({e.id: round(e.seconds, DIGITS) for e in outcomes})
+    return calibration_from(
+        {outcome.id: round(outcome.seconds, DIGITS) for outcome in outcomes}
+    )

@@ -109,12 +109,12 @@ def run_grade(options: argparse.Namespace, root: Path) -> int:
                 options.submissions,
                 options.out,
                 options.jobs,
-                options.exercises,
-                options.regrade,
-                options.level,
-                options.unsafe,
-                options.allow_ops,
-                options.parts,
+                exercises=options.exercises,
+                regrade=options.regrade,
+                level_name=options.level,
+                unsafe=options.unsafe,
+                allowed_ops=options.allow_ops,
+                parts=options.parts,
             )
     except KeyboardInterrupt as error:
         raise SignalError(
@@ -129,6 +129,7 @@ def grade_paths(
     paths: Sequence[Path],
     out: Path,
     jobs: int,
+    *,
     exercises: Sequence[str] = (),
     regrade: Sequence[str] = (),
     level_name: str | None = None,
@@ -159,7 +160,7 @@ def grade_paths(
     counting = add_earlier(asked, out, {test.exercise for test in course.tests})
     course = read_course(root, counting, level.value, allowed_ops)
     submissions = find_submissions(paths, out.resolve())
-    code = grade(course, level, submissions, out, jobs, regrade)
+    code = grade(course, level, submissions, out, jobs=jobs, regrade=regrade)
     print(f"{out / 'index.html'}: {len(submissions)} submissions")
     if code == EXIT_PARTLY_FAILED:
         print("not every submission has a grade; the page says why", file=sys.stderr)

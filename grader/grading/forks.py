@@ -102,13 +102,13 @@ def run_jobs(jobs: Iterable[Job], slots: int) -> Iterator[Answer]:
                     yield Answer(job, problem=why)
             if not running:
                 return
-            connection.wait([each.process.sentinel for each in running], POLL_S)
-            for each in [each for each in running if _is_over(each)]:
-                running.remove(each)
-                yield _collect(each)
+            connection.wait([fork.process.sentinel for fork in running], POLL_S)
+            for fork in [fork for fork in running if _is_over(fork)]:
+                running.remove(fork)
+                yield _collect(fork)
     finally:
-        for each in running:
-            _kill(each.process)
+        for fork in running:
+            _kill(fork.process)
 
 
 def _start(job: Job) -> _Running:

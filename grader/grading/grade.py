@@ -81,20 +81,20 @@ class Run:
     ) -> list[Waiting]:
         """Copy what has to be graded; refuse what cannot be."""
         waiting = []
-        for number, each in enumerate(submissions):
-            again = each.id in regrade or each.name in regrade
-            with self._alone(each, self.course.hashes):
+        for number, submission in enumerate(submissions):
+            again = submission.id in regrade or submission.name in regrade
+            with self._alone(submission, self.course.hashes):
                 try:
-                    taken = take(each.path)
+                    taken = take(submission.path)
                 except IntakeError as error:
                     hashes = self.course.hashes
-                    self.results.no_grade(each, REFUSED, str(error), hashes)
+                    self.results.no_grade(submission, REFUSED, str(error), hashes)
                     continue
                 hashes = {**self.course.hashes, "submission": taken.digest}
-                if not self.results.is_done(each, hashes) or again:
+                if not self.results.is_done(submission, hashes) or again:
                     code = self.results.path / WORK / f"code-{number}"
                     copy_files(taken.files, code)
-                    waiting.append(Waiting(each, code, hashes, taken.ignored))
+                    waiting.append(Waiting(submission, code, hashes, taken.ignored))
         return waiting
 
     @contextmanager
@@ -106,39 +106,44 @@ class Run:
             self.results.fail(submission, error, hashes)
 
     def _grade_all(self, waiting: list[Waiting], calibration: Calibration) -> None:
-        by_id = {each.submission.id: each for each in waiting}
+        by_id = {entry.submission.id: entry for entry in waiting}
         late: dict[str, list[Outcome]] = {}
         with tqdm(total=len(waiting), unit="submission", desc="grading") as bar:
             for answer in run_jobs(self._jobs(waiting, calibration), self.jobs):
-                each = by_id[answer.job.id]
-                with self._alone(each.submission, each.hashes):
-                    outcomes = self._outcomes(each, answer)
-                    is_late = any(o.category == "timeout" for o in outcomes or ())
+                entry = by_id[answer.job.id]
+                with self._alone(entry.submission, entry.hashes):
+                    outcomes = self._outcomes(entry, answer)
+                    is_late = any(
+                        outcome.category == "timeout" for outcome in outcomes or ()
+                    )
                     if outcomes and is_late and not self.is_alone:
-                        late[each.submission.id] = outcomes
+                        late[entry.submission.id] = outcomes
                         continue
                     if outcomes:
-                        self.results.write(each, outcomes, calibration)
+                        self.results.write(entry, outcomes, calibration)
                 bar.update()
             # A busy machine makes honest code late, so these have it for themselves.
             again = [by_id[name] for name in late]
             for answer in run_jobs(self._repeats(again, late, calibration), 1):
-                each = by_id[answer.job.id]
-                with self._alone(each.submission, each.hashes):
-                    repeated = self._outcomes(each, answer)
+                entry = by_id[answer.job.id]
+                with self._alone(entry.submission, entry.hashes):
+                    repeated = self._outcomes(entry, answer)
                     if repeated:
                         new = {outcome.id: outcome for outcome in repeated}
-                        merged = [new.get(o.id, o) for o in late[answer.job.id]]
-                        self.results.write(each, merged, calibration)
+                        merged = [
+                            new.get(outcome.id, outcome)
+                            for outcome in late[answer.job.id]
+                        ]
+                        self.results.write(entry, merged, calibration)
                 bar.update()
 
     def _jobs(self, waiting: list[Waiting], calibration: Calibration) -> Iterator[Job]:
         work = Work(self.course, self.course.chosen_ids, self.level, calibration)
         folder = self.results.path / WORK
-        for each in waiting:
-            with self._alone(each.submission, each.hashes):
-                self.results.begin(each)
-                yield job_for(each.submission.id, each.code, work, folder)
+        for entry in waiting:
+            with self._alone(entry.submission, entry.hashes):
+                self.results.begin(entry)
+                yield job_for(entry.submission.id, entry.code, work, folder)
 
     def _repeats(
         self,
@@ -148,17 +153,19 @@ class Run:
     ) -> Iterator[Job]:
         work = Work(self.course, frozenset(), self.level, calibration)
         folder = self.results.path / WORK
-        for each in again:
-            name = each.submission.id
-            ids = frozenset(o.id for o in late[name] if o.category == "timeout")
+        for entry in again:
+            name = entry.submission.id
+            ids = frozenset(
+                outcome.id for outcome in late[name] if outcome.category == "timeout"
+            )
             own = replace(work, chosen=ids)
-            yield job_for(name, each.code, own, folder, "again")
+            yield job_for(name, entry.code, own, folder, "again")
 
-    def _outcomes(self, each: Waiting, answer: Answer) -> list[Outcome] | None:
+    def _outcomes(self, entry: Waiting, answer: Answer) -> list[Outcome] | None:
         """What came back; None, and a result without points, if there is nothing."""
         problem, outcomes = read_outcomes(answer)
         if problem:
-            self.results.no_grade(each.submission, FAILED, problem, each.hashes)
+            self.results.no_grade(entry.submission, FAILED, problem, entry.hashes)
         return outcomes
 
     def _note(self, calibration: Calibration) -> None:
@@ -179,6 +186,7 @@ def grade(
     level: Level,
     submissions: Sequence[Submission],
     out: Path,
+    *,
     jobs: int = 1,
     regrade: Sequence[str] = (),
     is_alone: bool = False,
@@ -202,7 +210,9 @@ def grade(
         CourseError: nothing can be graded; the text says why.
     """
     out = out.resolve()
-    known = {name for each in submissions for name in (each.id, each.name)}
+    known = {
+        name for submission in submissions for name in (submission.id, submission.name)
+    }
     for name in regrade:
         if name not in known:
             raise CourseError(
@@ -211,7 +221,7 @@ def grade(
     if not is_free(out) and read_json(out / RUN_FILE) is None:
         raise CourseError(f"{out}: is no folder of results; give another --out")
     make_out_folder(out)
-    results = ResultFolder(course, out)
+    results = ResultFolder(course=course, path=out)
     try:
         with locked_folder(out):
             if read_json(out / RUN_FILE) is None:

@@ -81,7 +81,7 @@ def run_tests(code: Path, work: Work) -> dict[str, Any]:
         return {"problem": str(error)}
     used = resource.getrusage(resource.RUSAGE_SELF)  # of this process, a fork
     return {
-        "outcomes": [asdict(each) for each in outcomes],
+        "outcomes": [asdict(outcome) for outcome in outcomes],
         "start_seconds": start_seconds,
         "seconds": time.perf_counter() - began,
         "cpu_seconds": used.ru_utime + used.ru_stime + session.cpu_seconds,
@@ -96,4 +96,4 @@ def read_outcomes(answer: Answer) -> tuple[str, list[Outcome] | None]:
     problem = answer.problem or value.get("problem", "")
     if problem:
         return problem, None
-    return "", [Outcome(**each) for each in value["outcomes"]]
+    return "", [Outcome(**outcome) for outcome in value["outcomes"]]

@@ -46,7 +46,7 @@ def choose_level(
         missing = missing_walls(level)
         if "Landlock" in missing:
             require_closed(alone_with)
-        gaps = "".join(f"; no {each} here" for each in missing)
+        gaps = "".join(f"; no {feature} here" for feature in missing)
     else:
         require_walls(Probe(level, probe.reason), unsafe)
     print(f"sandbox level: {level.value} ({probe.reason}){gaps}", file=sys.stderr)

@@ -43,7 +43,7 @@ class Waiting:
     ignored: int
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ResultFolder:
     """The folder of --out during a run.
 
@@ -74,25 +74,25 @@ class ResultFolder:
         return False
 
     def write(
-        self, each: Waiting, outcomes: Sequence[Outcome], calibration: Calibration
+        self, entry: Waiting, outcomes: Sequence[Outcome], calibration: Calibration
     ) -> None:
         """Write what came out of the tests."""
-        graded = Graded(each.submission, self.course.chosen, outcomes, each.ignored)
+        graded = Graded(entry.submission, self.course.chosen, outcomes, entry.ignored)
         measured = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "limits": asdict(calibration.limits),
         }
-        folder = self.path / each.submission.id
+        folder = self.path / entry.submission.id
         write_feedback(folder, graded, self.course.titles)
-        write_results(folder, make_results(graded, each.hashes, measured))
-        self.current.add(each.submission.id)
+        write_results(folder, make_results(graded, entry.hashes, measured))
+        self.current.add(entry.submission.id)
 
-    def begin(self, each: Waiting) -> None:
+    def begin(self, entry: Waiting) -> None:
         """Say that a result did not finish; an earlier one stays until the new is."""
-        earlier = read_results(self.path / each.submission.id)
+        earlier = read_results(self.path / entry.submission.id)
         if earlier is None or earlier["extra_data"]["status"] != FINISHED:
             why = "The grading of this submission did not finish."
-            self._write_zero(each.submission, UNFINISHED, why, each.hashes)
+            self._write_zero(entry.submission, UNFINISHED, why, entry.hashes)
 
     def fail(
         self, submission: Submission, error: Exception, hashes: dict[str, str]
@@ -135,8 +135,10 @@ class ResultFolder:
 
     def say_earlier(self, submissions: Sequence[Submission]) -> None:
         """Name the rows of the class that this run was not asked about."""
-        given = {each.id for each in submissions}
-        others = [s.id for s in read_class(self.path) if s.id not in given]
+        given = {submission.id for submission in submissions}
+        others = [
+            student.id for student in read_class(self.path) if student.id not in given
+        ]
         if others:
             print(
                 f"{len(others)} not given this time, with the result of an earlier "

@@ -8,7 +8,7 @@ from core.command import CourseError
 from grader.border.limits import Limits
 from grader.course import LIMITS_VARIABLE
 
-CHOICES = tuple(each.name for each in fields(Limits))
+CHOICES = tuple(limit.name for limit in fields(Limits))
 
 # A slow solution, beside others on a busy machine, is still well within these.
 TEST_FACTOR, BUDGET_FACTOR = 15, 10

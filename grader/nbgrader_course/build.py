@@ -64,6 +64,7 @@ def build_course(
     root: Path,
     out: Path,
     name: str = "fcos",
+    *,
     notebooks: Sequence[str] = (),
     parts: Sequence[str] = (),
     own: Path | None = None,

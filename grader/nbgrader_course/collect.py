@@ -33,7 +33,7 @@ class Row:
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Class:
     """Where hand-ins come from and go to.
 

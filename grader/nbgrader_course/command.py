@@ -43,9 +43,9 @@ def run_nbgrader(options: argparse.Namespace, root: Path) -> int:
         root,
         options.out,
         options.name,
-        options.notebooks,
-        options.parts,
-        options.course_dir,
+        notebooks=options.notebooks,
+        parts=options.parts,
+        own=options.course_dir,
     )
     print(
         f"{options.out / 'source' / options.name}: {len(built.exercises)} graded "

@@ -76,7 +76,8 @@ def _autograde(c: Any, settings: dict[str, Any]) -> None:
     # By default the files of source/ are graded in place of the student's. A pattern
     # like assignment/*.py would be taken for a name, so each file is named.
     c.Autograde.exclude_overwriting = {
-        name: each["student_files"] for name, each in settings["assignments"].items()
+        name: assignment["student_files"]
+        for name, assignment in settings["assignments"].items()
     }
     c.Autograde.sanitize_preprocessors = list(SANITIZE)
     c.Autograde.autograde_preprocessors = [

@@ -113,10 +113,10 @@ def _only_zip(folder: Path) -> Path:
     """Platforms put a student's zip into a folder of that student, and a page, too."""
     with os.scandir(folder) as entries:
         found = list(islice(entries, MOST_ENTRIES))
-    found = [each for each in found if not is_left_out(each.name)]
-    zips = [each.name for each in found if each.name.lower().endswith(".zip")]
+    found = [path for path in found if not is_left_out(path.name)]
+    zips = [path.name for path in found if path.name.lower().endswith(".zip")]
     has_own = any(
-        each.is_dir() or each.name.endswith((".ipynb", ".py")) for each in found
+        path.is_dir() or path.name.endswith((".ipynb", ".py")) for path in found
     )
     return folder / zips[0] if len(zips) == 1 and not has_own else folder
 

@@ -27,7 +27,7 @@ def main() -> int:
     submissions = [
         Submission(name, ident, Path(path)) for name, ident, path in task["submissions"]
     ]
-    return grade(course, level, submissions, Path(task["out"]), task["jobs"])
+    return grade(course, level, submissions, Path(task["out"]), jobs=task["jobs"])
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ class SandboxGrades(NbGraderPreprocessor):
         )
         everyone = sorted({*map(Path, glob.glob(matched)), submitted})  # noqa: PTH207
         named = with_ids([(path, path.parent.name) for path in everyone])
-        mine = next(each for each in named if each.path == submitted)
+        mine = next(submission for submission in named if submission.path == submitted)
         wanted = {**course.hashes, "submission": taken.digest}
         results = _finished(out / mine.id, wanted)
         if results is None:
@@ -109,7 +109,10 @@ class SandboxGrades(NbGraderPreprocessor):
             "jobs": self.jobs,
             "level": self.level or None,
             "unsafe": self.unsafe,
-            "submissions": [[s.name, s.id, str(s.path)] for s in submissions],
+            "submissions": [
+                [submission.name, submission.id, str(submission.path)]
+                for submission in submissions
+            ],
         }
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(task, file)

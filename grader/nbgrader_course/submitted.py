@@ -117,20 +117,20 @@ class RestoreCells(NbGraderPreprocessor):
 
 def _stored_marks(stored: Any) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """By name of the cell: nbgrader's metadata, and the source, as released."""
-    points = {each.name: each.max_score for each in stored.grade_cells}
-    answers = {each.name for each in stored.solution_cells}
+    points = {cell.name: cell.max_score for cell in stored.grade_cells}
+    answers = {cell.name for cell in stored.solution_cells}
     marks = {}
-    for each in stored.source_cells:
-        marks[each.name] = {
-            "cell_type": each.cell_type,
-            "checksum": each.checksum,
-            "grade": each.name in points,
-            "grade_id": each.name,
-            "locked": each.locked,
+    for cell in stored.source_cells:
+        marks[cell.name] = {
+            "cell_type": cell.cell_type,
+            "checksum": cell.checksum,
+            "grade": cell.name in points,
+            "grade_id": cell.name,
+            "locked": cell.locked,
             "schema_version": SCHEMA,
-            "solution": each.name in answers,
+            "solution": cell.name in answers,
             "task": False,
         }
-        if each.name in points:
-            marks[each.name]["points"] = points[each.name]
-    return marks, {each.name: each.source for each in stored.source_cells}
+        if cell.name in points:
+            marks[cell.name]["points"] = points[cell.name]
+    return marks, {cell.name: cell.source for cell in stored.source_cells}

@@ -76,11 +76,11 @@ def _class_of(app: Any, archive: Path) -> Class:
     if not only_known and submitted.is_dir():
         known |= {path.name for path in submitted.iterdir()}
     return Class(
-        archive,
-        folder,
-        submitted,
-        name,
-        tuple(path.name for path in source.glob("*.ipynb")),
-        known,
-        only_known,
+        archive=archive,
+        course=folder,
+        submitted=submitted,
+        assignment=name,
+        notebooks=tuple(path.name for path in source.glob("*.ipynb")),
+        known=known,
+        only_known=only_known,
     )

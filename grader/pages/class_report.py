@@ -33,16 +33,20 @@ def safe_cell(value: object) -> str:
 
 
 def render_csv(students: Sequence[Student]) -> str:
-    """One line a submission, one column an exercise."""
+    """One line for each submission, one column for each exercise."""
     exercises = _exercises(students)
     lines = io.StringIO()
     table = csv.writer(lines, lineterminator="\n")
     table.writerow(["submission", "score", "max_score", "status", *exercises, "folder"])
-    for each in students:
-        points = each.extra["exercises"]
+    for student in students:
+        points = student.extra["exercises"]
         own = [points.get(name, {}).get("score", "") for name in exercises]
-        head = [each.extra["name"], each.content["score"], each.extra["max_score"]]
-        row = [*head, each.status, *own, each.id]
+        head = [
+            student.extra["name"],
+            student.content["score"],
+            student.extra["max_score"],
+        ]
+        row = [*head, student.status, *own, student.id]
         table.writerow([safe_cell(cell) for cell in row])
     return lines.getvalue()
 
@@ -93,24 +97,28 @@ def render_class(
         titles: exercise -> what it is called.
         level: of the sandbox.
     """
-    graded = [each for each in students if each.is_graded]
-    scores = [each.content["score"] for each in graded]
+    graded = [student for student in students if student.is_graded]
+    scores = [student.content["score"] for student in graded]
     report = {
         "count": len(students),
         "graded": len(graded),
         "level": level,
         "median": format_points(statistics.median(scores)) if scores else "–",
         "most": format_points(
-            max((each.extra["max_score"] for each in students), default=0)
+            max((student.extra["max_score"] for student in students), default=0)
         ),
-        "full": sum(each.share == 1 for each in graded),
-        "troubled": sum(bool({"crashed", "timeout"} & set(s.troubles)) for s in graded),
+        "full": sum(student.share == 1 for student in graded),
+        "troubled": sum(
+            bool({"crashed", "timeout"} & set(student.troubles)) for student in graded
+        ),
         "causes": _causes(graded),
-        "exercises": [_exercise(e, graded, titles) for e in _exercises(graded)],
+        "exercises": [
+            _exercise(exercise, graded, titles) for exercise in _exercises(graded)
+        ],
         "problems": _problems(students),
-        "students": [_row(each) for each in students],
+        "students": [_row(student) for student in students],
     }
-    chart = histogram([each.share for each in graded])
+    chart = histogram([student.share for student in graded])
     template = environment().get_template("class.html")
     return template.render(report=report, chart=chart)
 
@@ -144,8 +152,10 @@ def _exercise(
     categories: Counter[str] = Counter()
     complete, scores, most = 0, [], 0.0
     for student in graded:
-        own = [o for test, o in _tests(student) if test["number"] == exercise]
-        failed = [each["category"] for each in own if each["category"]]
+        own = [
+            outcome for test, outcome in _tests(student) if test["number"] == exercise
+        ]
+        failed = [told["category"] for told in own if told["category"]]
         categories.update(failed)
         complete += bool(own) and not failed
         points = student.extra["exercises"].get(exercise)
@@ -158,16 +168,24 @@ def _exercise(
         "percent": round(100 * complete / max(len(scores), 1)),
         "mean": f"{statistics.fmean(scores):.1f}" if scores else "–",
         "most": format_points(most),
-        "category": max(categories, key=lambda c: (categories[c], c), default="–"),
+        "category": max(
+            categories, key=lambda cause: (categories[cause], cause), default="–"
+        ),
     }
 
 
 def _problems(students: Sequence[Student]) -> list[dict[str, str]]:
     rows = []
-    for each in students:
-        text = each.extra["why"] if not each.is_graded else ", ".join(each.troubles)
+    for student in students:
+        text = (
+            student.extra["why"]
+            if not student.is_graded
+            else ", ".join(student.troubles)
+        )
         if text:
-            rows.append({"name": each.extra["name"], "link": each.link, "text": text})
+            rows.append(
+                {"name": student.extra["name"], "link": student.link, "text": text}
+            )
     return rows
 
 

@@ -54,8 +54,8 @@ class Student:
     @property
     def troubles(self) -> list[str]:
         """What a wrong answer alone does not do, sorted, each once."""
-        found = {each["category"] for each in self.extra["instructor"]}
-        return [each for each in TROUBLES if each in found]
+        found = {told["category"] for told in self.extra["instructor"]}
+        return [trouble for trouble in TROUBLES if trouble in found]
 
     @property
     def link(self) -> str:

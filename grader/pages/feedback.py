@@ -64,18 +64,24 @@ class Group:
     @property
     def failed(self) -> list[Row]:
         """The tests that did not pass; none if all say the same, see `one_reason`."""
-        return [] if self.one_reason else [r for r in self.rows if r.kind != "passed"]
+        return (
+            []
+            if self.one_reason
+            else [row for row in self.rows if row.kind != "passed"]
+        )
 
     @property
     def folded(self) -> list[Row]:
         """The tests that only need a line."""
-        return self.rows if self.one_reason else [r for r in self.rows if r.is_short]
+        return (
+            self.rows if self.one_reason else [row for row in self.rows if row.is_short]
+        )
 
     @property
     def one_reason(self) -> str:
         """The sentence of all tests, if nothing of the exercise could be tested."""
         labels = {row.told.label for row in self.rows}
-        is_open = labels == {"not implemented"} or {r.kind for r in self.rows} == {
+        is_open = labels == {"not implemented"} or {row.kind for row in self.rows} == {
             "blocked"
         }
         return self.rows[0].told.sentence if is_open and len(labels) == 1 else ""
@@ -139,7 +145,9 @@ def render_feedback(
         "passed": sum(outcome.category is None for outcome in graded.outcomes),
         "count": len(graded.outcomes),
         "complete": sum(group.is_complete for group in groups.values()),
-        "first": next((g.exercise for g in groups.values() if not g.is_complete), ""),
+        "first": next(
+            (group.exercise for group in groups.values() if not group.is_complete), ""
+        ),
         "groups": list(groups.values()),
         "ignored": graded.ignored,
     }

@@ -74,7 +74,9 @@ def make_release(
         raise CourseError(
             f"{root / FILE}: no exercise of these parts is asked for; choose others"
         )
-    left_out = {n: each for n, each in collected.items() if n not in files}
+    left_out = {
+        file: content for file, content in collected.items() if file not in files
+    }
     secrets = _secrets_of(left_out, whole)
     given = []
     functions: dict[str, str] = {}
@@ -107,7 +109,9 @@ def make_release(
 def _exercises_in(name: str, registry: Registry) -> list[Exercise]:
     """Those of "assignment/common.py"."""
     file = name.removeprefix(f"{PACKAGE}/")
-    return [each for each in registry.exercises.values() if each.file == file]
+    return [
+        exercise for exercise in registry.exercises.values() if exercise.file == file
+    ]
 
 
 def _secrets_of(files: dict[str, bytes], registry: Registry) -> list[SecretLine]:
@@ -127,7 +131,7 @@ def _points(root: Path, registry: Registry) -> dict[str, float]:
     if not registry.points:
         return {}
     points = points_by_exercise(read_manifest(root, registry))
-    return {f"exercise-{key.replace('.', '-')}": each for key, each in points.items()}
+    return {f"exercise-{key.replace('.', '-')}": value for key, value in points.items()}
 
 
 def _hidden_tests(root: Path) -> list[SecretLine]:

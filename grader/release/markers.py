@@ -53,13 +53,12 @@ def looks_like_marker(line: str) -> bool:
     )
 
 
-def find_regions(lines: list[str], where: str, first_line: int = 1) -> list[Region]:
+def find_regions(lines: list[str], where: str) -> list[Region]:
     """All regions, in order.
 
     Args:
         lines: of one source.
         where: the file, for messages.
-        first_line: what the message calls the first line.
 
     Raises:
         CourseError: a marker is misspelt, nested, or without its other half.
@@ -67,7 +66,7 @@ def find_regions(lines: list[str], where: str, first_line: int = 1) -> list[Regi
     regions = []
     opened: tuple[str, int] | None = None
     for number, line in enumerate(lines, start=1):
-        place = f"{where}:{number + first_line - 1}"
+        place = f"{where}:{number}"
         text = line.strip()
         if text not in MARKERS:
             if looks_like_marker(line):
@@ -81,7 +80,7 @@ def find_regions(lines: list[str], where: str, first_line: int = 1) -> list[Regi
             if opened:
                 raise CourseError(
                     f"{place}: this {text!r} is nested in the region that begins in "
-                    f"line {opened[1] + first_line - 1}; end that one first"
+                    f"line {opened[1]}; end that one first"
                 )
             opened = (kind, number)
             continue
@@ -93,7 +92,7 @@ def find_regions(lines: list[str], where: str, first_line: int = 1) -> list[Regi
         opened = None
     if opened:
         raise CourseError(
-            f"{where}:{opened[1] + first_line - 1}: '### BEGIN {opened[0]}' has no "
+            f"{where}:{opened[1]}: '### BEGIN {opened[0]}' has no "
             f"'### END {opened[0]}'; add the line"
         )
     return regions

@@ -85,15 +85,15 @@ def notebook_texts(text: str) -> list[tuple[str, str]]:
     def visit(value: Any, where: str) -> None:
         if isinstance(value, str):
             found.append((where, value))
-        elif isinstance(value, list) and all(isinstance(each, str) for each in value):
+        elif isinstance(value, list) and all(isinstance(line, str) for line in value):
             found.append((where, "".join(value)))
         elif isinstance(value, list):
-            for index, each in enumerate(value, start=1):
-                visit(each, f"{where} {index}")
+            for index, item in enumerate(value, start=1):
+                visit(item, f"{where} {index}")
         elif isinstance(value, dict):
-            for key, each in value.items():
+            for key, item in value.items():
                 found.append((where, key))
-                visit(each, f"{where} {key}" if where else key)
+                visit(item, f"{where} {key}" if where else key)
 
     visit(json.loads(text), "")
     return found

@@ -58,8 +58,8 @@ def choose_files(
         ).encode()
     solved = [
         number
-        for number, each in registry.exercises.items()
-        if each.module in modules and number not in small.exercises
+        for number, exercise in registry.exercises.items()
+        if exercise.module in modules and number not in small.exercises
     ]
     return Chosen(small, kept, tuple(solved))
 
@@ -68,9 +68,9 @@ def _needed_modules(
     files: Mapping[str, bytes], registry: Registry, parts: Iterable[str]
 ) -> set[str]:
     """Modules of these parts, and what they and the given code import of the others."""
-    asked = {each.module for each in registry.asked(parts).values()}
+    asked = {exercise.module for exercise in registry.asked(parts).values()}
     wanted = registry.needed_parts(parts)  # all detectors of what these stand on
-    own = {each.name for each in registry.modules.values() if each.part in wanted}
+    own = {module.name for module in registry.modules.values() if module.part in wanted}
     found: set[str] = set()
     waiting = list(asked | own)
     for path, content in files.items():
@@ -105,8 +105,10 @@ def _is_kept(path: str, content: bytes, registry: Registry, small: Registry) -> 
     if path.startswith(f"{PACKAGE}/") and name.removesuffix(".py") in registry.modules:
         return name.removesuffix(".py") in small.modules
     if path.startswith("notebooks/") and name.endswith(".ipynb"):
-        others = {each.notebook for each in registry.steps.values()}
-        return name not in others or name in {e.notebook for e in small.steps.values()}
+        others = {step.notebook for step in registry.steps.values()}
+        return name not in others or name in {
+            step.notebook for step in small.steps.values()
+        }
     if CHECKS.fullmatch(path):
         marked = set(MARKED.findall(content.decode("utf-8", "replace")))
         return not marked or bool(marked & set(small.exercises))
@@ -124,9 +126,14 @@ def map_table(registry: Registry) -> str:
     lines = ["| step | exercise | you write | in |", "|---|---|---|---|"]
     for number, step in registry.steps.items():
         first = f"[{number} {step.title}]({step.notebook})"
-        own = [e for e in registry.exercises.values() if e.step == number]
-        for each in own:
-            lines.append(f"| {first} | {each.id} | `{each.function}` | `{each.file}` |")
+        own = [
+            exercise
+            for exercise in registry.exercises.values()
+            if exercise.step == number
+        ]
+        for exercise in own:
+            place = f"`{exercise.function}` | `{exercise.file}`"
+            lines.append(f"| {first} | {exercise.id} | {place} |")
             first = ""
         if not own and number:
             lines.append(f"| {first} | | {step.writes} | |")

@@ -25,8 +25,8 @@ def prove_release(copy: Path, registry: Registry) -> None:
     asked = {
         "modules": [f"{PACKAGE}.{name}" for name in registry.modules],
         "exercises": [
-            (f"{PACKAGE}.{each.module}", each.id, each.function)
-            for each in registry.exercises.values()
+            (f"{PACKAGE}.{exercise.module}", exercise.id, exercise.function)
+            for exercise in registry.exercises.values()
         ],
     }
     try:

@@ -52,7 +52,9 @@ def check_exercise(module_name: str, number: str, name: str) -> list[str]:
     if target is None:
         return [f"{label} is missing"]
     parameters = inspect.signature(target).parameters.values()
-    required = [each for each in parameters if each.default is each.empty]
+    required = [
+        parameter for parameter in parameters if parameter.default is parameter.empty
+    ]
     return check_call(label, target, [None] * len(required))
 
 

@@ -87,7 +87,7 @@ def _is_cache(name: str) -> bool:
 
 
 def _is_wanted(short: str, tracked: set[str] | None) -> bool:
-    if short in NOT_FOR_STUDENTS or any(_is_cache(p) for p in short.split("/")):
+    if short in NOT_FOR_STUDENTS or any(_is_cache(part) for part in short.split("/")):
         return False
     return short in tracked if tracked is not None else short.endswith(SUFFIXES)
 

@@ -78,7 +78,9 @@ def stub_functions(stub: Stub) -> dict[str, str]:
     found = {}
     for exercise in stub.exercises:
         node = nodes[exercise.function]
-        first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
+        first = min(
+            [node.lineno, *(decorator.lineno for decorator in node.decorator_list)]
+        )
         found[exercise.id] = "\n".join(lines[first - 1 : node.end_lineno])
     return found
 
@@ -124,7 +126,9 @@ def cut_solutions(
     _check_all_have_regions(owners, known, found, where)
     text = "\n".join(cut) + "\n"
     _check_nothing_lost(tree, parse(text, f"{where} (the student's version)"), where)
-    opened = tuple(each for each in reversed(found) if each.id not in solved)
+    opened = tuple(
+        exercise for exercise in reversed(found) if exercise.id not in solved
+    )
     return Stub(text, opened, tuple(secrets))
 
 

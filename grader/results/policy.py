@@ -6,7 +6,7 @@ hint. Its inputs and expected numbers stay hidden, whatever the student's code d
 
 import builtins
 import re
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from grader.manifest import ManifestTest
 from grader.outcomes import NOT_RUN, Outcome
@@ -51,6 +51,7 @@ class Told:
     label: str
     sentence: str
     hint: str = ""
+    _: KW_ONLY
     message: str = ""
     traceback: str = ""
     output: str = ""
@@ -111,4 +112,6 @@ def _sentence(outcome: Outcome) -> str:
 def _clean(text: str) -> str:
     """Without addresses, and without characters that only a terminal understands."""
     text = ADDRESS.sub("0x…", text)
-    return "".join(each for each in text if each.isprintable() or each in "\n\t")
+    return "".join(
+        letter for letter in text if letter.isprintable() or letter in "\n\t"
+    )

@@ -79,12 +79,16 @@ def make_results(
             "max_score": most,
             "exercises": _by_exercise(graded),
             "ignored_files": graded.ignored,
-            "instructor": [_for_instructor(each) for each in graded.outcomes],
+            "instructor": [_for_instructor(outcome) for outcome in graded.outcomes],
             "measured": {
                 **measured,
-                "seconds": {e.id: round(e.seconds, DIGITS_S) for e in graded.outcomes},
+                "seconds": {
+                    outcome.id: round(outcome.seconds, DIGITS_S)
+                    for outcome in graded.outcomes
+                },
                 "peak_memory_mb": round(
-                    max((e.peak_memory for e in graded.outcomes), default=0) / 2**20
+                    max((outcome.peak_memory for outcome in graded.outcomes), default=0)
+                    / 2**20
                 ),
             },
         },
@@ -202,11 +206,13 @@ def _is_ours(content: Any) -> bool:
     tests, own = content["tests"], extra.get("instructor")
     points = {"score": NUMBER, "max_score": NUMBER}
     return (
-        all(_has_kinds(each, points) for each in extra["exercises"].values())
+        all(_has_kinds(exercise, points) for exercise in extra["exercises"].values())
         and _has_kinds({**extra, "score": content.get("score")}, points)
-        and all(_has_kinds(each, {"number": str}) for each in tests)
+        and all(_has_kinds(test, {"number": str}) for test in tests)
         and isinstance(own, list)
-        and all(_has_kinds(each, {"category": TEXT, "cause": TEXT}) for each in own)
+        and all(
+            _has_kinds(outcome, {"category": TEXT, "cause": TEXT}) for outcome in own
+        )
         and (extra["status"] != FINISHED or len(own) == len(tests))
     )
 
@@ -216,7 +222,7 @@ def _has_kinds(content: Any, kinds: Mapping[str, Any]) -> bool:
     if not isinstance(content, dict) or not content.keys() >= kinds.keys():
         return False
     values = [content[name] for name in kinds]
-    numbers = [each for each in values if isinstance(each, float)]
+    numbers = [value for value in values if isinstance(value, float)]
     return all(map(isinstance, values, kinds.values())) and all(
         map(math.isfinite, numbers)
     )
@@ -237,4 +243,4 @@ def changed_hashes(
     if results is None:
         return []
     old = results["extra_data"]["hashes"]
-    return sorted(n for n in {*old, *hashes} if old.get(n) != hashes.get(n))
+    return sorted(name for name in {*old, *hashes} if old.get(name) != hashes.get(name))

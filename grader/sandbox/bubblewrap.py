@@ -100,7 +100,7 @@ def _system_mounts() -> list[str]:
 def interpreter_folders() -> set[str]:
     """Folders of Python and of the installed packages, links resolved and not."""
     prefixes = {sys.base_prefix, sys.prefix}
-    prefixes |= {str(Path(each).resolve()) for each in prefixes}
+    prefixes |= {str(Path(prefix).resolve()) for prefix in prefixes}
     # The command itself may lead through further links to another spelling.
     prefixes.add(str(Path(sys.executable).resolve().parent.parent))
-    return {each for each in prefixes if not Path(each).is_relative_to("/usr")}
+    return {prefix for prefix in prefixes if not Path(prefix).is_relative_to("/usr")}

@@ -51,6 +51,7 @@ class Sandbox:
         submission: Path,
         level: Level,
         limits: Limits,
+        *,
         device: str = "cpu",
         visible: Sequence[str] = (),
         closed_ops: Sequence[str] = (),
@@ -146,7 +147,9 @@ class Sandbox:
             )
             # Through a file: the arguments of process 1 can be read by all inside.
             reading, writing = os.pipe()
-            os.write(writing, b"".join(each.encode() + b"\0" for each in arguments))
+            os.write(
+                writing, b"".join(argument.encode() + b"\0" for argument in arguments)
+            )
             os.close(writing)
             python = ["bwrap", "--args", str(reading), *python]
             files.append(reading)
@@ -164,8 +167,8 @@ class Sandbox:
         except OSError as error:
             raise CourseError(f"the sandbox does not start ({error})") from error
         finally:
-            for each in files[1:]:
-                os.close(each)
+            for file in files[1:]:
+                os.close(file)
 
 
 def clean_environment(hash_seed: int = 0, home: str = "/tmp") -> dict[str, str]:

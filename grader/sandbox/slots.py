@@ -39,7 +39,7 @@ def may_become_others() -> bool:
         for line in status.splitlines()
         if line.startswith("CapEff:")
     )
-    if not all(effective >> each & 1 for each in (CAP_SETGID, CAP_SETUID)):
+    if not all(effective >> capability & 1 for capability in (CAP_SETGID, CAP_SETUID)):
         return False
     return _can_become(FIRST_UID + NUM_SLOTS - 1)
 
@@ -69,7 +69,7 @@ def _as_user(uid: int, work: Callable[[], bytes]) -> bytes:
 
 def open_to_others(paths: Iterable[Path]) -> Path | None:
     """The first file or folder, of these and below them, that any user can open."""
-    found = [each for path in paths for each in (path, *path.rglob("*"))]
+    found = [entry for path in paths for entry in (path, *path.rglob("*"))]
 
     def first_open() -> bytes:
         for path in found:

@@ -41,8 +41,8 @@ def student_error(
     Raises:
         WireError: no honest sandbox would send this.
     """
-    parts = [error.get(each) for each in ("category", "type", "text", "traceback")]
-    if not all(isinstance(each, str) and len(each) <= MOST_TEXT for each in parts):
+    parts = [error.get(key) for key in ("category", "type", "text", "traceback")]
+    if not all(isinstance(part, str) and len(part) <= MOST_TEXT for part in parts):
         raise WireError("an exception that is not described")
     category, type_name, text, traceback = map(str, parts)
     if category not in CATEGORIES:

@@ -77,6 +77,7 @@ class Session:
         submission: Path,
         level: Level,
         limits: Limits | None = None,
+        *,
         device: str = "cpu",
         allowed_ops: tuple[str, ...] = (),
         hash_seed: int = 0,
@@ -159,16 +160,16 @@ class Session:
             self.submission,
             self.level,
             self.limits,
-            self.device,
-            self.registry.visible,
-            self.closed_ops,
-            self.allowed_ops,
-            self.hash_seed,
+            device=self.device,
+            visible=self.registry.visible,
+            closed_ops=self.closed_ops,
+            allowed_ops=self.allowed_ops,
+            hash_seed=self.hash_seed,
         )
         try:
             ready = self._listen(self.limits.start_seconds)
             self.start_cpu_seconds = float(ready["cpu"])
-            self.missing = [str(each) for each in ready["missing"]]
+            self.missing = [str(feature) for feature in ready["missing"]]
         except (ZygoteError, KeyError, TypeError, ValueError) as error:
             said = self._sandbox.last_words()
             self._stop()

@@ -94,7 +94,7 @@ def _found_at(given: Path, is_alone: bool, out: Path | None) -> list[Path]:
         if is_one(path, out):
             return [path]
         with os.scandir(path) as entries:
-            children = sorted(path / each.name for each in entries)
+            children = sorted(path / entry.name for entry in entries)
         return children or ([] if is_alone else [path])
     if path.suffix.lower() != ".zip":
         raise CourseError(
@@ -116,7 +116,7 @@ def with_ids(submissions: Iterable[tuple[Path, str]]) -> list[Submission]:
     """Make a safe and unique id from each (path, name)."""
     named = list(submissions)
     plain = [_safe(name) for _, name in named]
-    lower = [each.lower() for each in plain]
+    lower = [name.lower() for name in plain]
     ids = []
     for (path, name), safe in zip(named, plain, strict=True):
         # What was changed could collide with another; what collides must not merge.
@@ -125,7 +125,7 @@ def with_ids(submissions: Iterable[tuple[Path, str]]) -> list[Submission]:
         elif safe != name or safe.lower() in TAKEN or MADE_ID.search(safe):
             safe = f"{safe}-{_digest(name)[:DIGEST_LENGTH]}"
         ids.append(safe)
-    lower = [each.lower() for each in ids]
+    lower = [name.lower() for name in ids]
     for place, (path, _) in enumerate(named):
         if lower.count(lower[place]) > 1:  # somebody searched for the same short digest
             ids[place] = f"{plain[place]}-{_digest(str(path))}"

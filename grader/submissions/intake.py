@@ -145,7 +145,9 @@ def _take_folder(path: Path) -> Taken:
 
 def _list(folder: Path) -> dict[str, Path]:
     with os.scandir(folder) as entries:
-        found = {each.name: Path(each.path) for each in islice(entries, MOST_ENTRIES)}
+        found = {
+            entry.name: Path(entry.path) for entry in islice(entries, MOST_ENTRIES)
+        }
         if next(entries, None):
             raise IntakeError(f"there are more than {MOST_ENTRIES} files; remove some")
     return found
@@ -154,22 +156,22 @@ def _list(folder: Path) -> dict[str, Path]:
 def _code_folder(path: Path) -> Path:
     """assignment/, the top, or the same in one more folder; as in a zip."""
     entries = _list(path)
-    folders = [each for _, each in sorted(entries.items()) if each.is_dir()]
-    found = [each for each in folders if each.name.lower() == FOLDER]
+    folders = [entry for _, entry in sorted(entries.items()) if entry.is_dir()]
+    found = [folder for folder in folders if folder.name.lower() == FOLDER]
     if not found and any(map(MODULE.fullmatch, entries)):
         return path
     if not found:
-        found = [each / FOLDER for each in folders if (each / FOLDER).is_dir()]
+        found = [folder / FOLDER for folder in folders if (folder / FOLDER).is_dir()]
     if not found:
-        own = [each for each in folders if not each.is_symlink()]
-        found = [each for each in own if any(map(MODULE.fullmatch, _list(each)))]
+        own = [folder for folder in folders if not folder.is_symlink()]
+        found = [folder for folder in own if any(map(MODULE.fullmatch, _list(folder)))]
     if len(found) > 1:
         raise IntakeError(
             f"there are Python files in {len(found)} folders; hand in one folder "
             "assignment"
         )
-    for each in found:
-        for part in (each.parent, each):
+    for folder in found:
+        for part in (folder.parent, folder):
             if part != path and part.is_symlink():
                 raise IntakeError(
                     f"{part.name} is a link; hand in the files themselves"
@@ -184,16 +186,16 @@ def _read(path: Path) -> bytes:
 
 def _take_zip(path: Path) -> Taken:
     members = read_zip(path, MOST_ENTRIES)
-    prefix = _prefix([each.name for each in members])
+    prefix = _prefix([member.name for member in members])
     wanted = {}
-    for each in members:
-        name = each.name.removeprefix(prefix)
-        if each.name.startswith(prefix) and MODULE.fullmatch(name):
+    for member in members:
+        name = member.name.removeprefix(prefix)
+        if member.name.startswith(prefix) and MODULE.fullmatch(name):
             if name in wanted:
                 raise IntakeError(f"{name} is in the zip twice; pack it anew")
-            if each.is_link:
+            if member.is_link:
                 raise IntakeError(f"{name} is a link; hand in the file itself")
-            wanted[name] = each
+            wanted[name] = member
     check_names(list(wanted))
     files: dict[str, bytes] = {}
     for name in sorted(wanted):
@@ -206,10 +208,14 @@ def _prefix(names: list[str]) -> str:
     """Where the files are: assignment/, the top, or the same in one more folder."""
     folders = {name.rpartition("/")[0] for name in names if name.endswith(".py")}
     folders -= {name for name in folders if name.startswith("__MACOSX")}
-    inner = {each for each in folders if each.split("/")[-1].lower() == FOLDER}
+    inner = {folder for folder in folders if folder.split("/")[-1].lower() == FOLDER}
     for choice in (inner, folders):
         for depth in (0, 1, 2):
-            fits = [e for e in choice if (e.count("/") + 1 if e else 0) == depth]
+            fits = [
+                entry
+                for entry in choice
+                if (entry.count("/") + 1 if entry else 0) == depth
+            ]
             if len(fits) > 1:
                 raise IntakeError(
                     f"the zip has Python files in {len(fits)} folders; hand in one "

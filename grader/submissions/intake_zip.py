@@ -138,7 +138,7 @@ def read_zip(path: Path, most_entries: int) -> list[Member]:
     for info in infos:
         # Some tools of Windows write its separator.
         name = info.filename.replace("\\", "/")
-        parts = [each for each in name.split("/") if each not in ("", ".")]
+        parts = [part for part in name.split("/") if part not in ("", ".")]
         if name.startswith("/") or ".." in parts or DRIVE.match(name):
             raise IntakeError(
                 f"the zip holds {info.filename[:60]!r}, which leads out of it; pack it "

@@ -11,7 +11,7 @@ def shown(text: str) -> str:
         >>> ascii(shown("b\udcffob\n"))
         "'b\\ufffdob\\ufffd'"
     """
-    return "".join(each if each.isprintable() else ODD for each in text)
+    return "".join(letter if letter.isprintable() else ODD for letter in text)
 
 
 def listed(names: list[str]) -> str:

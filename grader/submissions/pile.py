@@ -80,8 +80,8 @@ def entries_of(folder: Path) -> list[os.DirEntry[str]]:
         OSError: the folder cannot be read.
     """
     with os.scandir(folder) as entries:
-        found = [each for each in entries if not is_left_out(each.name)]
-    return sorted(found, key=lambda each: each.name)
+        found = [entry for entry in entries if not is_left_out(entry.name)]
+    return sorted(found, key=lambda entry: entry.name)
 
 
 def is_one(folder: Path, out: Path | None = None) -> bool:
@@ -95,11 +95,11 @@ def is_one(folder: Path, out: Path | None = None) -> bool:
         folder: that was given.
         out: absolute path of the folder of results, which is nobody's.
     """
-    entries = [each for each in entries_of(folder) if Path(each.path) != out]
-    own = [each.name for each in entries if _is_code(each)]
+    entries = [entry for entry in entries_of(folder) if Path(entry.path) != out]
+    own = [entry.name for entry in entries if _is_code(entry)]
     if not own:
         return False
-    others = [each.name for each in entries if _may_be_of_another(each)]
+    others = [entry.name for entry in entries if _may_be_of_another(entry)]
     is_named = FOLDER in own or not files_of_assignment().isdisjoint(own)
     sentence = f"{shown(str(folder))}: is taken for "
     if others:

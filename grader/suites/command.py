@@ -91,14 +91,18 @@ def use_device(device: str) -> None:
 
 
 def format_table(outcomes: Iterable[Outcome], tests: Mapping[str, ManifestTest]) -> str:
-    """One line an exercise: tests passed, points, seconds; then what failed."""
+    """One line for each exercise: tests passed, points, seconds; then what failed."""
     rows: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         rows.setdefault(tests[outcome.id].exercise, []).append(outcome)
     lines = ["exercise  passed      points   seconds"]
     for exercise, own in sorted(rows.items(), key=lambda row: id_order(row[0])):
         points = [tests[outcome.id].points for outcome in own]
-        earned = sum(p for p, o in zip(points, own, strict=True) if not o.category)
+        earned = sum(
+            share
+            for share, outcome in zip(points, own, strict=True)
+            if not outcome.category
+        )
         passed = sum(not outcome.category for outcome in own)
         seconds = sum(outcome.seconds for outcome in own)
         lines.append(

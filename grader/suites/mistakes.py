@@ -22,7 +22,7 @@ class Edit:
     replace: AnyText
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mistake:
     """A wrong solution, and the test that must tell why it is wrong.
 
@@ -58,10 +58,10 @@ def _read(path: Path) -> Mistake:
     except (OSError, ValueError) as error:
         raise CourseError(f"{path}: cannot read it ({error}); repair it") from error
     also = table.pop("also", [])
-    if not isinstance(also, list) or not all(isinstance(each, dict) for each in also):
+    if not isinstance(also, list) or not all(isinstance(edit, dict) for edit in also):
         raise CourseError(f"{path}: write each further edit as a table [[also]]")
     first = {name: table.pop(name) for name in EDIT if name in table}
-    edits = tuple(read_table(each, Edit, str(path)) for each in (first, *also))
+    edits = tuple(read_table(edit, Edit, str(path)) for edit in (first, *also))
     return read_table({**table, "id": path.stem, "edits": edits}, Mistake, str(path))
 
 

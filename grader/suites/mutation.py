@@ -26,7 +26,7 @@ WAITS = 10
 KILLED, SURVIVED, TIMEOUT, CRASHED = "killed", "survived", "timeout", "crashed"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mutant:
     """A changed solution.
 
@@ -114,12 +114,12 @@ def _try(mutant: Mutant, suites: Suites, ids: Sequence[str], folder: Path) -> No
     write_sources({**suites.sources, mutant.file: mutant.source}, folder)
     note = folder / "verdict.json"
     session = LocalSession(folder)
-    for each in ids:
-        note.write_text(json.dumps(asdict(Verdict(CRASHED, each, "", 0))))
-        _limit_time(suites.seconds[each])
-        (told,) = suites.suite.run([each], session)
+    for test_id in ids:
+        note.write_text(json.dumps(asdict(Verdict(CRASHED, test_id, "", 0))))
+        _limit_time(suites.seconds[test_id])
+        (told,) = suites.suite.run([test_id], session)
         if told.category:
-            verdict = Verdict(KILLED, each, told.cause or told.category, 0)
+            verdict = Verdict(KILLED, test_id, told.cause or told.category, 0)
             note.write_text(json.dumps(asdict(verdict)))
             return
     note.write_text(json.dumps(asdict(Verdict(SURVIVED, "", "", 0))))

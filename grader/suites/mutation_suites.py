@@ -41,12 +41,12 @@ class Suites:
 
     def chosen(self, exercise: str) -> list[str]:
         """Tests that run an exercise's function: its own first, then the quickest."""
-        ids = [each for each in self.entries if exercise in self.uses[each]]
+        ids = [test_id for test_id in self.entries if exercise in self.uses[test_id]]
         return sorted(
             ids,
-            key=lambda each: (
-                self.entries[each].exercise != exercise,
-                self.seconds[each],
+            key=lambda test_id: (
+                self.entries[test_id].exercise != exercise,
+                self.seconds[test_id],
             ),
         )
 
@@ -93,8 +93,8 @@ def learn(
         entries: id -> row of the manifest, of the tests that mutants shall meet.
     """
     known = in_child(lambda: _watch(sources, suite, list(entries)))
-    uses = {name: each["uses"] for name, each in known.items()}
-    seconds = {name: each["seconds"] for name, each in known.items()}
+    uses = {name: test["uses"] for name, test in known.items()}
+    seconds = {name: test["seconds"] for name, test in known.items()}
     return Suites(sources, suite, entries, uses, seconds)
 
 

@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -245,6 +245,7 @@ class _Run:
 
     source: StudentSource
     budget_s: float
+    _: KW_ONLY
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     problem: str = ""
     report: RunReport | None = None
@@ -253,14 +254,14 @@ class _Run:
 
 def _is_out_of_memory(error: BaseException) -> bool:
     """Whether the memory of this process, not of the student's, was full."""
-    return any(is_out_of_memory(each, str(each)) for each in _chain(error))
+    return any(is_out_of_memory(cause, str(cause)) for cause in _chain(error))
 
 
 def _forget_frames(error: BaseException) -> None:
     """Let go of all that a failed test held: pytest keeps its exception for long."""
-    for each in list(_chain(error)):
-        traceback.clear_frames(each.__traceback__)
-        each.__traceback__ = None
+    for cause in list(_chain(error)):
+        traceback.clear_frames(cause.__traceback__)
+        cause.__traceback__ = None
     sys.last_value = sys.last_traceback = None
 
 
@@ -269,11 +270,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
     while waiting:
-        each = waiting.pop()
-        if each is not None and all(each is not other for other in seen):
-            seen.append(each)
-            waiting += [each.__cause__, each.__context__]
-            yield each
+        cause = waiting.pop()
+        if cause is not None and all(cause is not other for other in seen):
+            seen.append(cause)
+            waiting += [cause.__cause__, cause.__context__]
+            yield cause
 
 
 def item_id(item: pytest.Item) -> str:

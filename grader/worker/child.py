@@ -71,7 +71,9 @@ class Server:
 
     def __init__(self, submission: Submission, device: str):
         self.submission = submission
-        self.names = {n: SubmissionNames(submission, n) for n in submission.visible}
+        self.names = {
+            name: SubmissionNames(submission, name) for name in submission.visible
+        }
         self.student = DirectStudent(self.names, device)
         self.objects: list[Any] = []
         self.number_of: dict[int, int] = {}

@@ -110,6 +110,8 @@ def _wake() -> ModuleType:
     """The compiler itself, loaded when it is asked for the first time."""
     if isinstance(sys.modules.get(NAME), _Sleeper):
         del sys.modules[NAME]
-        sys.meta_path[:] = [e for e in sys.meta_path if not isinstance(e, _Waker)]
+        sys.meta_path[:] = [
+            finder for finder in sys.meta_path if not isinstance(finder, _Waker)
+        ]
         torch._dynamo = importlib.import_module(NAME)
     return sys.modules[NAME]

@@ -26,7 +26,7 @@ def use_large_pages() -> None:
         addresses, rights, _, _, inode, *_ = line.split()
         if rights != "rw-p" or inode != "0":
             continue  # code, or data of a file
-        start, end = (int(each, 16) for each in addresses.split("-"))
+        start, end = (int(address, 16) for address in addresses.split("-"))
         start, end = -(-start // LARGE) * LARGE, end // LARGE * LARGE
         if start < end:
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), COLLAPSE)

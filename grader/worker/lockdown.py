@@ -126,15 +126,15 @@ def _reach_by_open_folders() -> None:
     now, and all paths of packages lead through the open folder from here on.
     """
     for prefix in {sys.base_prefix, sys.prefix}:
-        if all(each.stat().st_mode & 0o001 for each in Path(prefix).parents):
+        if all(folder.stat().st_mode & 0o001 for folder in Path(prefix).parents):
             continue
         opened = os.open(prefix, os.O_PATH | os.O_DIRECTORY)
         door = f"{OPEN_FOLDER}/{opened}"
-        sys.path[:] = [_through(door, prefix, each) for each in sys.path]
+        sys.path[:] = [_through(door, prefix, entry) for entry in sys.path]
         for module in list(sys.modules.values()):
             paths = getattr(module, "__path__", None)
             if isinstance(paths, list):
-                paths[:] = [_through(door, prefix, each) for each in paths]
+                paths[:] = [_through(door, prefix, path) for path in paths]
         _DOORS.append(Path(door))
     sys.path_importer_cache.clear()
 

@@ -138,14 +138,16 @@ class Submission(MetaPathFinder):
     def _search_order(self, first: str, name: str) -> Iterator[str]:
         yield first
         visible = [name for name in self.visible if name in self.files]
-        yield from (each for each in visible if each != first)
+        yield from (module for module in visible if module != first)
         # A file that does not say the name, such as a script of the student's own that
         # trains for hours, need not be run.
         known = (*self.visible, "__init__")
-        others = {n: p for n, p in self.files.items() if n not in known}
-        for each, path in others.items():
+        others = {
+            module: path for module, path in self.files.items() if module not in known
+        }
+        for module, path in others.items():
             if name.encode() in path.read_bytes():
-                yield each
+                yield module
 
 
 class SubmissionNames:

@@ -117,7 +117,8 @@ def forbid_calls() -> None:
         (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, header, 0, 0),
     ):
         arguments = [
-            ctypes.c_ulong(each) if isinstance(each, int) else each for each in option
+            ctypes.c_ulong(argument) if isinstance(argument, int) else argument
+            for argument in option
         ]
         if libc.prctl(*arguments):
             raise SeccompError(os.strerror(ctypes.get_errno()))

@@ -125,8 +125,8 @@ class Zygote:
                 code = 0
             finally:
                 os._exit(code)
-        for each in files:
-            os.close(each)
+        for file in files:
+            os.close(file)
 
     def end_child(self, grace: float = 0.0) -> dict[str, Any]:
         """Kill the test and all that it left, and say what it used.
@@ -163,8 +163,8 @@ class Zygote:
             os.killpg(self.child, signal.SIGKILL)
         with suppress(OSError, ValueError):
             # Whom a dead parent left is given to this process, which asked for that.
-            for each in CHILDREN.read_text().split():
-                os.kill(int(each), signal.SIGKILL)
+            for child in CHILDREN.read_text().split():
+                os.kill(int(child), signal.SIGKILL)
         if self.lockdown.is_alone:
             # All processes that this one may kill: those of its user, in its sandbox.
             with suppress(ProcessLookupError, PermissionError):

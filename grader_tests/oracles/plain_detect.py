@@ -167,24 +167,38 @@ def plain_inference(
     every = candidates(raw, size, how)
     kept = every
     if how.threshold == "drop":
-        kept = [c for c in every if c.score > score_threshold]
+        kept = [candidate for candidate in every if candidate.score > score_threshold]
     elif how.threshold == "relabel":
         kept = [
-            c if c.score > score_threshold else c._replace(class_id=-1) for c in every
+            candidate
+            if candidate.score > score_threshold
+            else candidate._replace(class_id=-1)
+            for candidate in every
         ]
     if how.mixed_up == "classes":
         kept = [
-            c._replace(class_id=e.class_id) for c, e in zip(kept, every, strict=False)
+            candidate._replace(class_id=other.class_id)
+            for candidate, other in zip(kept, every, strict=False)
         ]
     if how.mixed_up == "scores":
-        kept = [c._replace(score=e.score) for c, e in zip(kept, every, strict=False)]
+        kept = [
+            candidate._replace(score=other.score)
+            for candidate, other in zip(kept, every, strict=False)
+        ]
     if how.drop_empty:
-        kept = [c for c in kept if c.box[2] > c.box[0] and c.box[3] > c.box[1]]
+        kept = [
+            candidate
+            for candidate in kept
+            if candidate.box[2] > candidate.box[0]
+            and candidate.box[3] > candidate.box[1]
+        ]
 
-    groups = {c.class_id for c in kept}
+    groups = {candidate.class_id for candidate in kept}
     chosen: list[int] = []
     for group in [None] if how.across_classes else groups:
-        own = [i for i, c in enumerate(kept) if group in (None, c.class_id)]
+        own = [
+            i for i, candidate in enumerate(kept) if group in (None, candidate.class_id)
+        ]
         scores = [kept[i].score for i in own]
         limit = nms_threshold if how.suppress else math.inf
         found = plain_nms([kept[i].box for i in own], scores, limit)

@@ -54,7 +54,7 @@ def distances(point: Row, box: Row) -> list[float]:
 def centerness(ltrb: Row) -> float:
     """Equation 3 of FCOS; -1 for background."""
     left, top, right, bottom = ltrb
-    if all(each == BACKGROUND for each in ltrb):
+    if all(distance == BACKGROUND for distance in ltrb):
         return BACKGROUND
     return math.sqrt(
         min(left, right) / max(left, right) * min(top, bottom) / max(top, bottom)

@@ -52,7 +52,9 @@ def make_distances(generator: torch.Generator) -> dict[str, torch.Tensor]:
     """Points and boxes of which most do not hold the point."""
     points = (slow.random(generator, 9, 2, high=60.0) * 8).round() / 8
     boxes = slow.random_boxes(generator, 6, 61, 37)
-    table = [[slow.distances(p, b) for b in boxes.tolist()] for p in points.tolist()]
+    table = [
+        [slow.distances(point, b) for b in boxes.tolist()] for point in points.tolist()
+    ]
     return {
         "distances.random.points": points,
         "distances.random.boxes": boxes,
@@ -66,7 +68,7 @@ def make_choices(generator: torch.Generator) -> dict[str, torch.Tensor]:
     made = {"candidates.random.ltrb": ltrb}
     for level, (low, high) in RANGES.items():
         rows = [
-            [min(each) > 0 and low < max(each) <= high for each in row]
+            [min(distances) > 0 and low < max(distances) <= high for distances in row]
             for row in ltrb.tolist()
         ]
         made[f"candidates.random.{level}"] = torch.tensor(rows)
@@ -116,7 +118,9 @@ def make_matches(generator: torch.Generator) -> dict[str, torch.Tensor]:
     background = [slow.BACKGROUND] * 5
     for level, stride in STRIDES.items():
         points = locations(-(-height // stride), -(-width // stride), stride)
-        found = [slow.match(p, RANGES[level], rows.tolist()) for p in points.tolist()]
+        found = [
+            slow.match(point, RANGES[level], rows.tolist()) for point in points.tolist()
+        ]
         matched = [rows[i].tolist() if i >= 0 else background for i in found]
         made[f"match.points.{level}"] = points
         made[f"match.expected.{level}"] = torch.tensor(matched, dtype=torch.float64)

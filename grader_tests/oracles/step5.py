@@ -16,14 +16,17 @@ def make(generator: torch.Generator) -> dict[str, torch.Tensor]:
         points = boxes[:, :2] + share * (boxes[:, 2:] - boxes[:, :2])
         points = (points * 64).round() / 64  # exact in float32
         rows = zip(points.tolist(), boxes.tolist(), strict=True)
-        ltrb = [[each / stride for each in slow.distances(p, b)] for p, b in rows]
+        ltrb = [
+            [distance / stride for distance in slow.distances(point, b)]
+            for point, b in rows
+        ]
         case = f"deltas.stride{stride}"
         made[f"{case}.points"] = points
         made[f"{case}.boxes"] = boxes
         made[f"{case}.expected"] = torch.tensor(ltrb, dtype=torch.float64)
         made.update(make_boxes(generator, stride))
     deltas = slow.random(generator, 40, 4, low=0.05, high=9.0)
-    values = [slow.centerness(each) for each in deltas.tolist()]
+    values = [slow.centerness(distances) for distances in deltas.tolist()]
     made["centerness.random.deltas"] = deltas
     made["centerness.random.expected"] = torch.tensor(values, dtype=torch.float64)
     return made
@@ -35,7 +38,7 @@ def make_boxes(generator: torch.Generator, stride: int) -> dict[str, torch.Tenso
     points = slow.random(generator, 9, 2, low=2.0, high=90.0)
     boxes = []
     for (x, y), row in zip(points.tolist(), deltas.tolist(), strict=True):
-        left, top, right, bottom = (max(each, 0.0) * stride for each in row)
+        left, top, right, bottom = (max(delta, 0.0) * stride for delta in row)
         boxes.append([x - left, y - top, x + right, y + bottom])
     case = f"apply.stride{stride}"
     return {

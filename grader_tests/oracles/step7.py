@@ -35,7 +35,10 @@ def make(generator: torch.Generator) -> Reference:
     targets = stack_targets([plain_targets(locations, rows) for rows in gt_boxes])
     made = {"make_targets.batch.gt_boxes": gt_boxes}
     made.update(
-        {f"make_targets.batch.{name}": v for name, v in targets._asdict().items()}
+        {
+            f"make_targets.batch.{name}": values
+            for name, values in targets._asdict().items()
+        }
     )
     for level, points in locations.items():
         made[f"make_targets.locations.{level}"] = points

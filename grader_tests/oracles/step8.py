@@ -52,7 +52,7 @@ def _nms_case(
         scores = (order.double() / count * 5 - 2.5).float()  # below and above 0
         overlaps = ops.box_iou(boxes.double(), boxes.double())
         # 1e-6 is 16 times what float32 rounds away of an IoU
-        if min(_nearest(overlaps, each) for each in NMS_THRESHOLDS) < 1e-6:
+        if min(_nearest(overlaps, level) for level in NMS_THRESHOLDS) < 1e-6:
             continue
         made = {"boxes": boxes, "scores": scores}
         for threshold in NMS_THRESHOLDS:
@@ -73,7 +73,9 @@ def _is_clear(raw: Raw, size: tuple[int, int]) -> bool:
             return False
     for how in ACCEPTED:
         found = candidates(raw, size, how)
-        scores = torch.tensor([each.score for each in found], dtype=torch.float64)
+        scores = torch.tensor(
+            [detection.score for detection in found], dtype=torch.float64
+        )
         if _smallest_gap(scores) < MARGIN / 100:
             return False
         overlaps = torch.tensor(_overlaps(found), dtype=torch.float64)
@@ -103,7 +105,9 @@ def _raw(generator: torch.Generator, size: tuple[int, int]) -> Raw:
             for level, points in locations.items()
         }
 
-    points = {level: each.float() for level, each in locations.items()}
+    points = {
+        level: points_of_level.float() for level, points_of_level in locations.items()
+    }
     # Some deltas below 0, and many that leave the image.
     return Raw(points, draw(NUM_CLASSES, -4, 3), draw(4, -0.4, 5), draw(1, -3, 3))
 

@@ -20,8 +20,6 @@ from helpers.show.style import (
     show_image,
 )
 
-# Of the handout: the first five locations of p3, as it printed them.
-PUBLISHED_P3 = ((4.0, 4.0), (4.0, 12.0), (4.0, 20.0), (4.0, 28.0), (4.0, 36.0))
 POINT_SIZES = {"p3": 9, "p4": 26, "p5": 70}
 NUMBERED = 7  # this many locations get their number
 NUMBER_HALO = [patheffects.withStroke(linewidth=2.5, foreground="black")]

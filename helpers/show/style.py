@@ -35,7 +35,6 @@ DPI = 96
 FONT_PT = 11
 BOX_LINE = 2.5
 HALO = [patheffects.withStroke(linewidth=4.5, foreground="black")]
-TEXT_HALO = [patheffects.withStroke(linewidth=3, foreground="white")]
 
 
 def make_figure(

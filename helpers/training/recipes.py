@@ -277,7 +277,7 @@ def override(recipe: Recipe, key: str, text: str) -> Recipe:
 def _choices(recipe: Recipe) -> dict[str, Any]:
     """Each name that --set knows -> the part of the recipe that has it."""
     parts = [part for part in (recipe, recipe.detector, recipe.augment) if part]
-    found = {each.name: part for part in parts for each in dataclasses.fields(part)}
+    found = {f.name: part for part in parts for f in dataclasses.fields(part)}
     return {name: part for name, part in found.items() if name not in NO_CHOICES}
 
 
