@@ -1,6 +1,8 @@
 """Fetch PASCAL VOC 2007 trainval (460 MB) with GNU wget; run it again to go on.
 
 Whatever interrupts it, the next run continues; VOCdevkit appears only when complete.
+Killed at half of the archive, the next run asks for the other half and no more
+(tests/test_download_voc2007.py looks at what the server was asked).
 """
 
 import shutil

@@ -6,6 +6,10 @@ and a string are as they are, and everything else is a list that begins with a t
 list, a tuple, a dict, a tensor (dtype and shape), a dtype, a device, or the handle (a
 number) of an object that stays on the other side. Each side checks what it gets as if
 an enemy had sent it; there is no pickle anywhere.
+
+There and back takes 0.04 ms for the answer of 8.2 and 0.3 ms for one of 4 MB;
+torch.save and torch.load with weights_only take 0.3 and 1.1 ms
+(benchmarks/results/own_parts.json).
 """
 
 import math

@@ -3,6 +3,9 @@
 Nothing of them runs here. Texts that bring down Python's own compiler exist, too, so it
 works in a process of its own, behind the walls and limits of a test. What it could not
 compile, or had to warn about, each test compiles for itself and meets the same error.
+
+To compile the solution's files takes 2.7 ms, to load them 0.07 ms, in each of 246
+processes (benchmarks/results/own_parts.json).
 """
 
 import marshal

@@ -5,6 +5,9 @@ fork. But torchvision asks it one question when it is imported, and optimizers t
 at each step what it shall not compile: to these the stand-in answers. Whatever else is
 asked for loads the compiler itself, in each test that asks; so where a submission names
 something that needs it, it is loaded from the start.
+
+Asleep, torch and torchvision are imported in 1.2 s instead of 2.3 s of the processor
+(benchmarks/results/own_parts.json).
 """
 
 import importlib

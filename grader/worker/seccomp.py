@@ -2,6 +2,9 @@
 
 The filter is a short program for the kernel (man 2 seccomp): each forbidden call gets
 an error, which Python raises as PermissionError. Threads stay allowed.
+
+It costs each test's process 1.4 ms, beside 4.8 ms for its fork and end
+(benchmarks/results/own_parts.json).
 """
 
 import ctypes

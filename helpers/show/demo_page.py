@@ -1,4 +1,8 @@
-"""The page that `make demo` writes: one HTML file that needs no network."""
+"""The page that `make demo` writes: one HTML file that needs no network.
+
+14 kB beside its pictures, written in 13 ms, without one address in it
+(benchmarks/results/own_parts.json).
+"""
 
 import math
 from dataclasses import dataclass
