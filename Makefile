@@ -46,7 +46,7 @@ $(STAMP): requirements.txt
 	    "message above, check network and disk space, then run make again" >&2; exit 1; }
 	@touch $(STAMP)
 
-test: lint ## lint, check types, and run all tests (at most 6 minutes on 2 cores)
+test: lint ## lint, check types, and run all tests (about 7 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile
 
 demo: $(STAMP) ## draw, train, evaluate, grade a small class (at most 5 minutes)
@@ -63,7 +63,7 @@ release: $(STAMP) ## make the students' version: build/student and build/student
 	$(RUN) -m grader release --out build/student --zip build/student.zip \
 	  --repository '$(REPOSITORY)'
 
-mutation: $(STAMP) ## change the solution in 1,100 ways: does a hidden test notice? (10 minutes)
+mutation: $(STAMP) ## change the solution in 1,100 ways: does a hidden test notice? (5 minutes)
 	OMP_NUM_THREADS=1 $(RUN) -m benchmarks.mutation --jobs $(JOBS)
 
 lint: $(STAMP) ## check style, format and types
