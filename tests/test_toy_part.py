@@ -19,7 +19,7 @@ from core.course import FILE, read_registry
 from grader.course import read_course
 from grader.course_folder import copy_course
 from grader.gradescope.build import autograder_files
-from grader.manifest import points_by_exercise, read_manifest
+from grader.manifest import points_by_exercise
 from grader.release.build import make_release
 from grader.suites.mistakes import plant, read_mistakes
 from tests import toy_part
@@ -255,7 +255,7 @@ def test_own_folder_adds_drops_and_weighs(own_course: Path):
     """Points are shared out anew; what is dropped counts nothing."""
     graded = read_course(own_course, [], "none")
     points = points_by_exercise(graded.chosen)
-    before = points_by_exercise(read_manifest(toy_part.ROOT))
+    before = points_by_exercise(read_course(toy_part.ROOT, [], "none").chosen)
     assert points["1.1"] == pytest.approx(100) and points["99.1"] == pytest.approx(10)
     assert set(before) - set(points) == {"6.3"}
     assert points["4.5"] == before["4.5"]
