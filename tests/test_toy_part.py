@@ -107,6 +107,17 @@ def test_default_release_and_grades_know_nothing_of_the_part(course: Path):
     assert read_course(course, ["99.1"], "none").chosen == toy.chosen
 
 
+def test_texts_of_the_release_begin_where_the_part_does(release: Path):
+    """No link to a notebook that is not handed out, no command about its exercises."""
+    for name in ("README.md", "notebooks/README.md"):
+        text = (release / name).read_text("utf-8")
+        for target in re.findall(r"\]\(([^)\s#:]+)\)", text):
+            assert (release / name).parent.joinpath(target).exists(), target
+    commands = (release / "README.md").read_text("utf-8")
+    assert "helpers.check 99.1 " in commands and 'hint("99.1")' in commands
+    assert "reset 99.1 " in commands and not re.search(r"\b1\.1\b", commands)
+
+
 def test_hidden_tests_and_solution_of_the_part_leak_into_no_release(course: Path):
     """They stay secret where the part itself is not handed out."""
     lesson = course / "helpers" / "toy_lesson.py"
