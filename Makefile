@@ -46,7 +46,7 @@ $(STAMP): requirements.txt
 	    "message above, check network and disk space, then run make again" >&2; exit 1; }
 	@touch $(STAMP)
 
-test: lint ## lint, check types, and run all tests (about 7 minutes on 2 cores)
+test: lint ## lint, check types, and run all tests (at most 12 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile
 
 demo: $(STAMP) ## draw, train, evaluate, grade a small class (at most 5 minutes)

@@ -153,6 +153,7 @@ def draw_summary(summary: Summary, path: Path) -> None:
     left.set_yticks(rows, summary.class_names)
     left.invert_yaxis()
     left.set_xlabel(f"objects in {summary.split}")
+    left.locator_params("x", integer=True)
     left.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     top = max(300.0, float(summary.longer_sides.max(initial=0.0)))
     right.hist(summary.longer_sides, bins=np.linspace(0, top, 41), color=EASY_COLOUR)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from core.command import EXIT_OK, CourseError, run_command
 from core.course import PACKAGE, Exercise, Registry, read_registry
 from grader.release.parts import MAP, TABLE, map_table
 from tests.notebook_points import points_of_exercises, write_points
@@ -44,15 +45,32 @@ def _link(link: re.Match, registry: Registry) -> str:
     return f"[{step.number} {link['dot'] or ''}{step.title}]({step.notebook})"
 
 
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise CourseError(
+            f"{path}: cannot read it ({error.strerror}); course.toml needs it"
+        ) from error
+
+
 def texts() -> dict[Path, str]:
-    """Path -> what the file should hold, of all files that repeat course.toml."""
+    """Path -> what the file should hold, of all files that repeat course.toml.
+
+    Raises:
+        CourseError: a file, or the place in it, is missing; one sentence.
+    """
     registry = read_registry(ROOT)
     found: dict[Path, str] = {}
 
-    def change(path: Path, pattern: str, new: Callable[[re.Match], str]) -> None:
-        text = found.get(path) or path.read_text("utf-8")
+    def change(
+        path: Path, pattern: str, new: Callable[[re.Match], str], like: str
+    ) -> None:
+        """Put the new text where the pattern matches, once; like: how that looks."""
+        text = found.get(path) or _read(path)
         found[path], count = re.subn(pattern, new, text, flags=re.MULTILINE)
-        assert count == 1, f"{path}: {count} places look like {pattern}, not 1"
+        if count != 1:
+            raise CourseError(f"{path}: has {count} places like {like!r}; it needs one")
 
     for exercise in registry.exercises.values():
         own = {"id": re.escape(exercise.id), "function": re.escape(exercise.function)}
@@ -60,18 +78,20 @@ def texts() -> dict[Path, str]:
             ROOT / PACKAGE / exercise.file,
             DOCSTRING.format(**own),
             lambda _, text=exercise.heading: text,  # type: ignore[misc]
+            exercise.heading,
         )
         box = box_of(exercise)
         change(
             ROOT / "notebooks" / registry.steps[exercise.step].notebook,
             BOX.format(**own),
             lambda place, box=box: place["before"] + box,  # type: ignore[misc]
+            f"### Exercise {exercise.id} · `{exercise.function}`, {box}",
         )
     minutes = [step.minutes for step in registry.steps.values()]
     for step in registry.steps.values():
         notebook = ROOT / "notebooks" / step.notebook
         time = f"**Time** {step.minutes} minutes"
-        change(notebook, TIME, lambda _, time=time: time)  # type: ignore[misc]
+        change(notebook, TIME, lambda _, time=time: time, time)  # type: ignore[misc]
         link = f"| [{step.number} {step.title}](notebooks/{step.notebook})"
         change(
             ROOT / "README.md",
@@ -79,13 +99,16 @@ def texts() -> dict[Path, str]:
             lambda row, link=link, writes=step.writes: (  # type: ignore[misc]
                 f"{link}{row['note']}| {writes} |"
             ),
+            f"{link} | {step.writes} | |",
         )
     first = ROOT / "notebooks" / registry.steps[0].notebook
     range_text = f"{min(minutes[1:])} to {max(minutes)}"
-    change(first, RANGE, lambda _: range_text)
-    change(first, COUNT, lambda _: str(len(registry.exercises)))
+    change(first, RANGE, lambda _: range_text, f"takes {range_text} minutes")
+    count_text = str(len(registry.exercises))
+    change(first, COUNT, lambda _: count_text, f"There are {count_text} exercises")
     range_text = f"{min(minutes)} to {max(minutes)}"
-    change(ROOT / "docs" / "self-study.md", OF_ALL, lambda _: range_text)
+    like = f"notebooks of {range_text} minutes"
+    change(ROOT / "docs" / "self-study.md", OF_ALL, lambda _: range_text, like)
     for path in [path for path in found if path.suffix == ".ipynb"]:
         found[path] = LINK.sub(lambda link: _link(link, registry), found[path])
     found[ROOT / MAP] = TABLE.sub(
@@ -94,7 +117,7 @@ def texts() -> dict[Path, str]:
     return found
 
 
-def main() -> None:
+def main() -> int:
     """Write them all, and the points of the notebooks' cells."""
     for path, text in texts().items():
         is_new = path.read_text("utf-8") != text
@@ -104,8 +127,9 @@ def main() -> None:
     points = points_of_exercises()
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         print(f"{path.name}: points of {write_points(path, points)} cells changed")
+    return EXIT_OK
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    main()
+    run_command(main)

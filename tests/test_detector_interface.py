@@ -23,7 +23,12 @@ LEVELS = {level for detector in DETECTORS.values() for level in detector.strides
 PATHS = {detector.module for detector in DETECTORS.values()} | {
     detector.body for detector in DETECTORS.values() if detector.body
 }
-KNOWN = re.compile(rf"\b({'|'.join(map(re.escape, LOSSES | LEVELS | PATHS))})\b")
+LEVEL = "|".join(map(re.escape, LEVELS))
+KNOWN = re.compile(
+    rf"\b(?:{'|'.join(map(re.escape, LOSSES | PATHS))})\b"
+    # a level may be called by a common word: as a key, an attribute, what is assigned
+    rf"|[\"'](?:{LEVEL})[\"']|\.(?:{LEVEL})\b|\b(?:{LEVEL}) ?=(?!=)"
+)
 # A detector itself, which students do not get.
 ARE_DETECTORS = {"helpers/models/improved_fcos.py"}
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 
 import nbformat
 import pytest
@@ -12,6 +13,7 @@ from grader.release.stubs import definitions
 from helpers.checks import hints
 from helpers.checks.hints import read_hints
 from helpers.checks.runner import read_checks
+from tests import course_texts
 from tests.course_texts import ROOT, texts
 
 REGISTRY = read_registry(ROOT)
@@ -114,6 +116,33 @@ def test_texts_say_what_course_toml_says():
         name = path.relative_to(ROOT)
         message = f"{name}: run python -m tests.course_texts"
         assert path.read_text("utf-8") == text, message
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "said"),
+    [
+        ("README.md", "| [5 Deltas", "README.md: has 0 places like '| [5 Deltas"),
+        ("notebooks/05_deltas_and_centerness.ipynb", "**Time**", "like '**Time** 40"),
+        ("assignment/common.py", "Exercise 1.1 (", "like 'Exercise 1.1 (about 8"),
+        ("docs/self-study.md", "", "docs/self-study.md: cannot read it"),
+    ],
+)
+def test_place_that_is_missing_is_one_sentence(tmp_path, monkeypatch, name, old, said):
+    """Whoever adds an exercise by hand forgets one of these."""
+    ignored = shutil.ignore_patterns("__pycache__", "images")
+    for folder in ("assignment", "notebooks", "docs"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+    for file in ("course.toml", "README.md"):
+        shutil.copy(ROOT / file, tmp_path / file)
+    monkeypatch.setattr(course_texts, "ROOT", tmp_path)
+    assert len(texts()) > 1
+    if old:
+        text = (tmp_path / name).read_text("utf-8")
+        (tmp_path / name).write_text(text.replace(old, "another"), "utf-8")
+    else:
+        (tmp_path / name).unlink()
+    with pytest.raises(CourseError, match=re.escape(said)):
+        texts()
 
 
 @pytest.mark.parametrize("step", REGISTRY.steps.values(), ids=lambda step: step.title)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from core.command import EXIT_PARTLY_FAILED, CourseError
+from core.course import read_registry
 from grader.__main__ import make_parser
 from grader.manifest import read_manifest
 from grader.release.build import make_release
@@ -63,7 +64,7 @@ def test_every_exercise_has_hidden_tests():
     """Visible checks alone can be met with the numbers that they show."""
     hidden = {entry.exercise for entry in MANIFEST.values() if not entry.visible}
     assert hidden == {entry.exercise for entry in MANIFEST.values()}
-    assert len(hidden) == 22
+    assert hidden == set(read_registry(ROOT).exercises)
 
 
 def test_solution_passes_all_tests_with_pytest():

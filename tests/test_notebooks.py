@@ -40,8 +40,12 @@ def graded(path: Path) -> dict[str, dict]:
 
 
 def test_there_is_a_notebook_for_each_step():
-    """0 to 9, each once."""
-    assert [name[:2] for name in NAMES] == [f"{number:02}" for number in range(10)]
+    """Each once, and no other."""
+    steps = read_registry(ROOT).steps.values()
+    assert [
+        step.notebook for step in sorted(steps, key=lambda step: step.number)
+    ] == NAMES
+    assert all(step.notebook.startswith(f"{step.number:02}_") for step in steps)
 
 
 @EACH

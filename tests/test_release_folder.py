@@ -52,6 +52,15 @@ def test_release_takes_no_caches_and_nothing_untracked(tree: Path):
     assert in_helpers == ["helpers/given.py"]
 
 
+def test_release_lacks_no_file_of_an_exercise(tree: Path):
+    """A new file that git does not know yet is said, not left out."""
+    git = ["git", "-C", str(tree)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "helpers"], check=True)
+    with pytest.raises(CourseError, match=r"assignment/\w+.py: git does not track it"):
+        make_release(tree)
+
+
 def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 

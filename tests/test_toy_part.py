@@ -19,7 +19,7 @@ from core.course import FILE, read_registry
 from grader.course import read_course
 from grader.course_folder import copy_course
 from grader.gradescope.build import autograder_files
-from grader.manifest import points_by_exercise, read_manifest
+from grader.manifest import points_by_exercise
 from grader.release.build import make_release
 from grader.suites.mistakes import plant, read_mistakes
 from tests import toy_part
@@ -105,6 +105,17 @@ def test_default_release_and_grades_know_nothing_of_the_part(course: Path):
     toy = read_course(course, [], "none", parts=["toy"])
     assert sum(test.points for test in toy.chosen) == 4
     assert read_course(course, ["99.1"], "none").chosen == toy.chosen
+
+
+def test_texts_of_the_release_begin_where_the_part_does(release: Path):
+    """No link to a notebook that is not handed out, no command about its exercises."""
+    for name in ("README.md", "notebooks/README.md"):
+        text = (release / name).read_text("utf-8")
+        for target in re.findall(r"\]\(([^)\s#:]+)\)", text):
+            assert (release / name).parent.joinpath(target).exists(), target
+    commands = (release / "README.md").read_text("utf-8")
+    assert "helpers.check 99.1 " in commands and 'hint("99.1")' in commands
+    assert "reset 99.1 " in commands and not re.search(r"\b1\.1\b", commands)
 
 
 def test_hidden_tests_and_solution_of_the_part_leak_into_no_release(course: Path):
@@ -255,7 +266,7 @@ def test_own_folder_adds_drops_and_weighs(own_course: Path):
     """Points are shared out anew; what is dropped counts nothing."""
     graded = read_course(own_course, [], "none")
     points = points_by_exercise(graded.chosen)
-    before = points_by_exercise(read_manifest(toy_part.ROOT))
+    before = points_by_exercise(read_course(toy_part.ROOT, [], "none").chosen)
     assert points["1.1"] == pytest.approx(100) and points["99.1"] == pytest.approx(10)
     assert set(before) - set(points) == {"6.3"}
     assert points["4.5"] == before["4.5"]

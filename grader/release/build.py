@@ -66,6 +66,7 @@ def make_release(
     """
     whole = read_registry(root)
     collected = release_files.collect_files(root)
+    _check_is_collected(collected, whole, root)
     chosen = choose_files(collected, whole, parts)
     files = chosen.files
     if repository:
@@ -104,6 +105,19 @@ def make_release(
         files, chosen.registry.default_parts, chosen.solved
     )
     return Release(files, chosen.registry, chosen.solved, len(searched))
+
+
+def _check_is_collected(
+    files: dict[str, bytes], registry: Registry, root: Path
+) -> None:
+    """See that no exercise is left behind because git does not track its file."""
+    for exercise in registry.exercises.values():
+        name = f"{PACKAGE}/{exercise.file}"
+        if name not in files:
+            raise CourseError(
+                f"{root / name}: git does not track it, so students would not get "
+                f"exercise {exercise.id}; git add it"
+            )
 
 
 def _exercises_in(name: str, registry: Registry) -> list[Exercise]:

@@ -12,7 +12,7 @@ from core.course_text import course_text, registry_of
 MARKED = re.compile(r"@exercise\([\"']([\d.]+)[\"']\)")
 CHECKS = re.compile(r"helpers/checks/test_\w+\.py")
 HINTS = re.compile(r"helpers/checks/hints\w*\.toml")
-MAP = "notebooks/README.md"
+MAP, README = "notebooks/README.md", "README.md"
 # The table in the map; its first two lines, then the rows.
 TABLE = re.compile(r"^\| step \|.*\n\|[-| ]+\|\n(?:\|.*\n?)*", re.MULTILINE)
 IMPORTS_BEFORE = ("helpers/", "core/", "data_scripts/")
@@ -56,12 +56,34 @@ def choose_files(
         kept[MAP] = TABLE.sub(
             lambda _: map_table(small), kept[MAP].decode("utf-8")
         ).encode()
+    for path in (README, MAP):
+        if path in kept and small.exercises:
+            text = kept[path].decode("utf-8")
+            kept[path] = begin_where_it_does(text, registry, small).encode()
     solved = [
         number
         for number, exercise in registry.exercises.items()
         if exercise.module in modules and number not in small.exercises
     ]
     return Chosen(small, kept, tuple(solved))
+
+
+def begin_where_it_does(text: str, whole: Registry, small: Registry) -> str:
+    """The same text with the first notebook and exercise of what is handed out.
+
+    Args:
+        text: names those of the whole course, as a reader's first.
+        whole: the whole course.
+        small: what is handed out; at least one exercise.
+    """
+    first, own = (registry.steps[min(registry.steps)] for registry in (whole, small))
+    text = text.replace(
+        f"[{first.number} {first.title}]", f"[{own.number} {own.title}]"
+    )
+    text = text.replace(first.notebook, own.notebook)
+    number, own_number = next(iter(whole.exercises)), next(iter(small.exercises))
+    begun = rf"((?:helpers\.check|hint|reset) |(?:check|hint)\(\"){re.escape(number)}\b"
+    return re.sub(begun, rf"\g<1>{own_number}", text)
 
 
 def _needed_modules(

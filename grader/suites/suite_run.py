@@ -118,6 +118,7 @@ class Suite:
             self.problems.append(
                 f"the tests are not those of the manifest: {', '.join(odd[:3])}"
                 + (f" and {len(odd) - 3} more" if len(odd) > 3 else "")
+                + "; give each test one [[test]] in grader_tests/manifest/"
             )
 
     @pytest.hookimpl(tryfirst=True)

@@ -131,6 +131,7 @@ def draw_losses(entries: list[dict], path: Path) -> None:
         values = [entry.get(name, math.nan) for entry in entries]
         axes.plot(iterations, values, color=colour, label=loss_title(name))
     axes.set_xlabel("iteration")
+    axes.locator_params("x", integer=True)
     axes.set_ylabel("loss (mean since the last point)")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
