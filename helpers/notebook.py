@@ -13,6 +13,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from core.old_names import add_old_names
 from helpers.drive.on_drive import keep_folders
 
 # The address that the first cell of the notebooks fetches the course from.
@@ -34,7 +35,6 @@ PACKAGES = {
     "ipywidgets": "ipywidgets",
 }
 OPTIONAL = ("ipywidgets",)  # without it, pictures stand still
-OLD_NAMES = ("assignment", "helpers/a4")
 SHAPES_DIR = Path("data/shapes")
 DRIVE = Path("/content/drive")
 DRIVE_FOLDER = "MyDrive/fcos-course"
@@ -64,16 +64,10 @@ def start(drive: bool = False) -> None:
 
 
 def add_paths() -> None:
-    """Let Python find the course, and the names that cells of the old assignment use.
-
-    Those are `common`, `one_stage_detector`, `a4_helper` and `eecs598`; they come last,
-    so that no other package of that name is hidden.
-    """
+    """Let Python find the course, and the names that the old assignment uses."""
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
-    for folder in OLD_NAMES:
-        if str(ROOT / folder) not in sys.path:
-            sys.path.append(str(ROOT / folder))
+    add_old_names()
 
 
 def is_colab() -> bool:

@@ -94,6 +94,39 @@ def test_old_names_can_be_imported_in_a_release(tmp_path: Path):
     assert "Exercise 8.1 nms" in done.stdout
 
 
+# The original's backbone would be fetched; this one has its names and random weights.
+OLD_SOLUTION = f"""
+import runpy, sys
+sys.path.append({str(ROOT)!r})
+from torchvision import models
+from grader.worker.regnet import small_regnet
+models.regnet_x_400mf = small_regnet
+sys.argv = sys.argv[1:]
+runpy.run_module(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_solution_of_the_original_assignment_trains_and_is_evaluated(tmp_path: Path):
+    """Its two files, that import each other by bare names, instead of ours."""
+    course, data = tmp_path / "course", tmp_path / "data"
+    write_files(make_release(ROOT).files, course)
+    for path in (ROOT / "tests" / "original_form").glob("*.py"):
+        (course / "assignment" / path.name).write_bytes(path.read_bytes())
+    pictures = [Picture(n, (96, 64), (Thing("cat", (8, 6, 70, 50)),)) for n in "ab"]
+    write_tree(data, train=pictures, val=pictures[:1])
+    where = ["--data", "voc2007", "--data-dir", str(data), "--device", "cpu"]
+    small = ("iterations=2", "image_size=64", "batch_size=2")
+    choices = [word for choice in small for word in ("--set", choice)]
+    run = str(tmp_path / "run")
+    for command in (
+        ["helpers.train", "--recipe", "a4", *choices, *where, "--out", run],
+        ["helpers.evaluate", "--checkpoint", run, *where],
+    ):
+        done = run_python(OLD_SOLUTION, course, *command)
+        assert done.returncode == 0, done.stderr
+    assert "mAP" in done.stdout
+
+
 def test_the_data_set_is_fetched_where_a_cell_asks_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
