@@ -9,6 +9,7 @@ import pytest
 from core.course import read_registry
 from grader.manifest import read_manifest
 from grader.outcomes import Outcome
+from grader.results.top_notes import NO_PART, top_notes
 from grader.session.local_session import LocalSession
 from grader.suites.suite_run import Suite, with_suite
 from helpers.checks.exercises import read_exercises
@@ -93,19 +94,26 @@ def broken_submissions() -> Iterator[tuple[str, dict[str, str], set[str]]]:
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory) -> dict[str, list[Outcome]]:
-    """What is wrong -> how the tests ended that look for an exception."""
+def all_told(tmp_path_factory) -> tuple[dict[str, list[Outcome]], dict[str, list[str]]]:
+    """What is wrong -> how the tests ended; and what stands at the top."""
 
-    def try_all(suite: Suite) -> dict[str, list[Outcome]]:
-        found = {}
+    def try_all(suite: Suite) -> tuple[dict[str, list[Outcome]], dict[str, list[str]]]:
+        found, noted = {}, {}
         for what, files, tests in broken_submissions():
             folder = tmp_path_factory.mktemp("broken")
             for name, source in {**SOURCES, **files}.items():
                 (folder / name).write_text(source)
             found[what] = suite.run(tests, LocalSession(folder))
-        return found
+            noted[what] = top_notes(found[what], folder, ("common",))
+        return found, noted
 
     return with_suite(ROOT, list(MANIFEST.values()), try_all)
+
+
+@pytest.fixture
+def outcomes(all_told) -> dict[str, list[Outcome]]:
+    """What is wrong -> how the tests ended that look for an exception."""
+    return all_told[0]
 
 
 @pytest.mark.parametrize("what", [what for what, *_ in broken_submissions()])
@@ -160,3 +168,49 @@ def test_cause_of_a_crash_needs_a_plain_case_that_runs(error, is_given):
         caught.value.cause = None
     with pytest.raises(ValueError, match="plain"), expect_runs("nms", "no box"):
         pass
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_file_that_cannot_be_loaded_is_named_once_at_the_top(file, all_told):
+    """Which file, why and where; a crash inside of a function is none of these."""
+    notes = all_told[1]
+    assert notes[f"{file} begins with from A3 import part"] == [
+        f"{file} cannot be loaded: No module named 'A3', line 1."
+    ]
+    assert notes[f"{file} begins with x = ("] == [
+        f"{file} cannot be loaded: SyntaxError, line 1."
+    ]
+    inside = {what: told for what, told in notes.items() if " begins with " not in what}
+    assert len(inside) > 20 and not any(inside.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "note"),
+    [
+        ("x = {}['a']", "KeyError at line 1 of a.py", "KeyError, line 1."),
+        ("def f(): {}['a']", "KeyError at line 1 of a.py", ""),
+        ("f = lambda: {}['a']", "KeyError at line 1 of a.py", ""),
+        ("    import A3", "ImportError at line 1 of a.py", ""),
+        ("    x = exec(y)", "SyntaxError at line 1 of a.py", ""),
+        ("    x = (", "SyntaxError at line 1 of a.py", "SyntaxError, line 1."),
+        ("raise S5", "S5 at line 1 of a.py", "an exception, line 1."),
+        ("x = 1", "KeyError at line 7 of a.py", ""),
+        ("x = 1", "KeyError at line 1 of b.py", ""),
+    ],
+)
+def test_only_what_ends_an_import_is_said_at_the_top(tmp_path, text, message, note):
+    """The line that raised must be one that runs when the file is loaded."""
+    (tmp_path / "a.py").write_text(text)
+    told = [Outcome("t", "exception", f"f: {message}"), Outcome("u", None)]
+    expected = [f"a.py cannot be loaded: {note}"] if note else []
+    assert top_notes(told, tmp_path, ("a",)) == expected
+
+
+def test_files_that_came_instead_are_named(tmp_path):
+    """Only where a test missed something in them."""
+    (tmp_path / "A4.py").write_text("")
+    missed = Outcome("t", "not implemented", f"nms: {NO_PART}")
+    sentence = "There is no common.py in the submission; it has A4.py."
+    assert top_notes([missed], tmp_path, ("common",)) == [sentence]
+    assert top_notes([Outcome("t", None)], tmp_path, ("common",)) == []
+    assert top_notes([missed], tmp_path, ("A4",)) == []
