@@ -10,10 +10,17 @@ ONE_WIDTH = "the stem works only when all its widths are equal"
 NO_PADDING = "a convolution makes maps smaller; 3x3 needs padding 1"
 
 
-def make_head(student: Student, *args: Any) -> Any:
+def make_head(
+    student: Student, num_classes: int, in_channels: int, widths: list[int]
+) -> Any:
     """A head where the student's code runs."""
-    with expect_runs("FCOSPredictionNetwork", ONE_WIDTH):
-        head = student.one_stage_detector.FCOSPredictionNetwork(*args)
+    make = student.one_stage_detector.FCOSPredictionNetwork
+    same = [in_channels] * len(widths)
+    cause = ONE_WIDTH if len(set(widths)) > 1 else None
+    with expect_runs(
+        "FCOSPredictionNetwork", cause, lambda: make(num_classes, in_channels, same)
+    ):
+        head = make(num_classes, in_channels, widths)
     if student.device.type != "cpu":
         head.to(str(student.device))
     return head

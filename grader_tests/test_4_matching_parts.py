@@ -21,6 +21,7 @@ PICK, MATCH = "fcos_pick_smallest_box", "fcos_match_locations_to_gt"
 LTRB = "l,t,r,b"
 NEGATED = "left and top are negated: x - x1, not x1 - x"
 NO_BOXES = "an image without boxes is not foreseen"
+NO_LOCATIONS = "a level without locations is not foreseen"
 
 
 # 4.2
@@ -74,8 +75,9 @@ def test_distances_of_all_pairs(student):
 
 def test_distances_without_boxes_or_locations(student):
     """(N, 0, 4) and (0, M, 4)."""
-    for number, count in ((3, 0), (0, 2), (1, 1)):
-        with expect_runs(DISTANCES, NO_BOXES):
+    usual = torch.ones(3, 2), torch.ones(2, 4)
+    for number, count, cause in ((3, 0, NO_BOXES), (0, 2, NO_LOCATIONS), (1, 1, None)):
+        with expect_runs(DISTANCES, cause, lambda: distances(student, *usual)):
             got = distances(student, torch.zeros(number, 2), torch.zeros(count, 4))
         expect_tensor(got, DISTANCES, shape=(number, count, 4))
 
@@ -148,8 +150,9 @@ def test_is_candidate_at_the_ends_of_the_range(student):
 
 def test_is_candidate_without_boxes(student):
     """(N, 0) when there is no box, and no end for the coarsest level."""
-    with expect_runs(CANDIDATE, NO_BOXES):
-        got = candidates(student, torch.zeros(3, 0, 4), (128.0, math.inf))
+    ends, two = (128.0, math.inf), torch.ones(3, 2, 4)
+    with expect_runs(CANDIDATE, NO_BOXES, lambda: candidates(student, two, ends)):
+        got = candidates(student, torch.zeros(3, 0, 4), ends)
     expect_equal(tuple(got.shape), (3, 0), f"{CANDIDATE} without boxes")
 
 

@@ -105,7 +105,8 @@ def test_apply_deltas_does_not_clip_to_the_image(student):
 
 def test_apply_deltas_of_no_and_of_one_location(student):
     """No row in, no row out; one row in, one row out."""
-    with expect_runs(APPLY, EMPTY):
+    deltas, points = torch.ones(2, 4), torch.ones(2, 2)
+    with expect_runs(APPLY, EMPTY, lambda: apply_deltas(student, deltas, points, 8)):
         got = apply_deltas(student, torch.zeros(0, 4), torch.zeros(0, 2), 8)
     expect_tensor(got, APPLY, shape=(0, 4))
     deltas, points = torch.tensor([[0.25, 0.5, 2.25, 1.5]]), torch.tensor([[12.0, 4]])

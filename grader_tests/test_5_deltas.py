@@ -60,12 +60,18 @@ def test_get_deltas_of_locations_in_boxes(student):
         )
 
 
+def usual_deltas(student, columns):
+    """A box of 4 or 5 numbers, and background, at two locations: a usual call."""
+    rows = torch.tensor([[0.0, 0, 16, 8, 0], [-1.0] * 5])[:, :columns]
+    get_deltas(student, torch.tensor([[4.0, 4], [28, 4]]), rows, 8)
+
+
 def test_get_deltas_reads_rows_of_five(student):
     """With a class behind the box the deltas are the same."""
     for stride, case in load_strides("step5", "deltas").items():
         classes = torch.arange(len(case["boxes"]))[:, None] % 3
         rows = torch.cat((case["boxes"], classes.double()), dim=1)
-        with expect_runs(GET, FIFTH_COLUMN):
+        with expect_runs(GET, FIFTH_COLUMN, lambda: usual_deltas(student, 4)):
             got = get_deltas(student, case["points"], rows, stride)
         shape = tuple(case["expected"].shape)
         expect_tensor(got, GET, shape=shape, shape_causes={FIFTH_COLUMN: (shape[0], 5)})
@@ -86,7 +92,11 @@ def test_get_deltas_of_background_is_minus_one(student):
         "background is 0 instead of -1": expected.clamp(min=0),
     }
     for columns in (5, 4):
-        with expect_runs(GET, FIFTH_COLUMN):
+        with expect_runs(
+            GET,
+            FIFTH_COLUMN,
+            lambda columns=columns: usual_deltas(student, 9 - columns),
+        ):
             got = get_deltas(student, points, rows[:, :columns], 8)
         inputs = {"location": points, "row": rows[:, :columns]}
         expect_close(got, expected, GET, inputs=inputs, names=LTRB, causes=causes)
@@ -106,7 +116,11 @@ def test_get_deltas_of_boxes_with_some_minus_ones(student):
     points = torch.tensor([[7.0, 3], [9, 4], [5, 4], [-3, 2], [2, -4]])
     expected = torch.cat((points - rows[:, :2], rows[:, 2:4] - points), dim=1) / 4
     for columns in (5, 4):
-        with expect_runs(GET, FIFTH_COLUMN):
+        with expect_runs(
+            GET,
+            FIFTH_COLUMN,
+            lambda columns=columns: usual_deltas(student, 9 - columns),
+        ):
             got = get_deltas(student, points, rows[:, :columns], 4)
         expect_tensor(got, GET, shape=(5, 4))
         # Which of them was taken for background tells the mistake.
@@ -138,7 +152,9 @@ def test_get_deltas_are_negative_outside(student):
 def test_get_deltas_of_no_and_of_one_location(student):
     """No row in, no row out; one row in, one row out."""
     for columns in (4, 5):
-        with expect_runs(GET, EMPTY):
+        with expect_runs(
+            GET, EMPTY, lambda columns=columns: usual_deltas(student, columns)
+        ):
             got = get_deltas(student, torch.zeros(0, 2), torch.zeros(0, columns), 8)
         expect_tensor(got, GET, shape=(0, 4))
         box = torch.tensor([[10.0, 0, 30, 16, 3]])[:, :columns]

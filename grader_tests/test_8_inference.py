@@ -117,7 +117,11 @@ def test_inference_where_nothing_passes_is_empty(student: Student) -> None:
     """Nothing is seen: empty tensors (0, 4), (0,), (0,), classes int64."""
     model = make_model(student)
     given = arguments(student, quiet_raw(*SIZE), SIZE)
-    with expect_runs(INFERENCE, NOTHING_PASSES):
+    raw = quiet_raw(*SIZE)
+    _see(raw, HERE, [2.0, 0.0, 0.0], [1.0, 1.0, 2.0, 1.0], 4.0)
+    with expect_runs(
+        INFERENCE, NOTHING_PASSES, lambda: detect(student, raw, SIZE, 0.5, 0.5)
+    ):
         answer = model.inference(*given, test_score_thresh=0.5, test_nms_thresh=0.5)
     expect_equal(len(answer), 3, f"length of what {INFERENCE} returns")
     names, shapes = ("boxes", "classes", "scores"), ((0, 4), (0,), (0,))
@@ -198,8 +202,13 @@ def test_forward_in_eval_mode_is_inference_of_its_own_predictions(
         test_nms_thresh=0.6,
     )
     right = read_detections(expected)
-    with expect_runs("FCOS in eval mode", "boxes are needed in eval mode"):
-        answer = fcos(image, test_score_thresh=0.2, test_nms_thresh=0.6)
+    limits = {"test_score_thresh": 0.2, "test_nms_thresh": 0.6}
+    with expect_runs(
+        "FCOS in eval mode",
+        "boxes are needed in eval mode",
+        lambda: fcos(image, give(student, GT_BOXES[:1]), **limits),
+    ):
+        answer = fcos(image, **limits)
     got = read_detections(answer, "FCOS in eval mode")
     expect_true(len(right) > 0, INFERENCE, "finds nothing in these predictions")
     expect_equal(len(got), len(right), "number of detections of FCOS in eval mode")

@@ -85,9 +85,15 @@ def test_nms_has_no_plus_one(student: Student) -> None:
     expect_kept(student, boxes, torch.tensor([0.4, 0.8]), 0.45, [1, 0])
 
 
+def _nms_of_two(student: Student) -> None:
+    """Two boxes that overlap: a usual call."""
+    boxes = torch.tensor([[0.0, 0, 8, 2], [0, 0, 8, 3]])
+    student.common.nms(give(student, boxes), give(student, torch.tensor([1.0, 2])), 0.5)
+
+
 def test_nms_without_boxes_gives_no_index(student: Student) -> None:
     """Shape (0,), int64, on the device of the boxes."""
-    with expect_runs(NMS, NO_BOX):
+    with expect_runs(NMS, NO_BOX, lambda: _nms_of_two(student)):
         got = student.common.nms(
             torch.zeros(0, 4, device=student.device),
             torch.zeros(0, device=student.device),
@@ -147,7 +153,8 @@ def test_nms_of_boxes_without_area_ends(student: Student) -> None:
     """Twins without any area do not loop for ever, and drop no other box."""
     boxes = torch.tensor([[3.0, 1, 3, 7], [3, 1, 3, 7], [0, 0, 8, 9], [5, 5, 5, 5]])
     scores = torch.tensor([0.8, 0.7, 0.6, 0.9])
-    with expect_runs(NMS, "boxes without area divide by zero"):
+    cause = "boxes without area divide by zero"
+    with expect_runs(NMS, cause, lambda: _nms_of_two(student)):
         got = student.common.nms(
             boxes.to(student.device, copy=True),
             scores.to(student.device, copy=True),

@@ -172,6 +172,25 @@ def test_class_report_shows_the_class(tmp_path):
     assert html.escape(NASTY) in text
 
 
+def test_what_is_wrong_with_the_whole_stands_at_the_top_of_all_pages(tmp_path):
+    """A file that cannot be loaded: once for its author, and for the instructor."""
+    note = f"common.py cannot be loaded: {NASTY}, line 18."
+    late = Outcome(HIDDEN.id, "exception"), Outcome(VISIBLE.id, "crashed")
+    graded = replace(make_graded("alice", *late), notes=[note])
+    content = make_results(graded, {}, {})
+    assert content["output"].startswith(f"{note}\n")
+    (tmp_path / "alice").mkdir()
+    write_feedback(tmp_path / "alice", graded)
+    write_results(tmp_path / "alice", content)
+    write_class_report(tmp_path, {}, "bubblewrap")
+    page = (tmp_path / "alice" / "feedback.html").read_text()
+    check_page(page)
+    assert page.count(html.escape(note)) == 1
+    assert page.index(html.escape(note)) < page.index("<section>")
+    text = (tmp_path / "index.html").read_text()
+    assert f"{html.escape(note)} crashed" in text
+
+
 def test_grades_csv_has_no_formula(tmp_path):
     """No cell begins as a spreadsheet's formula does."""
     write_class(tmp_path)

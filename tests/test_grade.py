@@ -77,6 +77,10 @@ def test_grade_gives_each_submission_its_points(tmp_path, root):
         assert sum(test["score"] for test in content["tests"]) == content["score"]
         assert (tmp_path / "out" / name / "feedback.html").exists()
     assert results(tmp_path, "empty")["extra_data"]["status"] == "refused"
+    note = "common.py cannot be loaded: SyntaxError, line 1."
+    assert results(tmp_path, "broken")["output"] == f"{note}\n0 of 3 tests passed."
+    assert note in (tmp_path / "out" / "broken" / "feedback.html").read_text()
+    assert note in (tmp_path / "out" / "index.html").read_text()
     assert not (tmp_path / "out" / ".work").exists()
 
 

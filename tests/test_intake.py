@@ -207,3 +207,12 @@ def test_submissions_that_are_none_are_refused(tmp_path, name):
     (tmp_path / "empty").mkdir()
     with pytest.raises(CourseError):
         find_submissions([tmp_path / name])
+
+
+@pytest.mark.parametrize("pack", [write_files, write_zip])
+def test_intake_without_python_says_what_came_instead(tmp_path, pack):
+    """Notebooks alone, say; a name of any length is cut off."""
+    names = {"A4.ipynb": b"{}", "n" * 90 + ".pdf": b""}
+    with pytest.raises(IntakeError) as caught:
+        take(pack(tmp_path / "a.zip", names))
+    assert f"one folder of it, only A4.ipynb, {'n' * 60}…; hand in" in str(caught.value)

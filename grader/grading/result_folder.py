@@ -26,6 +26,7 @@ from grader.results.results import (
     read_results,
     write_results,
 )
+from grader.results.top_notes import top_notes
 from grader.submissions.find import Submission
 from grader.submissions.names import listed, shown
 
@@ -77,7 +78,10 @@ class ResultFolder:
         self, entry: Waiting, outcomes: Sequence[Outcome], calibration: Calibration
     ) -> None:
         """Write what came out of the tests."""
-        graded = Graded(entry.submission, self.course.chosen, outcomes, entry.ignored)
+        notes = top_notes(outcomes, entry.code, self.course.registry.visible)
+        graded = Graded(
+            entry.submission, self.course.chosen, outcomes, entry.ignored, notes
+        )
         measured = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "limits": asdict(calibration.limits),

@@ -162,7 +162,8 @@ def make_outputs(
             f"cell {name}: promises {marks['points']:g} points, and the tests give "
             f"{own['max_score']:g}; build the course again and generate the assignment"
         )
-    lines = [results["output"]] if not _was_graded(results) else []
+    notes = results["extra_data"].get("notes", [])
+    lines = list(notes) if _was_graded(results) else [results["output"]]
     for test in results["tests"]:
         if test["number"] == number and _was_graded(results):
             worth = f"{test['score']:g} of {test['max_score']:g}"

@@ -180,7 +180,7 @@ def _problems(students: Sequence[Student]) -> list[dict[str, str]]:
         text = (
             student.extra["why"]
             if not student.is_graded
-            else ", ".join(student.troubles)
+            else " ".join([*student.notes, ", ".join(student.troubles)]).strip()
         )
         if text:
             rows.append(

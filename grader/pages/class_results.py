@@ -58,6 +58,12 @@ class Student:
         return [trouble for trouble in TROUBLES if trouble in found]
 
     @property
+    def notes(self) -> list[str]:
+        """What is wrong with the hand-in as a whole; older results have none."""
+        notes = self.extra.get("notes")
+        return [str(note) for note in notes] if isinstance(notes, list) else []
+
+    @property
     def link(self) -> str:
         """From the class's page to the student's."""
         return f"{quote(self.id)}/{FEEDBACK}"

@@ -150,6 +150,7 @@ def render_feedback(
         ),
         "groups": list(groups.values()),
         "ignored": graded.ignored,
+        "notes": graded.notes,
     }
     return environment().get_template("feedback.html").render(page=page)
 

@@ -27,12 +27,18 @@ VISIBILITY = {True: "visible", False: "after_published"}
 
 @dataclass(frozen=True)
 class Graded:
-    """A submission with an outcome for each of the tests."""
+    """A submission with an outcome for each of the tests.
+
+    Attributes:
+        ignored: number of files that were not looked at.
+        notes: sentences about the whole, see grader/results/top_notes.py.
+    """
 
     submission: Submission
     tests: Sequence[ManifestTest]
     outcomes: Sequence[Outcome]
     ignored: int = 0
+    notes: Sequence[str] = ()
 
     @property
     def score(self) -> float:
@@ -67,7 +73,7 @@ def make_results(
     return {
         "score": graded.score,
         "execution_time": round(seconds, DIGITS_S),
-        "output": f"{passed} of {len(tests)} tests passed.",
+        "output": "\n".join([*graded.notes, f"{passed} of {len(tests)} tests passed."]),
         "output_format": "text",
         "stdout_visibility": "hidden",
         "tests": [
@@ -79,6 +85,7 @@ def make_results(
             "max_score": most,
             "exercises": _by_exercise(graded),
             "ignored_files": graded.ignored,
+            "notes": list(graded.notes),
             "instructor": [_for_instructor(outcome) for outcome in graded.outcomes],
             "measured": {
                 **measured,

@@ -15,7 +15,7 @@ from grader.submissions.intake_zip import (
     read_zip,
     unreadable,
 )
-from grader.submissions.names import shown
+from grader.submissions.names import first_names, listed, shown
 
 FOLDER = "assignment"
 MOST_FILES = 100  # Python files; the course has seven
@@ -54,10 +54,12 @@ class Taken:
     Attributes:
         files: "common.py" -> content.
         ignored: number of files beside them.
+        others: names of what came, see first_names.
     """
 
     files: Mapping[str, bytes]
     ignored: int
+    others: Sequence[str] = ()
 
     @property
     def digest(self) -> str:
@@ -93,9 +95,10 @@ def take(path: Path) -> Taken:
             "a plain zip"
         ) from error
     if not taken.files:
+        came = f", only {listed(list(taken.others))}" if taken.others else ""
         raise IntakeError(
             "there is no assignment/*.py in the submission, at its top or in one "
-            "folder of it; hand in the folder assignment with your files"
+            f"folder of it{came}; hand in the folder assignment with your files"
         )
     return taken
 
@@ -140,7 +143,7 @@ def _take_folder(path: Path) -> Taken:
     for name in sorted(names):
         files[name] = _read(entries[name])
         check_sizes(files)
-    return Taken(files, len(entries) - len(files))
+    return Taken(files, len(entries) - len(files), first_names(entries))
 
 
 def _list(folder: Path) -> dict[str, Path]:
@@ -201,7 +204,8 @@ def _take_zip(path: Path) -> Taken:
     for name in sorted(wanted):
         files[name] = wanted[name].read(MOST_BYTES + 1)
         check_sizes(files)
-    return Taken(files, len(members) - len(files))
+    came = first_names(member.name for member in members)
+    return Taken(files, len(members) - len(files), came)
 
 
 def _prefix(names: list[str]) -> str:

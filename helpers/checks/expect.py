@@ -4,6 +4,7 @@ Tests call these functions instead of `assert`. A failure is a CheckError: its c
 is one of CATEGORIES, its cause is the known mistake that gives just these numbers.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,13 @@ CATEGORIES = (
     "timeout",
     "crashed",
     "out of memory",
+)
+
+# Exceptions that never come from an input: of a file, of memory, of what is closed.
+OTHER_REASON = re.compile(
+    r"\b(ImportError|ModuleNotFoundError|SyntaxError|IndentationError|TabError|"
+    r"MissingPartError|MemoryError|OutOfMemoryError|OSError|PermissionError|"
+    r"TimeoutError|NotAllowedError)\b"
 )
 
 # What a known mistake would have answered: its numbers, or a function that makes them.
@@ -66,23 +74,48 @@ def expect_true(
 
 
 @contextmanager
-def expect_runs(what: str, cause: str | None = None) -> Iterator[None]:
+def expect_runs(
+    what: str, cause: str | None = None, plain: Callable[[], object] | None = None
+) -> Iterator[None]:
     """Around a call that a known mistake would make crash, in a `with` statement.
+
+    Args:
+        what: is called, in words.
+        cause: the known mistake; it is true only if the usual case does not crash.
+        plain: the same call with usual inputs, made only after a crash. Where it
+            crashes as well, or a file cannot be loaded, no cause is given.
 
     Raises:
         CheckError: the call raised; of category "exception", with this cause.
     """
+    if cause and plain is None:
+        raise ValueError(f"{what}: a cause needs the plain call that must not crash")
     try:
         yield
     except NotImplementedError:
         raise
     except CheckError as error:
         if error.category == "exception" and error.cause is None:
-            error.cause = cause
+            error.cause = cause if _is_special(error, plain) else None
         raise
     except Exception as error:
         kind = type(error).__name__
-        raise CheckError("exception", what, f"{kind}: {error}", cause) from error
+        told = cause if _is_special(error, plain) else None
+        raise CheckError("exception", what, f"{kind}: {error}", told) from error
+
+
+def _is_special(error: Exception, plain: Callable[[], object] | None) -> bool:
+    """Whether it crashed for its inputs: the plain call does not crash."""
+    kind = " ".join(base.__name__ for base in type(error).__mro__)
+    if isinstance(error, CheckError):  # of the sandbox: the type is in its message
+        kind = error.message
+    if plain is None or OTHER_REASON.search(kind):
+        return False
+    try:
+        plain()
+    except (Exception, SystemExit):  # noqa: BLE001 - of a student: may be any
+        return False
+    return True
 
 
 def expect_equal(got: Any, expected: Any, what: str, cause: str | None = None) -> None:
