@@ -147,6 +147,8 @@ def test_match_at_the_border_of_two_levels(student):
         rows = torch.tensor([[90.0, 40, 100 + distance, 60, 0]])
         points = {name: torch.tensor([[100.0, 50]]) for name in STRIDES}
         got = match(student, points, rows)
+        for name in STRIDES:
+            expect_tensor(got[name], f"{MATCH}: {name}", shape=(1, 5))
         found = [name for name in STRIDES if float(got[name][0, 4]) == 0]
         what = f"{MATCH}: levels of a largest distance of {distance}"
         expect_equal(found, [level], what, EXACT_BORDER)
