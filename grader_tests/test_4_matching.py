@@ -231,7 +231,14 @@ def test_match_needs_no_python_loop(student):
         lambda: [slow.match(point, RANGES["p3"], listed) for point in some],
         share=len(some) / sum(len(centers) for centers in points.values()),
     )
-    expect_faster(lambda: match(student, points, rows), loop, MATCH, LOOP)
+    own = slow_matches({"p3": points["p3"][::100]}, rows, RANGES)["p3"].float()
+
+    def check(got):
+        for level, centers in points.items():
+            expect_tensor(got[level], f"{MATCH}: {level}", shape=(len(centers), 5))
+        expect_close(got["p3"][::100], own, f"{MATCH}: every 100th of p3", names=ROW)
+
+    expect_faster(lambda: match(student, points, rows), check, loop, MATCH, LOOP)
 
 
 def test_match_leaves_its_inputs_alone(student):

@@ -120,16 +120,22 @@ def expect_keys(got: Any, keys: list[str], what: str) -> None:
 
 
 def expect_faster(
-    call: Callable[[], Any], slow_seconds: float, what: str, cause: str
+    call: Callable[[], Any],
+    check: Callable[[Any], None],
+    slow_seconds: float,
+    what: str,
+    cause: str,
 ) -> None:
-    """A call takes less time than a plain Python loop took just now, here.
+    """A call takes less time than a plain Python loop took just now, and is right.
 
     Args:
         call: what must be fast; called a few times if need be.
+        check: raises a CheckError unless the answer is right; gets that of each call.
         slow_seconds: of the loop, for the same work.
     """
     for number in range(TRIES):
-        seconds = _seconds(call)
+        answer, seconds = _timed(call)
+        check(answer)
         if seconds < slow_seconds:
             return
         # The first call may run the student's file, and all that it imports.
@@ -139,12 +145,12 @@ def expect_faster(
     raise CheckError("timeout", what, message, cause)
 
 
-def _seconds(call: Callable[[], Any]) -> float:
+def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
     started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+    answer = call()
+    return answer, time.perf_counter() - started
 
 
 def seconds_of_loop(loop: Callable[[], Any], share: float) -> float:
     """Time of a loop that does only this share of the work, taken for the whole."""
-    return _seconds(loop) / share
+    return _timed(loop)[1] / share
