@@ -1,5 +1,6 @@
 """What the tests of the whole detector share: a small FCOS, a batch, its losses."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,11 +10,13 @@ from grader_tests.oracles.plain_losses import box_loss, centerness_loss, class_l
 from grader_tests.oracles.plain_targets import (
     STRIDES,
     Targets,
+    level_shapes,
     plain_locations,
     plain_targets,
     stack_targets,
 )
 from grader_tests.tools import give, spread
+from helpers.checks import answers
 from helpers.checks.expect import CheckError, expect_equal, expect_tensor, expect_true
 from helpers.checks.student import Student
 
@@ -53,7 +56,7 @@ def fill_head(
     student: Student, fcos: Any, value: Callable[[str, torch.Tensor], torch.Tensor]
 ) -> None:
     """Give the head new weights: value(name, old weights)."""
-    state = fcos.pred_net.state_dict()
+    state = answers.expect_state(fcos.pred_net.state_dict(), "FCOS.pred_net")
     new = {
         name: value(name, old.detach().cpu()).to(student.device, copy=True)
         for name, old in state.items()
@@ -84,10 +87,21 @@ def predict(fcos: Any, images: torch.Tensor) -> Predictions:
         raise CheckError("not implemented", "FCOS.pred_net", "returned None")
     if not isinstance(answer, list | tuple) or len(answer) != 3:
         raise CheckError("wrong type", "FCOS.pred_net", "expected three dicts")
-    return [
-        {level: expect_tensor(output[level], f"head at {level}") for level in STRIDES}
-        for output in answer
-    ]
+    sizes = level_shapes(*images.shape[2:])
+    found = []
+    for output, channels in zip(answer, (NUM_CLASSES, 4, 1), strict=True):
+        levels = answers.expect_keys(output, STRIDES, "levels of FCOS.pred_net")
+        found.append(
+            {
+                level: expect_tensor(
+                    levels[level],
+                    f"head at {level}",
+                    shape=(len(images), math.prod(sizes[level]), channels),
+                )
+                for level in STRIDES
+            }
+        )
+    return found
 
 
 def batch_targets(
@@ -187,7 +201,7 @@ def check_losses(answer: Any) -> dict[str, torch.Tensor]:
     if not isinstance(answer, dict):
         kind = type(answer).__name__
         raise CheckError("wrong type", what, f"expected a dict, got a {kind}")
-    expect_equal(sorted(answer), sorted(LOSSES), f"names of {what}")
+    answers.expect_keys(answer, LOSSES, f"names of {what}")
     losses = {}
     for name in LOSSES:
         loss = expect_tensor(

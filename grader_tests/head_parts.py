@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from helpers.checks.answers import expect_state
 from helpers.checks.expect import expect_runs
 from helpers.checks.student import Student
 
@@ -28,7 +29,7 @@ def make_head(
 
 def parameters_of(head: Any) -> dict[str, list[str]]:
     """Part -> the names of its weights in order, as state_dict has them."""
-    state = head.state_dict()
+    state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
     return {
         part: [
             name

@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 
-from grader_tests.tools import give, spread
+from grader_tests.tools import expect_keys, give, spread
+from helpers.checks.expect import expect_tensor
 from helpers.checks.student import Student
 
 LEVELS = ["p3", "p4", "p5"]
@@ -18,6 +19,19 @@ def make_pyramid(student: Student) -> Any:
     fpn = student.make_pyramid(OUT_CHANNELS)
     fpn.eval()
     return fpn
+
+
+def levels_of(answer: Any, what: str, height: int, width: int) -> dict[str, Any]:
+    """The answer for one image of that size in pixels: level -> its map, checked."""
+    expect_keys(answer, LEVELS, what)
+    return {
+        level: expect_tensor(
+            answer[level],
+            f"{what}: {level}",
+            shape=(1, OUT_CHANNELS, -(-height // stride), -(-width // stride)),
+        )
+        for level, stride in zip(LEVELS, (8, 16, 32), strict=True)
+    }
 
 
 def images_of(student: Student, batch: int, height: int, width: int) -> torch.Tensor:

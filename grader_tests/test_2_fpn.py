@@ -14,9 +14,11 @@ from grader_tests.pyramid_parts import (
     NO_PADDING,
     OUT_CHANNELS,
     images_of,
+    levels_of,
     make_pyramid,
 )
 from grader_tests.tools import expect_keys
+from helpers.checks.answers import expect_state
 from helpers.checks.expect import (
     expect_close,
     expect_runs,
@@ -45,20 +47,19 @@ def change_one(student, changed: str) -> dict[str, bool]:
     fpn = make_pyramid(student)
     images = images_of(student, 1, 64, 96)
     names = list(STAGES)
-    state = fpn.state_dict()
+    state = expect_state(fpn.state_dict(), "DetectorBackboneWithFPN")
     for name in names[names.index(changed) + 1 :]:
         for key in state:
             if STAGES[name].match(key) and state[key].is_floating_point():
                 state[key] = torch.zeros_like(state[key])
     fpn.load_state_dict(state)
-    before = fpn(images)
+    before = levels_of(fpn(images), "DetectorBackboneWithFPN", 64, 96)
     for key in state:
         is_weight = key.endswith(("weight", "bias"))
         if STAGES[changed].match(key) and is_weight:
             state[key] = 1.5 * state[key] + 0.1
     fpn.load_state_dict(state)
-    after = fpn(images)
-    expect_keys(before, LEVELS, "DetectorBackboneWithFPN")
+    after = levels_of(fpn(images), "DetectorBackboneWithFPN", 64, 96)
     return {
         level: not torch.allclose(before[level], after[level], atol=1e-6, rtol=1e-4)
         for level in LEVELS
@@ -152,7 +153,8 @@ def test_pyramid_applies_all_its_layers(student):
         for name, gradient in gradients.items()
         if not name.startswith("backbone.")
     }
-    shapes = {name: tuple(value.shape) for name, value in fpn.state_dict().items()}
+    state = expect_state(fpn.state_dict(), "DetectorBackboneWithFPN")
+    shapes = {name: tuple(value.shape) for name, value in state.items()}
     expect_true(bool(own), "DetectorBackboneWithFPN", "the FPN has no parameters")
     for name, gradient in own.items():
         arrives = gradient is not None and bool(gradient.abs().sum() > 0)

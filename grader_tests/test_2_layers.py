@@ -7,6 +7,7 @@ import torch
 
 from grader_tests.pyramid_parts import NO_PADDING
 from grader_tests.tools import expect_same_size, give, spread
+from helpers.checks.answers import expect_state
 from helpers.checks.expect import expect_equal, expect_runs, expect_true
 
 MAPS = ("c3", "c4", "c5")
@@ -18,7 +19,8 @@ def make_layers(student, in_channels, out_channels):
     layers = student.common.make_fpn_layers(in_channels, out_channels)
     what = "make_fpn_layers"
     expect_true(hasattr(layers, "state_dict"), what, "expected an nn.ModuleDict")
-    shapes = [tuple(weight.shape) for weight in layers.state_dict().values()]
+    state = expect_state(layers.state_dict(), what)
+    shapes = [tuple(weight.shape) for weight in state.values()]
     return [shape for shape in shapes if len(shape) == 4]
 
 
@@ -56,11 +58,11 @@ def test_fpn_layers_share_no_weights(student):
     """What is written into one layer is not found in another."""
     layers = student.common.make_fpn_layers({"c3": 4, "c4": 4, "c5": 4}, 4)
     expect_true(layers is not None, "make_fpn_layers", "returned None")
-    state = layers.state_dict()
+    state = expect_state(layers.state_dict(), "make_fpn_layers")
     for number, name in enumerate(state):
         state[name] = torch.full_like(state[name], float(number))
     layers.load_state_dict(state)
-    after = layers.state_dict()
+    after = expect_state(layers.state_dict(), "make_fpn_layers")
     twice = [name for name in state if not torch.equal(state[name], after[name])]
     message = f"{len(twice)} of {len(state)} parameters are used twice"
     cause = "levels share a convolution; each needs one of its own"
@@ -73,7 +75,7 @@ def single_layers(layers: Any) -> Iterator[tuple[str, Any, torch.Tensor]]:
     layers["p3"] may be a convolution, or nn.Sequential(nn.ZeroPad2d(1), convolution);
     where several convolutions are in one entry, each of them is meant.
     """
-    state = layers.state_dict()
+    state = expect_state(layers.state_dict(), "make_fpn_layers")
     weights = [name for name, value in state.items() if value.dim() == 4]
     for weight in weights:
         parts, layer, inside = weight.split("."), layers, ""

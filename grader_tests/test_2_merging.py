@@ -2,11 +2,10 @@
 
 import torch
 
-from grader_tests.pyramid_parts import LEVELS, images_of, make_pyramid
+from grader_tests.pyramid_parts import LEVELS, images_of, levels_of, make_pyramid
 from grader_tests.tools import expect_inputs_kept, expect_keys, give, spread
-from helpers.checks.expect import (
-    expect_true,
-)
+from helpers.checks.answers import MOST_NUMBERS, expect_state
+from helpers.checks.expect import expect_tensor, expect_true
 
 GROWTH = 2.01  # doubled inputs of a sum of convolutions give at most twice as much
 
@@ -14,21 +13,24 @@ GROWTH = 2.01  # doubled inputs of a sum of convolutions give at most twice as m
 def features_of(student, fpn, images: torch.Tensor) -> dict[str, torch.Tensor]:
     """Positive maps with the channels that this pyramid's backbone gives."""
     maps = fpn.backbone(images)
-    return {
-        name: give(student, spread(*feature_map.shape, start=1 + feature_map.shape[1]))
-        for name, feature_map in maps.items()
-    }
+    expect_keys(maps, ["c3", "c4", "c5"], "DetectorBackboneWithFPN.backbone")
+    features = {}
+    for name, feature_map in maps.items():
+        shape = expect_tensor(feature_map, f"backbone: {name}").shape
+        is_map = len(shape) == 4 and feature_map.numel() <= MOST_NUMBERS
+        expect_true(is_map, f"backbone: {name}", f"is no map: {tuple(shape)}")
+        features[name] = give(student, spread(*shape, start=1 + shape[1]))
+    return features
 
 
 def test_merge_levels_keeps_places(student):
     """A spot in the upper left corner of c5 shows in the upper left part of p3."""
     fpn = make_pyramid(student)
     features = features_of(student, fpn, images_of(student, 1, 192, 256))
-    before = fpn.merge_levels(features)
-    expect_keys(before, LEVELS, "merge_levels")
+    before = levels_of(fpn.merge_levels(features), "merge_levels", 192, 256)
     features["c5"] = features["c5"].clone()
     features["c5"][:, :, 0, 0] += 10
-    after = fpn.merge_levels(features)
+    after = levels_of(fpn.merge_levels(features), "merge_levels", 192, 256)
     for level in LEVELS:
         change = (after[level] - before[level]).detach().abs()[0].sum(dim=0)
         rows, columns = change.shape
@@ -40,7 +42,7 @@ def test_merge_levels_keeps_places(student):
 
 def with_positive_weights(fpn):
     """The same pyramid; what its layers add up can only grow with their inputs."""
-    state = fpn.state_dict()
+    state = expect_state(fpn.state_dict(), "DetectorBackboneWithFPN")
     for name, value in state.items():
         if name.endswith(("weight", "bias")) and not name.startswith("backbone."):
             state[name] = value.abs()
@@ -53,12 +55,16 @@ def test_merge_levels_adds(student):
     fpn = with_positive_weights(make_pyramid(student))
     features = features_of(student, fpn, images_of(student, 1, 64, 96))
     answers = [
-        fpn.merge_levels(
-            {name: times * feature_map for name, feature_map in features.items()}
+        levels_of(
+            fpn.merge_levels(
+                {name: times * feature_map for name, feature_map in features.items()}
+            ),
+            "merge_levels",
+            64,
+            96,
         )
         for times in (0, 1, 2)
     ]
-    expect_keys(answers[0], LEVELS, "merge_levels")
     for level in LEVELS:
         nothing, once, twice = (
             float(answer[level].detach().sum()) for answer in answers
@@ -73,11 +79,10 @@ def test_merge_levels_subtracts_nothing(student):
     """With positive weights, a spot that grows in c5 grows in p4 and p3, too."""
     fpn = with_positive_weights(make_pyramid(student))
     features = features_of(student, fpn, images_of(student, 1, 192, 256))
-    before = fpn.merge_levels(features)
-    expect_keys(before, LEVELS, "merge_levels")
+    before = levels_of(fpn.merge_levels(features), "merge_levels", 192, 256)
     features["c5"] = features["c5"].clone()
     features["c5"][:, :, :2, :2] += 10
-    after = fpn.merge_levels(features)
+    after = levels_of(fpn.merge_levels(features), "merge_levels", 192, 256)
     for level in LEVELS:
         # Against the mean, since a normalisation may keep the sum as it was.
         change = (after[level] - before[level]).detach()[0].sum(dim=0)

@@ -9,6 +9,7 @@ from grader_tests.head_parts import NO_PADDING, make_head, parameters_of
 from grader_tests.oracles.step3 import IN_CHANNELS, NUM_CLASSES, STEM_CHANNELS
 from grader_tests.references import load_cases
 from grader_tests.tools import expect_inputs_kept, expect_keys, give, spread
+from helpers.checks.answers import expect_state
 from helpers.checks.expect import (
     CheckError,
     expect_close,
@@ -27,7 +28,7 @@ def filled_head(student):
     """
     cases = load_cases("step3", "head")
     head = make_head(student, NUM_CLASSES, IN_CHANNELS, list(STEM_CHANNELS))
-    state = head.state_dict()
+    state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
     for part, names in parameters_of(head).items():
         is_stem = part.startswith("stem")
         for number, name in enumerate(names):

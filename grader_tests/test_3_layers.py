@@ -12,6 +12,7 @@ from grader_tests.head_parts import (
     parameters_of,
 )
 from grader_tests.tools import expect_same_size, give, spread
+from helpers.checks.answers import expect_state
 from helpers.checks.expect import expect_close, expect_equal, expect_true
 
 SHARED_STEM = "both branches use one stem"
@@ -22,7 +23,7 @@ PRIOR_BIAS = -math.log(99)
 
 def expect_weights(head, part: str, shapes: list[tuple[int, ...]]) -> None:
     """The convolutions of a part of the head, in order."""
-    state = head.state_dict()
+    state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
     got = [tuple(state[name].shape) for name in parameters_of(head)[part]]
     cause = None
     if not got:
@@ -74,11 +75,11 @@ def test_head_layers_keep_the_size_of_a_map(student):
 def test_head_stems_have_weights_of_their_own(student):
     """What is written into one stem is not found in the other."""
     head = make_head(student, 4, 3, [5, 5])
-    state = head.state_dict()
+    state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
     for number, name in enumerate(state):
         state[name] = torch.full_like(state[name], float(number))
     head.load_state_dict(state)
-    after = head.state_dict()
+    after = expect_state(head.state_dict(), "FCOSPredictionNetwork")
     own = sum(bool(torch.equal(after[name], state[name])) for name in state)
     message = f"{len(state) - own} of {len(state)} parameters are used twice"
     expect_true(own == len(state), "FCOSPredictionNetwork", message, SHARED_STEM)
@@ -87,8 +88,9 @@ def test_head_stems_have_weights_of_their_own(student):
 def test_head_weights_start_with_deviation_one_hundredth(student):
     """All weights are drawn from N(0, 0.01)."""
     student.seed(11)
-    state_of = make_head(student, 90, 64, [96, 80])
-    state, names = state_of.state_dict(), parameters_of(state_of)
+    head = make_head(student, 90, 64, [96, 80])
+    state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
+    names = parameters_of(head)
     for name in [key for part in PARTS for key in names[part]]:
         weight = state[name].double()
         fan_in = weight[0].numel()
@@ -119,7 +121,8 @@ def test_head_weights_start_with_deviation_one_hundredth(student):
 def test_head_biases_start_at_zero(student):
     """All but that of the class predictor."""
     head = make_head(student, 7, 16, [24, 12])
-    state, names = head.state_dict(), parameters_of(head)
+    state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
+    names = parameters_of(head)
     for name in [key for part in PARTS for key in names[part] if part != "pred_cls"]:
         bias = name.removesuffix("weight") + "bias"
         got = state.get(bias)
@@ -139,7 +142,8 @@ def test_head_class_bias_says_one_percent(student):
         "the bias is the probability itself": 0.01,
         "ln 100 instead of ln 99": -math.log(100),
     }
-    got = head.state_dict().get("pred_cls.bias")
+    state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
+    got = state.get("pred_cls.bias")
     expect_true(got is not None, "FCOSPredictionNetwork", "no pred_cls.bias", NO_BIAS)
     is_default = bool((got.abs() <= 1 / math.sqrt(9 * 12)).all())
     causes = {cause: torch.full((7,), value) for cause, value in values.items()}

@@ -149,6 +149,8 @@ def test_match_at_the_border_of_two_levels(student):
         rows = torch.tensor([[90.0, 40, 100 + distance, 60, 0]])
         points = {name: torch.tensor([[100.0, 50]]) for name in STRIDES}
         got = match(student, points, rows)
+        for name in STRIDES:
+            expect_tensor(got[name], f"{MATCH}: {name}", shape=(1, 5))
         found = [name for name in STRIDES if float(got[name][0, 4]) == 0]
         what = f"{MATCH}: levels of a largest distance of {distance}"
         expect_equal(found, [level], what, EXACT_BORDER)
@@ -231,7 +233,14 @@ def test_match_needs_no_python_loop(student):
         lambda: [slow.match(point, RANGES["p3"], listed) for point in some],
         share=len(some) / sum(len(centers) for centers in points.values()),
     )
-    expect_faster(lambda: match(student, points, rows), loop, MATCH, LOOP)
+    own = slow_matches({"p3": points["p3"][::100]}, rows, RANGES)["p3"].float()
+
+    def check(got):
+        for level, centers in points.items():
+            expect_tensor(got[level], f"{MATCH}: {level}", shape=(len(centers), 5))
+        expect_close(got["p3"][::100], own, f"{MATCH}: every 100th of p3", names=ROW)
+
+    expect_faster(lambda: match(student, points, rows), check, loop, MATCH, LOOP)
 
 
 def test_match_leaves_its_inputs_alone(student):

@@ -23,6 +23,7 @@ from grader_tests.oracles.plain_targets import (
     level_shapes,
 )
 from grader_tests.tools import give
+from helpers.checks.answers import expect_state
 from helpers.checks.expect import (
     expect_close,
     expect_equal,
@@ -39,7 +40,7 @@ EXCHANGED = "0.9 and 0.1 are exchanged"
 
 def _load_normalizer(fcos: Any, value: float) -> None:
     """Give a detector the normalizer of a run that was stored."""
-    state = fcos.state_dict()
+    state = expect_state(fcos.state_dict(), "FCOS")
     expect_true(
         "_normalizer" in state,
         NORMALIZER,
@@ -84,7 +85,7 @@ def test_fcos_is_made_anew_each_time(student: Student) -> None:
     first: Any = student.make_detector(NUM_CLASSES, 8, [8])
     second: Any = student.make_detector(NUM_CLASSES, 8, [8])
     before = second.pred_net.pred_box.bias.detach().cpu().clone()
-    state = first.pred_net.state_dict()
+    state = expect_state(first.pred_net.state_dict(), "FCOS.pred_net")
     filled = {name: torch.full_like(value, 0.5) for name, value in state.items()}
     first.pred_net.load_state_dict(filled)
     expect_close(second.pred_net.pred_box.bias, before, "bias of a second FCOS")

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from helpers.checks import answers
 from helpers.checks.expect import (
     CheckError,
     expect_equal,
@@ -79,7 +80,7 @@ def is_same(old: Any, new: Any) -> bool:
             return False
         return all(map(is_same, old, new))
     if isinstance(old, int | float | str | None):
-        return bool(old == new)
+        return isinstance(new, int | float | str | None) and old == new
     return True  # a module, for which no copy comes back
 
 
@@ -115,23 +116,26 @@ def expect_keys(got: Any, keys: list[str], what: str) -> None:
     """A dict with these levels, in any order."""
     if got is None:
         raise not_implemented(what)
-    if not isinstance(got, dict):
-        kind = type(got).__name__
-        raise CheckError("wrong type", what, f"expected a dict, got {kind}")
-    expect_equal(sorted(got), sorted(keys), f"{what}: levels")
+    answers.expect_keys(got, keys, f"{what}: levels")
 
 
 def expect_faster(
-    call: Callable[[], Any], slow_seconds: float, what: str, cause: str
+    call: Callable[[], Any],
+    check: Callable[[Any], None],
+    slow_seconds: float,
+    what: str,
+    cause: str,
 ) -> None:
-    """A call takes less time than a plain Python loop took just now, here.
+    """A call takes less time than a plain Python loop took just now, and is right.
 
     Args:
         call: what must be fast; called a few times if need be.
+        check: raises a CheckError unless the answer is right; gets that of each call.
         slow_seconds: of the loop, for the same work.
     """
     for number in range(TRIES):
-        seconds = _seconds(call)
+        answer, seconds = _timed(call)
+        check(answer)
         if seconds < slow_seconds:
             return
         # The first call may run the student's file, and all that it imports.
@@ -141,12 +145,12 @@ def expect_faster(
     raise CheckError("timeout", what, message, cause)
 
 
-def _seconds(call: Callable[[], Any]) -> float:
+def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
     started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+    answer = call()
+    return answer, time.perf_counter() - started
 
 
 def seconds_of_loop(loop: Callable[[], Any], share: float) -> float:
     """Time of a loop that does only this share of the work, taken for the whole."""
-    return _seconds(loop) / share
+    return _timed(loop)[1] / share

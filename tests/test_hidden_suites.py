@@ -173,7 +173,42 @@ def test_import_of_a_file_does_not_count_as_a_slow_answer(
 ):
     """The first call may run the student's file, and what that imports."""
     left = list(seconds)
-    monkeypatch.setattr(tools, "_seconds", lambda call: left.pop(0))
+    monkeypatch.setattr(tools, "_timed", lambda call: (None, left.pop(0)))
     with nullcontext() if is_fast else pytest.raises(CheckError):
-        tools.expect_faster(lambda: None, 1.0, "iou", "a loop")
+        tools.expect_faster(lambda: None, lambda _: None, 1.0, "iou", "a loop")
     assert not left
+
+
+# Fast functions that answer zeros, or all indices, of the right shape.
+FAST_AND_WRONG = {
+    "common.py": """
+def iou(boxes1, boxes2):
+    return torch.zeros(len(boxes1), len(boxes2))
+
+def nms(boxes, scores, iou_threshold=0.5):
+    return scores.argsort(descending=True)
+""",
+    "fcos_matching.py": """
+def fcos_match_locations_to_gt(locations, strides, gt_boxes):
+    return {level: torch.zeros(len(own), 5) for level, own in locations.items()}
+""",
+    "fcos_deltas.py": """
+def fcos_get_deltas_from_locations(locations, gt_boxes, stride):
+    return torch.zeros(len(locations), 4)
+""",
+}
+
+
+def test_fast_and_wrong_is_wrong(tmp_path: Path):
+    """Every test that takes the time also looks at the answer."""
+    for path in (ROOT / "assignment").glob("*.py"):
+        more = FAST_AND_WRONG.get(path.name, "")
+        (tmp_path / path.name).write_text(path.read_text() + more)
+    timed = {
+        name
+        for name, test in functions().items()
+        if "expect_faster" in test.__code__.co_names
+    }
+    assert len(timed) == 4
+    for name, told in outcomes(tmp_path, timed).items():
+        assert told.category in ("wrong value", "wrong shape"), f"{name}: {told}"

@@ -268,6 +268,23 @@ def test_tensors_whose_parts_do_not_fit_are_refused(name: str, shape: list, size
         decode(message(["T", name, shape], b"\x07" * size))
 
 
+@pytest.mark.parametrize(
+    "shape", [[2**28, 0], [0, 2**28], [2**22, 0], [2**12, 2**12, 0, 4]], ids=str
+)
+def test_a_tensor_without_numbers_has_no_long_sides(shape: list[int]):
+    """Its few bytes would become millions of empty lists or rows on the other side."""
+    with pytest.raises(WireError, match="sides"):
+        decode(message(["T", "float32", shape]))
+    with pytest.raises(WireError, match="sides"):
+        encode(torch.empty(shape))
+
+
+@pytest.mark.parametrize("shape", [(60_000, 0, 4), (0, 60_000), (3000, 0)], ids=str)
+def test_a_tensor_without_numbers_has_sides_as_honest_answers(shape: tuple[int, ...]):
+    """No box in front of all locations of a photograph."""
+    assert decode(encode(torch.empty(shape))).shape == shape
+
+
 def test_random_bytes_and_changed_messages_never_do_anything_else():
     """Ten thousand broken messages: a value or WireError, and no other exception."""
     generator = random.Random(0)

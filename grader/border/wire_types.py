@@ -42,6 +42,9 @@ class WireLimits:
         max_depth: lists within lists.
         max_items: values in all, each element of a list and each key counted.
         max_dims: dimensions of a tensor.
+        max_side: of a tensor, also beside a zero.
+        max_empty_rows: of a tensor without numbers, the product of the sides in front
+            of its zero: tolist() makes so many empty lists of it, of 64 bytes each.
     """
 
     max_bytes: int = 256 * 2**20
@@ -49,6 +52,8 @@ class WireLimits:
     max_depth: int = 20
     max_items: int = 200_000
     max_dims: int = 8
+    max_side: int = 2**24
+    max_empty_rows: int = 2**18
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from reprlib import Repr
 from typing import Any
 
 import torch
@@ -36,6 +37,10 @@ OTHER_REASON = re.compile(
     r"TimeoutError|NotAllowedError)\b"
 )
 
+# Of an answer, which may hold thousands of tensors, only the beginning is put in words.
+SHORT = Repr()
+SHORT.maxlist = SHORT.maxtuple = SHORT.maxdict = 50
+SHORT.maxstring = SHORT.maxother = 200
 # What a known mistake would have answered: its numbers, or a function that makes them.
 Causes = Mapping[str, torch.Tensor | Callable[[], torch.Tensor]]
 
@@ -125,10 +130,11 @@ def expect_equal(got: Any, expected: Any, what: str, cause: str | None = None) -
     got = list(got) if isinstance(got, tuple) else got
     expected = list(expected) if isinstance(expected, tuple) else expected
     if got != expected:
-        message = f"expected {expected!r}, got {got!r:.200}"
+        shown = SHORT.repr(got)[:200]
+        message = f"expected {expected!r}, got {shown}"
         if len(message) <= LONGEST_LINE - len(what):
             raise CheckError("wrong value", what, message, cause)
-        lines = [f"expected {expected!r}", f"got      {got!r:.200}"]
+        lines = [f"expected {expected!r}", f"got      {shown}"]
         raise CheckError("wrong value", what, "wrong value", cause, lines)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from helpers.checks.answers import expect_keys, expect_state
 from helpers.checks.exercises import exercise
 from helpers.checks.expect import (
     CheckError,
@@ -29,7 +30,7 @@ def conv_shapes(layers: Any) -> list[tuple[int, ...]]:
         )
     return sorted(
         tuple(weight.shape)
-        for weight in layers.state_dict().values()
+        for weight in expect_state(layers.state_dict(), "make_fpn_layers").values()
         if weight.dim() == 4
     )
 
@@ -53,7 +54,7 @@ def make_transparent(pyramid: Any) -> bool:
     Returns:
         Whether that was possible: with other layers between, it is not.
     """
-    state = pyramid.state_dict()
+    state = expect_state(pyramid.state_dict(), "DetectorBackboneWithFPN")
     for name, old in state.items():
         if not name.startswith("fpn_params."):
             continue
@@ -109,7 +110,7 @@ def test_merge_levels_adds_from_above(student: Any) -> None:
     if not make_transparent(pyramid):
         return
     got = pyramid.merge_levels(constant_features(student, 12, 20))
-    expect_equal(sorted(got), ["p3", "p4", "p5"], "merge_levels: keys of the result")
+    expect_keys(got, ("p3", "p4", "p5"), "merge_levels: keys of the result")
     # The middle, because the padding of a convolution is seen at the border.
     middle = {}
     for level in ("p3", "p4", "p5"):
@@ -150,7 +151,7 @@ def test_merge_levels_of_odd_sizes(student: Any) -> None:
         lambda: pyramid.merge_levels(constant_features(student, 16, 8)),
     ):
         got = pyramid.merge_levels(constant_features(student, 13, 9))
-    expect_equal(sorted(got), ["p3", "p4", "p5"], "merge_levels: keys of the result")
+    expect_keys(got, ("p3", "p4", "p5"), "merge_levels: keys of the result")
     for level, size in {"p3": (13, 9), "p4": (7, 5), "p5": (4, 3)}.items():
         expect_tensor(
             got[level],

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from helpers.checks.answers import expect_keys, expect_state
 from helpers.checks.exercises import exercise
 from helpers.checks.expect import expect_close, expect_equal, expect_tensor, expect_true
 from helpers.checks.inputs import tensor
@@ -29,7 +30,7 @@ def transparent_head(student: Any, silent: str = "") -> Any:
         silent: a stem, "stem_cls" or "stem_box", that answers 0.
     """
     head = make_head(student, 2, 2, [2])
-    state = head.state_dict()
+    state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
     for name, old in state.items():
         new = torch.zeros_like(old)
         if old.dim() == 4 and name.startswith(("stem", "pred_cls")):
@@ -48,7 +49,7 @@ def transparent_head(student: Any, silent: str = "") -> Any:
 def test_head_layers_have_their_shapes(student: Any) -> None:
     """Two stems of 3x3 convolutions and three 3x3 predictors."""
     head = make_head(student, 3, 8, [12, 6])
-    state = head.state_dict()
+    state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
     for stem in ("stem_cls", "stem_box"):
         own = [
             tuple(weight.shape)
@@ -62,7 +63,7 @@ def test_head_layers_have_their_shapes(student: Any) -> None:
             "each convolution takes the channels that the one before gives",
         )
     for name, channels in {"pred_cls": 3, "pred_box": 4, "pred_ctr": 1}.items():
-        weight = getattr(head, name).weight
+        weight = expect_tensor(getattr(head, name).weight, f"weight of {name}")
         expect_equal(
             tuple(weight.shape),
             (channels, 6, 3, 3),
@@ -85,16 +86,18 @@ def test_head_starts_from_background(student: Any) -> None:
             "the logarithm is to the base 10": torch.full((3,), -1.995635),
         },
     )
-    for name, bias in head.state_dict().items():
+    state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
+    for name, bias in state.items():
         if name.endswith("bias") and name != "pred_cls.bias":
-            expect_close(bias, torch.zeros(len(bias)), f"{name} of an untrained head")
+            expect_close(bias, torch.zeros_like(bias), f"{name} of an untrained head")
 
 
 @exercise("3.1")
 def test_head_weights_are_small(student: Any) -> None:
     """All weights are drawn from N(0, 0.01)."""
     head = make_head(student, 20, 32, [48, 64])
-    for name, weight in head.state_dict().items():
+    state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
+    for name, weight in state.items():
         if not name.endswith("weight") or weight.dim() != 4:
             continue
         deviation = float(weight.std())
@@ -116,7 +119,7 @@ def test_head_weights_are_small(student: Any) -> None:
 def test_head_stems_are_two_and_end_with_relu(student: Any) -> None:
     """Classes and boxes have stems of their own; each convolution has its ReLU."""
     head = make_head(student, 3, 8, [12, 6])
-    state = head.state_dict()
+    state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
     cls = [
         weight
         for name, weight in state.items()
@@ -235,9 +238,7 @@ def test_head_forward_of_all_levels(student: Any) -> None:
     both = head(maps)
     second = head({level: values[1:] for level, values in maps.items()})
     for place, channels in enumerate((3, 4, 1)):
-        expect_equal(
-            sorted(both[place]), ["p3", "p4", "p5"], f"keys of {OUTPUTS[place]}"
-        )
+        expect_keys(both[place], ("p3", "p4", "p5"), f"keys of {OUTPUTS[place]}")
         for level, values in maps.items():
             what = (
                 f"FCOSPredictionNetwork.forward: {OUTPUTS[place]} of {level}, 2 images"

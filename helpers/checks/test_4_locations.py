@@ -4,8 +4,9 @@ from typing import Any
 
 import torch
 
+from helpers.checks.answers import expect_keys
 from helpers.checks.exercises import exercise
-from helpers.checks.expect import expect_close, expect_equal, expect_tensor
+from helpers.checks.expect import expect_close, expect_tensor
 from helpers.checks.inputs import STRIDES, tensor
 
 # H = 2, W = 3, stride 8.
@@ -26,7 +27,7 @@ HALF_A_PIXEL = [
 def test_location_coords_of_two_rows_and_three_columns(student: Any) -> None:
     """A map with H = 2 and W = 3: x runs first, then y."""
     got = student.common.get_fpn_location_coords({"p3": (1, 64, 2, 3)}, {"p3": 8})
-    expect_equal(list(got), ["p3"], "get_fpn_location_coords: keys of the result")
+    expect_keys(got, ("p3",), "get_fpn_location_coords: keys of the result")
     right = torch.tensor(TWO_BY_THREE)
     what = "get_fpn_location_coords of H = 2, W = 3, stride 8"
     expect_tensor(
@@ -66,7 +67,7 @@ def test_location_coords_of_three_levels(student: Any) -> None:
     """The handout's first five locations of each level, in the right order."""
     shapes = {"p3": (2, 64, 20, 36), "p4": (2, 64, 10, 18), "p5": (2, 64, 5, 9)}
     got = student.common.get_fpn_location_coords(shapes, STRIDES)
-    expect_equal(sorted(got), sorted(shapes), "get_fpn_location_coords: its keys")
+    expect_keys(got, shapes, "get_fpn_location_coords: its keys")
     first = {
         "p3": [[4.0, 4], [12, 4], [20, 4], [28, 4], [36, 4]],
         "p4": [[8.0, 8], [24, 8], [40, 8], [56, 8], [72, 8]],

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from helpers.checks.answers import expect_keys, expect_state
 from helpers.checks.exercises import exercise
 from helpers.checks.expect import expect_close, expect_equal, expect_tensor, expect_true
 from helpers.checks.inputs import (
@@ -25,7 +26,7 @@ NUM_LOCATIONS, NUM_FOREGROUND = 9, 7
 def test_fcos_has_its_parts(student: Any) -> None:
     """Both `backbone` and `pred_net` are there, and fit each other."""
     detector = student.make_detector(5, 12, [8, 8])
-    state = detector.state_dict()
+    state = expect_state(detector.state_dict(), "FCOS")
     for part in ("backbone", "pred_net"):
         expect_true(
             any(name.startswith(f"{part}.") for name in state),
@@ -102,7 +103,7 @@ def test_update_normalizer_keeps_the_buffer(student: Any) -> None:
     """It is still in state_dict() afterwards, as one number."""
     detector = make_fcos(student)
     detector.update_normalizer(tensor(student, 7, torch.int64), 1)
-    state = detector.state_dict()
+    state = expect_state(detector.state_dict(), "FCOS")
     expect_true(
         "_normalizer" in state,
         "FCOS._normalizer after an update",
@@ -131,7 +132,7 @@ def test_training_losses_by_hand(student: Any) -> None:
         levels(student, LOCATIONS), predictions, two_images(student)
     )
     names = ("loss_cls", "loss_box", "loss_ctr")
-    expect_equal(sorted(got), sorted(names), "FCOS.training_losses: keys of the result")
+    expect_keys(got, names, "FCOS.training_losses: keys of the result")
     values = [
         expect_tensor(got[name], f"FCOS.training_losses: {name}") for name in names
     ]

@@ -97,6 +97,7 @@ def test_inference_by_hand(student: Any) -> None:
         place="box",
         causes={cause: torch.tensor(values) for cause, values in causes.items()},
     )
+    classes = expect_tensor(classes, "FCOS.inference: classes", shape=(count,))
     expect_equal(classes.tolist(), FOUND_CLASSES, "FCOS.inference: classes")
 
 

@@ -1,0 +1,131 @@
+"""No answer makes the trusted process look at more than it sent for."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.course import read_registry
+from grader.manifest import read_manifest
+from grader.session import proxy
+from grader.session.local_session import LocalSession
+from grader.suites.suite_run import with_suite
+
+ROOT = Path(__file__).resolve().parent.parent
+MANIFEST = list(read_manifest(ROOT))
+# Those whose tests go through names, layers or indices, and are quick.
+CHOSEN = ("2.1", "3.1", "4.1", "4.5", "8.1")
+EXERCISES = {number: read_registry().exercises[number] for number in CHOSEN}
+LEVELS = '{"p3": X, "p4": X, "p5": X}'
+# What an exercise answers, with X where a tensor belongs; the others answer one X.
+FORMS = {
+    "4.1": [LEVELS],
+    "4.5": [LEVELS],
+}
+VALUES = {
+    "rows without numbers": "torch.empty(2**18, 0)",
+    "millions of indices": "torch.zeros(2**21, dtype=torch.int64)",
+    "names": "{str(i): None for i in range(60_000)}",
+    "an object without end": "Endless()",
+}
+ENDLESS = """
+import torch
+class Endless:
+    def __len__(self):
+        return 2**60
+    def __getitem__(self, key):
+        return Endless()
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Endless()
+    def __call__(self, *args, **kwargs):
+        return Endless()
+X = {value}
+ANSWER = {form}
+"""
+MOST_LOOKED_AT = 100_000  # numbers, rows and requests of one test
+
+
+class Looked:
+    """Counts what the tests look at: numbers listed, rows walked through, requests."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.count = 0
+        listed, rows = torch.Tensor.tolist, torch.Tensor.__iter__
+
+        def tolist(tensor):
+            self.add(max(tensor.numel(), *tensor.shape, 1))
+            return listed(tensor)
+
+        def walk(tensor):
+            self.add(len(tensor))
+            return rows(tensor)
+
+        asked = proxy.RemoteObject._ask
+
+        def ask(remote, request, suffix):
+            self.add(1)
+            return asked(remote, request, suffix)
+
+        monkeypatch.setattr(torch.Tensor, "tolist", tolist)
+        monkeypatch.setattr(torch.Tensor, "__iter__", walk)
+        monkeypatch.setattr(proxy.RemoteObject, "_ask", ask)
+
+    def add(self, number: int) -> None:
+        self.count += number
+        if self.count > MOST_LOOKED_AT:
+            raise RuntimeError("looks at too much")
+
+
+def submission(folder: Path, exercise, value: str, form: str) -> Path:
+    """The solution, where one exercise answers something else."""
+    for path in (ROOT / "assignment").glob("*.py"):
+        text = path.read_text()
+        if path.name == exercise.file:
+            owner, _, method = exercise.function.rpartition(".")
+            head = ENDLESS.format(value=value, form=form)
+            name = f"{owner}.{method}" if owner else method
+            if method == "__init__":
+                name = f"{owner}.state_dict"
+            text += f"\n{head}\n{name} = lambda *args, **kwargs: ANSWER\n"
+        (folder / path.name).write_text(text)
+    return folder
+
+
+def cases():
+    for number, exercise in EXERCISES.items():
+        for form in FORMS.get(number, ["X"]):
+            for name, value in VALUES.items():
+                yield pytest.param(exercise, value, form, id=f"{number} {form} {name}")
+
+
+@pytest.fixture(scope="module")
+def chosen():
+    """Exercise -> its tests."""
+    found: dict[str, set[str]] = {}
+    for test in MANIFEST:
+        found.setdefault(test.exercise, set()).add(test.id)
+    return found
+
+
+def test_no_answer_is_looked_at_before_its_shape(tmp_path, monkeypatch, chosen):
+    """A test lists, walks through and asks for little, whatever comes."""
+    looked = Looked(monkeypatch)
+
+    def try_all(suite):
+        wrong = []
+        for number, case in enumerate(cases()):
+            exercise, value, form = case.values
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            session = LocalSession(submission(folder, exercise, value, form))
+            for name in sorted(chosen[exercise.id]):
+                looked.count = 0
+                suite.run({name}, session)
+                if looked.count > MOST_LOOKED_AT:
+                    wrong.append(f"{case.id}: {name} looks at {looked.count}")
+        return wrong
+
+    wrong = with_suite(ROOT, MANIFEST, try_all)
+    assert not wrong, "\n".join(wrong)
