@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from helpers.checks.describe import LONGEST_LINE, describe_place, describe_row
+from helpers.checks.no_gpu import NO_GPU, lacks_gpu
 
 CATEGORIES = (
     "wrong value",
@@ -82,6 +83,7 @@ def expect_runs(what: str, cause: str | None = None) -> Iterator[None]:
         raise
     except Exception as error:
         kind = type(error).__name__
+        cause = NO_GPU if lacks_gpu(str(error)) else cause
         raise CheckError("exception", what, f"{kind}: {error}", cause) from error
 
 
