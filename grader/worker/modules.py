@@ -18,6 +18,7 @@ from typing import Any
 
 from grader.worker import original
 from grader.worker.bytecode import code_of
+from grader.worker.writes import writes_go_nowhere
 
 PACKAGE = "assignment"
 NO_TEXT = "the file is no plain text; save it as UTF-8"
@@ -183,6 +184,10 @@ class _FileLoader(SourceFileLoader):
     def __init__(self, fullname: str, path: str, compiled: bytes):
         super().__init__(fullname, path)
         self.compiled = compiled
+
+    def exec_module(self, module: ModuleType) -> None:
+        with writes_go_nowhere(Path(self.path).parent):
+            super().exec_module(module)
 
     def get_code(self, fullname: str) -> Any:
         path = self.get_filename(fullname)
