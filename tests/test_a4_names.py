@@ -1,16 +1,22 @@
 """Cells of the assignment that this course grew from run here, by their own names."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from core.course import read_registry
 from data_scripts import download_voc2007
 from grader.release.build import make_release
 from grader.release.release_files import write_files
+from grader.sandbox.levels import probe_level
+from grader.session.local_session import LocalSession
+from grader.session.session import Session
 from helpers.a4 import a4_helper
+from helpers.checks.expect import CheckError
 from tests.small_trees import Picture, Thing, write_tree
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,7 +40,7 @@ from a4_helper import hello_helper
 from common import hello_common, nms
 from eecs598 import reset_seed
 from eecs598.grad import rel_error
-from eecs598.utils import detection_visualizer
+from eecs598.utils import detection_visualizer, reset_seed
 from one_stage_detector import FCOS, FCOSPredictionNetwork, hello_one_stage_detector
 
 hello_common()
@@ -138,3 +144,77 @@ def test_the_data_set_is_fetched_where_a_cell_asks_for_it(
     monkeypatch.setattr(download_voc2007, "download", download)
     dataset = a4_helper.VOC2007DetectionTiny(tmp_path, "train", True, 64)
     assert dataset[0][1].shape == (3, 64, 64)
+
+
+# As files of that assignment begin, with what they use of it: (B, N) zeros of a seed.
+GRADED = """
+from a4_helper import *
+import eecs598
+from eecs598 import *
+from eecs598.grad import compute_numeric_gradient, rel_error
+from eecs598.utils import detection_visualizer, reset_seed
+
+class Tiny(VOC2007DetectionTiny):
+    pass
+
+def iou(boxes1: torch.Tensor, boxes2: Optional[List] = None):
+    eecs598.reset_seed(0)
+    reset_seed(0)
+    began = time.time()
+    assert rel_error(boxes1, boxes1) == 0 and os.path and shutil and transforms
+    return optim.SGD([torch.ones(1)], lr=len(boxes1)).defaults["lr"]
+
+def nms(boxes, scores, iou_threshold):
+    return train_detector(None, None)
+
+def class_spec_nms(*arguments):
+    import eecs598.solver
+"""
+# Words that begin the loading of matplotlib, which takes a second.
+SLOW = """
+import sys
+import torchvision
+before = set(sys.modules)
+import grader.worker.original.a4_helper
+print({name.partition(".")[0] for name in set(sys.modules) - before})
+"""
+
+
+def test_files_that_begin_as_the_original_are_graded(tmp_path: Path):
+    """The sandbox has the names; what makes no sense in it is refused in the call."""
+    (tmp_path / "common.py").write_text(GRADED)
+    with Session(tmp_path, probe_level().level) as session:
+        common = session.student().common
+        assert common.iou(torch.zeros(3, 4)) == 3
+        with pytest.raises(CheckError) as refused:
+            common.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+        assert refused.value.category == "not allowed"
+        with pytest.raises(CheckError, match=r"No module named 'eecs598\.solver'"):
+            common.class_spec_nms()
+
+
+def test_a_helper_file_that_was_handed_in_is_the_one_that_is_read(tmp_path: Path):
+    """Its own names are there, and the next submission has none of them."""
+    (tmp_path / "common.py").write_text("from a4_helper import *\niou = own\n")
+    (tmp_path / "a4_helper.py").write_text(
+        "import eecs598\ndef own(number):\n    return 2 * number\n"
+    )
+    with Session(tmp_path, probe_level().level) as session:
+        assert session.student().common.iou(4) == 8
+    with LocalSession(tmp_path) as session:
+        assert session.student().common.iou(4) == 8
+    (tmp_path / "a4_helper.py").unlink()
+    with (
+        LocalSession(tmp_path) as session,
+        pytest.raises(CheckError, match=r"NameError at line 2 of common\.py"),
+    ):
+        session.student().common.iou(4)
+
+
+def test_stand_ins_load_nothing_but_themselves():
+    """They are imported before every submission, most of which do not ask for them."""
+    done = run_python(SLOW, ROOT)
+    assert done.returncode == 0, done.stderr
+    loaded = ast.literal_eval(done.stdout)
+    assert not loaded & {"matplotlib", "IPython", "safetensors"}
+    assert loaded <= {"grader", "helpers", "core", "random"}, loaded

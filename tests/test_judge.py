@@ -7,10 +7,16 @@ import torch
 
 from grader.manifest import ManifestTest
 from grader.outcomes import NOT_RUN, judge
-from grader.sandbox.levels import probe_level
+from grader.results.policy import tell
+from grader.sandbox.levels import Level, probe_level
+from grader.sandbox.slots import may_become_others
 from grader.session.local_session import LocalSession
 from grader.session.session import Session
-from helpers.checks.expect import CATEGORIES, CheckError
+from grader.worker.landlock import landlock_version
+from grader.worker.lockdown import has_seccomp
+from helpers.checks.expect import CATEGORIES, CheckError, expect_runs
+from helpers.checks.explain import explain_exception
+from helpers.checks.no_gpu import NO_GPU, lacks_gpu
 
 # What stands in the function, and the category that it gives.
 ENDINGS = {
@@ -103,3 +109,86 @@ def test_what_a_test_itself_raises_is_judged_by_the_same_list(error, category):
     told = judge(error, TEST, {"1.1", "2.1"})
     assert told.category == category
     assert told.category in (*CATEGORIES, NOT_RUN)
+
+
+# Ways to ask for a GPU; each stands in line 2 of a file.
+GPU_ASKED = (
+    "torch.zeros(1).cuda()",
+    "torch.zeros(1, device='cuda')",
+    "torch.nn.Linear(1, 1).to(torch.device('cuda:0'))",
+    "torch.Generator('cuda')",
+    "torch.zeros(1, device='mps')",
+)
+OWN_USER = may_become_others() and landlock_version() > 0 and has_seccomp()
+LEVELS = [
+    probe_level().level,
+    Level.NONE,
+    *([Level.OWN_USER] if OWN_USER else []),
+]
+needs_no_gpu = pytest.mark.skipif(
+    torch.cuda.is_available() or torch.backends.mps.is_available(),
+    reason="there is a GPU",
+)
+
+
+def gpu_outcomes(session) -> list:
+    """How each way ends."""
+    found = []
+    for number in range(len(GPU_ASKED)):
+        student = session.student()
+        function = getattr(student.common, f"ask_{number}")
+        with (
+            pytest.raises(CheckError) as error,
+            expect_runs("iou", "widths that are equal"),
+        ):
+            function(torch.zeros(1))
+        found.append(judge(error.value, TEST, {"1.1"}))
+        session.end_test()
+    return found
+
+
+@needs_no_gpu
+@pytest.mark.parametrize("level", ["no sandbox", *dict.fromkeys(LEVELS)])
+def test_a_gpu_that_is_not_there_is_called_that(tmp_path: Path, level):
+    """At every level, with the line, and never as another mistake."""
+    lines = ["import torch"]
+    for number, ask in enumerate(GPU_ASKED):
+        lines.append(f"def ask_{number}(x): return {ask}")
+    (tmp_path / "common.py").write_text("\n".join(lines) + "\n")
+    open_session = (
+        LocalSession(tmp_path) if level == "no sandbox" else Session(tmp_path, level)
+    )
+    with open_session as session:
+        outcomes = gpu_outcomes(session)
+    for number, outcome in enumerate(outcomes):
+        assert (outcome.category, outcome.cause) == ("exception", NO_GPU)
+        told = tell(TEST, outcome).sentence
+        assert told.endswith(f" at line {number + 2} of common.py: {NO_GPU}."), told
+
+
+@needs_no_gpu
+def test_a_check_in_the_notebook_names_the_missing_gpu(tmp_path: Path):
+    """Where the student's own process ran the code, too."""
+    file = tmp_path / "assignment" / "common.py"
+    code = compile("torch.zeros(1).cuda()", str(file), "exec")
+    with pytest.raises(CheckError) as error, expect_runs("iou", "equal widths"):
+        exec(code)
+    assert error.value.cause == NO_GPU
+    raised = error.value.__cause__
+    assert raised is not None and NO_GPU in explain_exception(raised, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Torch not compiled with CUDA enabled",
+        "No CUDA GPUs are available",
+        "Could not run 'aten::empty_strided' with arguments from the 'CUDA' backend.",
+    ],
+)
+def test_what_torch_says_without_a_gpu_is_known(text: str):
+    """Built without CUDA, or with it on a machine that hides its GPU."""
+    assert lacks_gpu(text)
+    assert not lacks_gpu(
+        "Expected all tensors to be on the same device, cuda:0 and cpu"
+    )

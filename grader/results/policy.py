@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from grader.manifest import ManifestTest
 from grader.outcomes import NOT_RUN, Outcome
+from helpers.checks.no_gpu import NO_GPU
 
 # How the proxy names a place: "TypeError at line 12 of common.py".
 PLACE = re.compile(r"(?P<type>\w+)(?P<place> at line \d{1,5} of \w{1,80}\.py)")
@@ -105,7 +106,8 @@ def _sentence(outcome: Outcome) -> str:
     if outcome.category == "exception" and place:
         known = place["type"] in KNOWN_TYPES
         kind = place["type"] if known else "an exception"
-        return f"Your code raised {kind}{place['place']}."
+        why = f": {NO_GPU}" if outcome.cause == NO_GPU else ""
+        return f"Your code raised {kind}{place['place']}{why}."
     return SENTENCES[str(outcome.category)]
 
 

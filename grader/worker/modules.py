@@ -11,12 +11,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
-from importlib.util import spec_from_file_location
+from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from grader.worker import original
 from grader.worker.bytecode import code_of
+from grader.worker.writes import writes_go_nowhere
 
 PACKAGE = "assignment"
 NO_TEXT = "the file is no plain text; save it as UTF-8"
@@ -30,6 +32,8 @@ GIVEN = (
     "grader",
     PACKAGE,
 )
+# Of modules that the next submission finds anew.
+OWN_NAMES = (f"{PACKAGE}.", f"{original.__name__}.")
 
 
 class MissingPartError(Exception):
@@ -66,6 +70,9 @@ class Submission(MetaPathFinder):
             spec.submodule_search_locations = [str(self.folder)]
             return spec
         package, _, name = fullname.rpartition(".")
+        first = fullname.partition(".")[0]
+        if first in original.NAMES and first not in self.files:
+            return _stand_in(fullname)
         if name not in self.files or name == "__init__" or "." in package:
             return None
         if package == PACKAGE:
@@ -74,7 +81,7 @@ class Submission(MetaPathFinder):
                 fullname, path_of, loader=_FileLoader(fullname, path_of, self.compiled)
             )
         if not package and name not in GIVEN and name not in sys.stdlib_module_names:
-            return ModuleSpec(name, _ShortNameLoader())
+            return ModuleSpec(name, _ShortNameLoader(PACKAGE))
         return None
 
     def install(self) -> None:
@@ -97,7 +104,7 @@ class Submission(MetaPathFinder):
             for name, module in list(sys.modules.items())
             if name == PACKAGE
             or name.startswith(PACKAGE + ".")
-            or str(getattr(module, "__name__", "")).startswith(PACKAGE + ".")
+            or str(getattr(module, "__name__", "")).startswith(OWN_NAMES)
         ]
         return {name: sys.modules.pop(name) for name in found}
 
@@ -178,6 +185,10 @@ class _FileLoader(SourceFileLoader):
         super().__init__(fullname, path)
         self.compiled = compiled
 
+    def exec_module(self, module: ModuleType) -> None:
+        with writes_go_nowhere(Path(self.path).parent):
+            super().exec_module(module)
+
     def get_code(self, fullname: str) -> Any:
         path = self.get_filename(fullname)
         code = code_of(fullname.rpartition(".")[2], self.compiled)
@@ -195,11 +206,24 @@ class _FileLoader(SourceFileLoader):
             raise SyntaxError(text, (path, line, 1, "")) from None
 
 
+def _stand_in(fullname: str) -> ModuleSpec | None:
+    """For `a4_helper`, `eecs598` and what is in it; None: there is no such module."""
+    try:
+        if find_spec(f"{original.__name__}.{fullname}") is None:
+            return None
+    except ModuleNotFoundError:  # nor one that it would be in
+        return None
+    return ModuleSpec(fullname, _ShortNameLoader(original.__name__))
+
+
 class _ShortNameLoader(Loader):
     """`common` is the module object of `assignment.common`."""
 
+    def __init__(self, package: str):
+        self.package = package
+
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        module = importlib.import_module(f"{PACKAGE}.{spec.name}")
+        module = importlib.import_module(f"{self.package}.{spec.name}")
         self.spec = module.__spec__
         return module
 

@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-# Whoever names one of these loads matplotlib.
-WORDS = (b"matplotlib", b"pylab", b"helpers.lessons", b"a4_helper", b"eecs598")
+# Whoever names one of these loads matplotlib; a4_helper gives plt without its name.
+WORDS = (b"matplotlib", b"pylab", b"helpers.lessons", b"helpers.a4", b"plt")
 FOLDERS = (".config/matplotlib", ".cache", ".ipython", ".jupyter", ".local/share")
 THREAD_S = 10.0
 

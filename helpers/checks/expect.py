@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from helpers.checks.describe import LONGEST_LINE, describe_place, describe_row
+from helpers.checks.no_gpu import NO_GPU, lacks_gpu
 
 CATEGORIES = (
     "wrong value",
@@ -106,6 +107,7 @@ def expect_runs(
     except Exception as error:
         kind = type(error).__name__
         told = cause if _is_special(error, plain) else None
+        told = NO_GPU if lacks_gpu(str(error)) else told
         raise CheckError("exception", what, f"{kind}: {error}", told) from error
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import FrameType
 
 from helpers.checks.exercises import ROOT
+from helpers.checks.no_gpu import NO_GPU, lacks_gpu
 
 PLACES = 3  # of the student's own frames; the innermost ones tell the most
 MESSAGE_LETTERS = 300
@@ -150,6 +151,8 @@ def explain_import(error: BaseException, file: str, root: Path = ROOT) -> Explai
 
 
 def _meaning(kind: str, said: str) -> str:
+    if lacks_gpu(said):
+        return NO_GPU
     return next(
         (text for name, part, text in MEANINGS if name == kind and part in said), ""
     )

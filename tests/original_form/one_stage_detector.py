@@ -6,9 +6,13 @@ import math
 from typing import Dict, List, Optional
 
 import torch
+from a4_helper import *
 from common import *
+from common import DetectorBackboneWithFPN, class_spec_nms, get_fpn_location_coords
+from eecs598.utils import reset_seed
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data._utils.collate import default_collate
 from torchvision.ops import sigmoid_focal_loss
 
 TensorDict = Dict[str, torch.Tensor]

@@ -6,9 +6,12 @@ import torch
 from IPython.display import display
 from matplotlib.figure import Figure
 
+from helpers.a4.eecs598 import reset_seed
 from helpers.data.images import IMAGENET_MEAN, IMAGENET_STD
 from helpers.show.draw import class_colour
 from helpers.show.style import YELLOW, add_box, add_points, make_figure, show_image
+
+__all__ = ["detection_visualizer", "reset_seed"]
 
 
 def detection_visualizer(
