@@ -116,8 +116,9 @@ def test_the_code_inside_holds_no_tests_and_no_solution(tmp_path: Path):
     for path in (tmp_path / "code/grader").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and str(node.module)[:7] == "grader.":
-                needed = tmp_path / "code" / f"{str(node.module).replace('.', '/')}.py"
-                assert needed.exists(), f"{path.name} needs {needed.name}"
+                needed = tmp_path / "code" / str(node.module).replace(".", "/")
+                is_there = needed.is_dir() or needed.with_suffix(".py").exists()
+                assert is_there, f"{path.name} needs {needed.name}"
 
 
 def test_links_and_folders_of_a_submission_are_not_copied(tmp_path: Path):

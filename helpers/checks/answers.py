@@ -18,7 +18,7 @@ from helpers.checks.expect import (
 )
 
 MOST_WEIGHTS = 2000  # entries of a state_dict; a detector of the course has 200
-MOST_NUMBERS = 2**22  # in all of them
+MOST_NUMBERS = 2**24  # in all of them; the original's backbone has 5 million
 LONGEST_NAME, DEEPEST_NAME = 200, 20  # characters, modules within modules
 
 
