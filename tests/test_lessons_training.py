@@ -149,3 +149,34 @@ def test_train_live_stops_and_goes_on(shapes, monkeypatch, capsys):
     assert f"kept in runs/{kept.name}" in capsys.readouterr().out
     assert [entry["iteration"] for entry in read_log(kept / "log.jsonl")] == [20, 40]
     assert read_log(run / "log.jsonl")[-1]["iteration"] == 20
+
+
+class WithoutCandidates(torch.nn.Module):
+    """A student's file of an earlier release: losses, and nothing to look at."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+
+def test_live_view_of_an_older_file_shows_the_losses(capsys):
+    """A file that was edited stays as it is when the course around it is renewed."""
+    view = live.LiveView([(IMAGE, ROWS)], 40, 20)
+    for step in (1, 20, 40):
+        view.add(WithoutCandidates(), {"iteration": step, "loss_cls": 1.0 / step})
+    assert len(view.entries) == 3
+    assert capsys.readouterr().out.count("has no candidates") == 1
+
+
+def test_cells_of_an_earlier_notebook_run(shapes, monkeypatch):
+    """They gave exercise 5.2 as one more argument, in a copy that a student keeps."""
+    view = live.LiveView([(IMAGE, ROWS)], fcos_apply_deltas_to_locations, 40, 20)
+    assert (view.total, view.period) == (40, 20)
+    changes = {"iterations": "20", "batch_size": "2", "image_size": "64"}
+    recipe = get_recipe("plain", changes)
+    monkeypatch.setattr(live, "ROOT", shapes.parent.parent)
+    monkeypatch.setattr(live, "course_recipe", lambda data: recipe)
+    monkeypatch.setattr(live, "run_folder", lambda data: shapes.parent / "earlier")
+    examples = [(IMAGE, ROWS)]
+    run = live.train_live("shapes", examples, fcos_apply_deltas_to_locations)
+    assert [entry["iteration"] for entry in read_log(run / "log.jsonl")] == [20]

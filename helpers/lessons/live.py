@@ -11,6 +11,7 @@ import signal
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import torch
 from IPython.display import DisplayHandle, display
@@ -140,12 +141,13 @@ class LiveView:
 
     Args:
         examples: images to look at; no gradient comes from them here.
-        total: iterations of the run.
-        period: iterations between two looks at the images.
+        counts: iterations of the run, and iterations between two looks at the images;
+            cells of earlier notebooks, which students keep, give exercise 5.2 before.
     """
 
-    def __init__(self, examples: Sequence[Example], total: int, period: int):
-        self.examples, self.total, self.period = examples, total, period
+    def __init__(self, examples: Sequence[Example], *counts: Any):
+        self.examples = examples
+        self.total, self.period = counts[-2:]
         self.entries: list[dict] = []
         self._curves: DisplayHandle | None = None
         self._answers: DisplayHandle | None = None
@@ -156,7 +158,10 @@ class LiveView:
         curves = draw_loss_curves(self.entries, self.total)
         self._curves = _show(self._curves, curves)
         step = entry["iteration"]
-        if self._answers is None or step % self.period == 0 or step == self.total:
+        if not hasattr(model, "candidates"):
+            if len(self.entries) == 1:
+                print("Only the losses are shown: your detector has no candidates().")
+        elif self._answers is None or step % self.period == 0 or step == self.total:
             answers = draw_answers(model, self.examples)
             self._answers = _show(self._answers, answers)
 
@@ -178,6 +183,8 @@ def _show(handle: DisplayHandle | None, figure: Figure) -> DisplayHandle | None:
 def train_live(
     data: str,
     examples: Sequence[Example],
+    decode: object = None,
+    *,
     stop_at: int | None = None,
     fresh: bool = False,
 ) -> Path:
@@ -186,6 +193,7 @@ def train_live(
     Args:
         data: "shapes" or "voc2007".
         examples: images that are shown while it trains.
+        decode: not used; cells of earlier notebooks give exercise 5.2 here.
         stop_at: interrupt the run after this iteration, as your stop button would.
         fresh: start again; an earlier run stays, under a name with its date.
 
