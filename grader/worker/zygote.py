@@ -175,6 +175,7 @@ class Zygote:
         self.control.close()
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
+        os.close(null)
         os.dup2(output_file, 1)
         os.dup2(output_file, 2)
         os.close(output_file)
