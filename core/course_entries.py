@@ -181,6 +181,28 @@ class Registry:
             )
         )
 
+    def needed(self, exercise: str) -> tuple[str, ...]:
+        """All exercises that one stands on: those it needs, and what these need."""
+        found: dict[str, None] = {}
+        waiting = list(self.exercises[exercise].needs)
+        while waiting:
+            number = waiting.pop()
+            if number not in found:
+                found[number] = None
+                waiting += self.exercises[number].needs
+        return tuple(sorted(found, key=id_order))
+
+    def may_block(self, exercise: str) -> frozenset[str]:
+        """The exercises that can keep this one from being judged.
+
+        A function stands on those that it needs; a method also on whatever builds and
+        runs its class, which is any that comes earlier.
+        """
+        if "." not in self.exercises[exercise].function:
+            return frozenset(self.needed(exercise))
+        own = id_order(exercise)
+        return frozenset(each for each in self.exercises if id_order(each) < own)
+
     def check_parts(self, parts: Iterable[str] = ()) -> tuple[str, ...]:
         """The same parts, in the order of the course; the default ones if none.
 

@@ -40,13 +40,13 @@ class Outcome:
 
 
 def judge(
-    error: BaseException, test: ManifestTest, exercises: Collection[str]
+    error: BaseException, test: ManifestTest, may_block: Collection[str]
 ) -> Outcome:
     """What it means that a test raised this.
 
     Args:
-        exercises: the numbers that there are. A student's code may name any other one,
-            with the digits of a hidden input.
+        may_block: the exercises that this one stands on. A student's code may name any
+            other, to blame it or to carry the digits of a hidden input.
     """
     text = str(error)[:MOST_MESSAGE]
     if isinstance(error, CheckError):
@@ -64,10 +64,8 @@ def judge(
         )
     if found.category in ("not implemented", "exception", "blocked"):
         stub = MENTION.search(f"{text}\n{found.traceback}")
-        if stub and stub[1] not in exercises:
-            return found
-        if stub and stub[1] != test.exercise:
-            return replace(found, category="blocked", blocked_by=stub[1])
-        if stub:
+        if stub and stub[1] == test.exercise:
             return replace(found, category="not implemented")
+        if stub and stub[1] in may_block:
+            return replace(found, category="blocked", blocked_by=stub[1])
     return found

@@ -1,16 +1,25 @@
 """Whatever a student's code raises ends in one of the closed list of categories."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from core.course import read_registry
+from grader.border.wire_types import WireError
 from grader.manifest import ManifestTest
 from grader.outcomes import NOT_RUN, judge
 from grader.results.policy import tell
 from grader.sandbox.levels import Level, probe_level
 from grader.sandbox.slots import may_become_others
 from grader.session.local_session import LocalSession
+from grader.session.replies import (
+    CATEGORIES_FROM_THERE,
+    SubmittedNames,
+    student_error,
+    submitted_names,
+)
 from grader.session.session import Session
 from grader.worker.landlock import landlock_version
 from grader.worker.lockdown import has_seccomp
@@ -109,6 +118,84 @@ def test_what_a_test_itself_raises_is_judged_by_the_same_list(error, category):
     told = judge(error, TEST, {"1.1", "2.1"})
     assert told.category == category
     assert told.category in (*CATEGORIES, NOT_RUN)
+
+
+CLAIM = {
+    "category": "exception",
+    "type": "KeyError",
+    "text": "",
+    "file": "common.py",
+    "line": 2,
+    "traceback": "",
+}
+TWO_LINES = SubmittedNames({"common.py": 2}, frozenset({"torch"}))
+
+
+def test_a_place_is_believed_only_where_there_is_one():
+    """The file is one of the submission's, and the line is in it."""
+    told = student_error("iou", CLAIM, TWO_LINES)
+    assert told.message == "KeyError at line 2 of common.py"
+    for file, line in (
+        ("common.py", 3),
+        ("common.py", 0),
+        ("common.py", -1),
+        ("common.py", True),
+        ("common.py", 99_999),
+        ("torch", 1),
+        ("other.py", 1),
+        (["common.py"], 1),
+    ):
+        claimed = CLAIM | {"file": file, "line": line}
+        assert student_error("iou", claimed, TWO_LINES).message == "KeyError", file
+
+
+@pytest.mark.parametrize("category", sorted({*CATEGORIES, NOT_RUN, "passed"}))
+def test_a_sandbox_may_claim_few_categories(category):
+    """That an earlier exercise is to blame, or that time is up, this side finds out."""
+    claimed = CLAIM | {"category": category}
+    if category in CATEGORIES_FROM_THERE:
+        assert student_error("iou", claimed, TWO_LINES).category == category
+    else:
+        with pytest.raises(WireError):
+            student_error("iou", claimed, TWO_LINES)
+
+
+def test_lines_are_counted_as_python_counts_them(tmp_path):
+    """A last line without an end, other ends of lines, and what is no file."""
+    for name, text in {
+        "a.py": b"1\n2\n",
+        "b.py": b"1\r\n2\r3\n4",
+        "c.py": b"",
+    }.items():
+        (tmp_path / name).write_bytes(text)
+    (tmp_path / "d.py").mkdir()
+    (tmp_path / "e.py").symlink_to("a.py")
+    assert submitted_names(tmp_path).lines == {"a.py": 3, "b.py": 4, "c.py": 1}
+
+
+@pytest.mark.parametrize(
+    ("exercise", "blamed", "is_blocked"),
+    [
+        ("4.5", "4.2", True),
+        ("4.5", "1.1", False),  # comes earlier, and is not needed
+        ("4.2", "4.5", False),  # comes later
+        ("6.2", "6.2", False),
+        ("8.2", "8.1", True),
+        ("8.2", "1.1", True),  # which 8.1 needs
+        ("8.2", "4.1", True),  # of the detector around it
+        ("3.1", "3.2", False),
+        ("8.2", "77.1", False),
+    ],
+)
+def test_only_what_an_exercise_stands_on_is_blamed(exercise, blamed, is_blocked):
+    """Whatever number a student's code writes into an exception."""
+    error = CheckError(
+        "not implemented", "f", f"Exercise {blamed} is not implemented at line 1"
+    )
+    may_block = read_registry().may_block(exercise)
+    told = judge(error, replace(TEST, exercise=exercise), may_block)
+    assert told.blocked_by == (blamed if is_blocked else "")
+    assert (told.category == "blocked") is is_blocked
 
 
 # Ways to ask for a GPU; each stands in line 2 of a file.

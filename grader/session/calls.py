@@ -9,7 +9,7 @@ from typing import Any
 from grader.border.wire import encode
 from grader.border.wire_types import Handle, WireError, WireLimits
 from grader.session.proxy import RemoteObject
-from grader.session.replies import is_reply, student_error
+from grader.session.replies import SubmittedNames, is_reply, student_error
 from helpers.checks.expect import CheckError
 
 WIRE_LIMITS = WireLimits()
@@ -19,11 +19,11 @@ class Calls:
     """Numbers the requests of one test and checks the answers.
 
     Args:
-        file_names: of the submission, the only ones an answer may name.
+        names: of the submission, the only ones that an answer may name.
     """
 
-    def __init__(self, file_names: frozenset[str]):
-        self._file_names = file_names
+    def __init__(self, names: SubmittedNames):
+        self._names = names
         self._number = 0
         self._failure: tuple[str, str] | None = None
 
@@ -52,7 +52,7 @@ class Calls:
         try:
             if "value" in reply:
                 return reply["value"]
-            found = student_error(what, reply["error"], self._file_names)
+            found = student_error(what, reply["error"], self._names)
         except WireError as error:
             raise self._broken(what) from error
         raise found

@@ -21,6 +21,7 @@ from grader.border.wire import decode
 from grader.border.wire_types import WireError
 from grader.session.calls import WIRE_LIMITS, Calls
 from grader.session.output import OutputTail
+from grader.session.replies import SubmittedNames
 from helpers.checks.expect import CheckError
 
 SENT_TOO_MUCH = ("crashed", "sent what was not asked for")
@@ -48,7 +49,7 @@ class Connection(Calls):
         channel: the socket.
         output: what the process prints.
         limits: for the deadline of each call, and for messages.
-        file_names: of the submission, the only ones an answer may name.
+        names: of the submission, the only ones that an answer may name.
         end: kills the process and says how it ended.
     """
 
@@ -57,10 +58,10 @@ class Connection(Calls):
         channel: socket.socket,
         output: OutputTail,
         limits: Limits,
-        file_names: frozenset[str],
+        names: SubmittedNames,
         end: Callable[[], Ending],
     ):
-        super().__init__(file_names)
+        super().__init__(names)
         self._channel = channel
         self._output = output
         self._limits = limits

@@ -16,7 +16,7 @@ from grader.border.wire import decode
 from grader.session.calls import WIRE_LIMITS, Calls
 from grader.session.output import TAIL
 from grader.session.proxy import RemoteStudent
-from grader.session.replies import python_names
+from grader.session.replies import submitted_names
 from grader.session.session import TestRun
 from grader.worker.bytecode import compile_here
 from grader.worker.child import Server
@@ -68,7 +68,7 @@ class _LocalCalls(Calls):
     """Answers in this process, with the submission importable meanwhile."""
 
     def __init__(self, folder: Path, compiled: bytes, device: str):
-        super().__init__(python_names(folder))
+        super().__init__(submitted_names(folder))
         self.submission = Submission(folder, read_registry().visible)
         self.submission.compiled = compiled
         self.submission.install()

@@ -1,21 +1,51 @@
 """What may be believed of an answer from the sandbox: only what has the right form."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.course import mentioned
 from grader.border.wire_types import WireError
-from helpers.checks.expect import CATEGORIES, CheckError
+from helpers.checks.expect import CheckError
 from helpers.checks.no_gpu import NO_GPU, lacks_gpu
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}\Z")
 # The line of an import, and what Python says of one that finds nothing.
 IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w.]{1,60})", re.MULTILINE)
 NO_MODULE = re.compile(r"No module named '([\w.]{1,60})'\Z")
-MOST_LINE = 1_000_000
+LINE_END = re.compile(rb"\r\n|\r|\n")
+# Of helpers.checks.expect.CATEGORIES; the others are for this side to find out.
+CATEGORIES_FROM_THERE = (
+    "exception",
+    "not implemented",
+    "not allowed",
+    "out of memory",
+    "wrong type",
+)
 MOST_ID = 12  # characters; longer ones are no exercise, but what a student writes
 MOST_TEXT = 10_000
+
+
+@dataclass(frozen=True)
+class SubmittedNames:
+    """What an answer may name of a submission.
+
+    Attributes:
+        lines: name of a Python file at its top -> how many lines it has.
+        modules: what its files import, "a", "a.b".
+    """
+
+    lines: dict[str, int]
+    modules: frozenset[str]
+
+    def has_place(self, file: Any, line: Any) -> bool:
+        """Whether there is such a line in such a file."""
+        return (
+            isinstance(file, str)
+            and type(line) is int
+            and 1 <= line <= self.lines.get(file, 0)
+        )
 
 
 def is_reply(reply: Any, number: int) -> bool:
@@ -30,14 +60,14 @@ def is_reply(reply: Any, number: int) -> bool:
 
 
 def student_error(
-    what: str, error: dict[str, Any], file_names: frozenset[str]
+    what: str, error: dict[str, Any], names: SubmittedNames
 ) -> CheckError:
     """The CheckError for an exception of the student's code.
 
     Args:
         what: was called, in words.
         error: as grader/worker/errors.py describes it, if the sandbox is honest.
-        file_names: see python_names; no other may be named.
+        names: of the submission; no other may be named.
 
     Raises:
         WireError: no honest sandbox would send this.
@@ -46,20 +76,20 @@ def student_error(
     if not all(isinstance(part, str) and len(part) <= MOST_TEXT for part in parts):
         raise WireError("an exception that is not described")
     category, type_name, text, traceback = map(str, parts)
-    if category not in CATEGORIES:
+    if category not in CATEGORIES_FROM_THERE:
         raise WireError("an unknown category")
     file, line = error.get("file"), error.get("line")
     place = ""
-    if file in file_names and type(line) is int and 0 < line < MOST_LINE:
+    if names.has_place(file, line):
         place = f" at line {line} of {file}"
-    name = type_name if IDENTIFIER.match(type_name) else "an exception"
+    type_name = type_name if IDENTIFIER.match(type_name) else "an exception"
     exercise = mentioned(text)
     if category == "not implemented" and 0 < len(exercise) <= MOST_ID:
         message = f"Exercise {exercise} is not implemented{place}"
-    elif name == "MissingPartError":
+    elif type_name == "MissingPartError":
         message = "it is not in the files of the submission"
     else:
-        message = _known_reason(name, text, file_names) + place
+        message = _known_reason(type_name, text, names.modules) + place
     cause = NO_GPU if category == "exception" and lacks_gpu(text) else None
     return CheckError(category, what, message, cause, traceback=traceback)
 
@@ -75,13 +105,14 @@ def _known_reason(type_name: str, text: str, names: frozenset[str]) -> str:
     )
 
 
-def python_names(folder: Path) -> frozenset[str]:
-    """Names of the Python files at the top of a folder, and of what they import."""
-    names = set()
+def submitted_names(folder: Path) -> SubmittedNames:
+    """What the Python files at the top of a folder are called and import."""
+    lines, modules = {}, set()
     for path in folder.glob("*.py"):
-        names.add(path.name)
         if path.is_file() and not path.is_symlink():
-            for found in IMPORT.findall(path.read_bytes()):
+            text = path.read_bytes()
+            lines[path.name] = len(LINE_END.split(text))
+            for found in IMPORT.findall(text):
                 parts = found.decode("ascii", "replace").split(".")
-                names |= {".".join(parts[: end + 1]) for end in range(len(parts))}
-    return frozenset(names)
+                modules |= {".".join(parts[: end + 1]) for end in range(len(parts))}
+    return SubmittedNames(lines, frozenset(modules))

@@ -24,7 +24,7 @@ from grader.sandbox.sandbox import Level, Sandbox
 from grader.session.connection import Connection, Ending
 from grader.session.output import OutputTail
 from grader.session.proxy import RemoteStudent
-from grader.session.replies import python_names
+from grader.session.replies import submitted_names
 from helpers.checks.expect import CheckError
 
 LONGEST_LINE = 4096
@@ -197,7 +197,7 @@ class Session:
             os.close(writing)
         output = OutputTail(reading, self.limits.output_mb * MEBIBYTE)
         test = _Test(self, output)
-        names = python_names(self.submission)
+        names = submitted_names(self.submission)
         test.connection = Connection(ours, output, self.limits, names, test.end)
         return test
 

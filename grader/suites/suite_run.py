@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 import pytest
 
 from core.command import CourseError
+from core.course import Registry, read_registry
 from grader.manifest import ManifestTest, manifest_id
 from grader.outcomes import NOT_RUN, Outcome, judge
 from helpers.checks.expect import CheckError
@@ -84,6 +85,7 @@ class Suite:
     Args:
         tests: the whole manifest; what pytest finds must be just this.
         work: what is done with the suite when all tests are collected.
+        registry: of the course.
 
     Attributes:
         ids: of the tests that there are, in the order in which they run.
@@ -92,9 +94,14 @@ class Suite:
         problems: why the tests cannot be run.
     """
 
-    def __init__(self, tests: Sequence[ManifestTest], work: Callable[["Suite"], Any]):
+    def __init__(
+        self,
+        tests: Sequence[ManifestTest],
+        work: Callable[["Suite"], Any],
+        registry: Registry,
+    ):
         self._tests = {test.id: test for test in tests}
-        self._exercises = {test.exercise for test in tests}
+        self._registry = registry
         self._work = work
         self._items: dict[str, pytest.Item] = {}
         self._run: _Run | None = None
@@ -223,7 +230,8 @@ class Suite:
         if report.when == "call" or not report.passed:
             now = Outcome(name, None, seconds=call.duration)
             if error is not None and not report.skipped:
-                now = judge(error, self._tests[name], self._exercises)
+                test = self._tests[name]
+                now = judge(error, test, self._registry.may_block(test.exercise))
                 now = replace(now, seconds=call.duration)
             elif not report.passed or hasattr(report, "wasxfail"):
                 now = Outcome(name, NOT_RUN, "the test was skipped")
@@ -311,7 +319,7 @@ def with_suite(
     Raises:
         SuiteError: the tests are not those of the manifest, or the sandbox broke.
     """
-    suite = Suite(tests, work)
+    suite = Suite(tests, work, read_registry(root))
     for name in OUTSIDE_SETTINGS:
         os.environ.pop(name, None)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
