@@ -88,7 +88,8 @@ class Exercise:
         lines: of the solution, without blank lines and comments.
         minutes: that it takes a student.
         needs: ids of the exercises whose functions this one calls.
-        closed: functions of torchvision.ops that submissions may not call.
+        closed: what submissions may not use of torchvision: the name of one of its
+            ops, or a path like "models.detection._utils.Matcher".
     """
 
     id: Text
@@ -172,7 +173,7 @@ class Registry:
         }
 
     def closed(self, parts: Iterable[str] = ()) -> tuple[str, ...]:
-        """Functions of torchvision.ops that the asked exercises are about."""
+        """What the asked exercises are about, of torchvision."""
         return tuple(
             dict.fromkeys(
                 name
@@ -202,6 +203,20 @@ class Registry:
             return frozenset(self.needed(exercise))
         own = id_order(exercise)
         return frozenset(each for each in self.exercises if id_order(each) < own)
+
+    def closed_for(self, exercise: str, parts: Iterable[str] = ()) -> tuple[str, ...]:
+        """What the tests of one exercise must not find: of it, and of those it needs.
+
+        Args:
+            exercise: its id.
+            parts: whose exercises are asked for; what the others close is given.
+        """
+        asked = self.asked(parts)
+        numbers = [
+            each for each in (exercise, *self.needed(exercise)) if each in asked
+        ]
+        names = (name for each in numbers for name in asked[each].closed)
+        return tuple(dict.fromkeys(names))
 
     def check_parts(self, parts: Iterable[str] = ()) -> tuple[str, ...]:
         """The same parts, in the order of the course; the default ones if none.

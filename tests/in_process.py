@@ -16,7 +16,7 @@ class InProcess:
         self.folder = folder
         self.submission: Submission | None = None
 
-    def student(self) -> Any:
+    def student(self, exercise: str = "") -> Any:
         """Its files loaded anew."""
         self.submission = Submission(self.folder, read_registry().visible)
         self.submission.install()

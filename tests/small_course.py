@@ -160,7 +160,7 @@ class LocalSession:
     def __exit__(self, *ending: object) -> None:
         pass
 
-    def student(self) -> Any:
+    def student(self, exercise: str = "") -> Any:
         return types.SimpleNamespace(common=_Functions(self.submission / "common.py"))
 
     def end_test(self) -> LocalRun:

@@ -88,7 +88,7 @@ class SpoilingSource(InProcess):
         super().__init__(folder)
         self.kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
-    def student(self) -> Any:
+    def student(self, exercise: str = "") -> Any:
         """The solution behind Spoiling."""
         student = super().student()
         self.kept = {}

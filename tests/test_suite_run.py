@@ -97,7 +97,7 @@ def test_visible_tests_run_before_any_hidden_one(root, tmp_path):
     seen = []
 
     class Watched(LocalSession):
-        def student(self):
+        def student(self, exercise=""):
             seen.append(os.environ["PYTEST_CURRENT_TEST"])
             return super().student()
 
@@ -110,7 +110,7 @@ def test_suite_with_a_broken_sandbox_is_an_error(root, tmp_path):
     course = read_course(root, [], "bubblewrap")
 
     class Broken(LocalSession):
-        def student(self):
+        def student(self, exercise=""):
             raise CourseError("the sandbox does not start")
 
     with pytest.raises(SuiteError, match="does not start"):
@@ -133,7 +133,7 @@ def test_nothing_of_a_test_is_kept_when_the_next_one_begins(root, tmp_path, endi
         raise error from ValueError(ending)
 
     class Answering(LocalSession):
-        def student(self):
+        def student(self, exercise=""):
             kept.append([reference for reference in answers if reference() is not None])
             functions = types.SimpleNamespace(double=answer, add_one=answer)
             return types.SimpleNamespace(common=functions)
@@ -162,7 +162,7 @@ def test_full_memory_of_the_grader_is_a_submission_without_a_grade(
             return bytes(TOO_MUCH)
 
     class Filling(LocalSession):
-        def student(self):
+        def student(self, exercise=""):
             functions = types.SimpleNamespace(double=fill, add_one=fill)
             return types.SimpleNamespace(common=functions)
 

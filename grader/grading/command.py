@@ -169,13 +169,13 @@ def grade_paths(
 
 def check_allowed(names: Sequence[str], asked: Sequence[str]) -> None:
     """Raise a CourseError for a name that needs no permission, or does not exist."""
-    from grader.worker.vision import closed_functions
+    from grader.sandbox.closing import public_names
 
-    closed = [name for name in closed_functions(asked) if not name.startswith("_")]
+    closed = public_names(asked)
     for name in names:
         if name not in closed:
             raise CourseError(
                 f"--allow-ops {name}: no exercise asks for such a function of "
                 f"torchvision.ops; those that can be allowed are "
-                f"{', '.join(sorted(closed))}"
+                f"{', '.join(closed)}"
             )

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from grader.border.limits import MEBIBYTE
@@ -21,17 +22,22 @@ SYSTEM_FILES = (
     "/sys/kernel/mm/transparent_hugepage",  # where the C library looks, for malloc
 )
 INSIDE_USER = "1000"
+NOTHING = "nothing"  # an empty folder
 
 
-def bubblewrap_arguments(folder: Path, temporary_mb: int, as_root: bool) -> list[str]:
+def bubblewrap_arguments(
+    folder: Path, temporary_mb: int, as_root: bool, hidden: Sequence[Path] = ()
+) -> list[str]:
     """Options up to the command.
 
     Args:
-        folder: holds code/ and submission/, which are /code and /submission inside.
+        folder: holds code/ and submission/, which are /code and /submission inside, and
+            the empty folder nothing/.
         temporary_mb: size of /tmp and of /dev/shm.
         as_root: the caller is root and the worker changes its user itself. A user
             namespace would not do: all users in it are root outside, whose processes
             no limit counts.
+        hidden: files and folders in whose place there is nothing.
     """
     size = str(temporary_mb * MEBIBYTE)
     if as_root:
@@ -47,6 +53,9 @@ def bubblewrap_arguments(folder: Path, temporary_mb: int, as_root: bool) -> list
         arguments += ["--perms", "1777", "--size", size, "--tmpfs", place]
     # Behind /tmp, since a checkout with its packages may lie in there.
     arguments += _system_mounts()
+    for path in _shown_as(hidden):
+        empty = str(folder / NOTHING) if path.is_dir() else "/dev/null"
+        arguments += ["--ro-bind", empty, str(path)]
     for name in ("code", "submission"):
         arguments += ["--ro-bind", str(folder / name), f"/{name}"]
     # bwrap's own root folder and /dev are in memory, without a size.
@@ -95,6 +104,20 @@ def _system_mounts() -> list[str]:
                 arguments += ["--perms", "0755", "--dir", str(parent)]
         arguments += ["--ro-bind", prefix, prefix]
     return arguments
+
+
+def _shown_as(hidden: Sequence[Path]) -> list[Path]:
+    """Each file under all the names by which the mounts would show it."""
+    mounted = [Path(folder) for folder in (*interpreter_folders(), "/usr")]
+    found: dict[Path, None] = {}
+    for path in hidden:
+        real = path.resolve()
+        for folder in mounted:
+            for spelling in (path, real):
+                for base in (folder, folder.resolve()):
+                    if spelling.is_relative_to(base):
+                        found[folder / spelling.relative_to(base)] = None
+    return list(found)
 
 
 def interpreter_folders() -> set[str]:

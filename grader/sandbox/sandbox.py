@@ -12,16 +12,24 @@ from pathlib import Path
 
 from core.command import CourseError
 from grader.border.limits import Limits
-from grader.sandbox.bubblewrap import bubblewrap_arguments
+from grader.sandbox.bubblewrap import NOTHING, bubblewrap_arguments
+from grader.sandbox.closing import Closed, libraries, operators
 from grader.sandbox.folder import LOCK, new_folder, remove_folder
+from grader.sandbox.inside import (
+    ABSENT,
+    CLOSED,
+    ROOT,
+    copy_code,
+    hidden_paths,
+    write_closed,
+)
 from grader.sandbox.levels import Level
 from grader.sandbox.slots import Slot, may_become_others
 from grader.worker.lockdown import Lockdown
 
-ROOT = Path(__file__).resolve().parents[2]
-# All of this project that goes in; tests/test_imports.py sees that it needs no more.
-CODE_FOLDERS = ("grader/border", "grader/worker", "helpers", "core", "data_scripts")
+__all__ = ["ROOT", "Level", "Sandbox", "clean_environment", "copy_submission"]
 WORKER = "grader/worker/zygote.py"
+NOTHING_CLOSED = Closed({}, frozenset())
 STOP_SECONDS = 10
 LONGEST_WORDS = 300
 
@@ -35,7 +43,7 @@ class Sandbox:
         limits: of each test.
         device: where checks make their tensors.
         visible: names of the modules that tests ask, see core/course.py.
-        closed_ops, allowed_ops: see grader/worker/vision.py.
+        closed: what it does not have of torchvision.
         hash_seed: of Python's strings, so that two runs iterate sets alike.
 
     Attributes:
@@ -54,8 +62,7 @@ class Sandbox:
         *,
         device: str = "cpu",
         visible: Sequence[str] = (),
-        closed_ops: Sequence[str] = (),
-        allowed_ops: Sequence[str] = (),
+        closed: Closed = NOTHING_CLOSED,
         hash_seed: int = 0,
     ):
         self.level = level
@@ -64,6 +71,9 @@ class Sandbox:
         self.control, inner = socket.socketpair()
         try:
             copy_code(self.folder / "code")
+            write_closed(closed, self.folder / "code")
+            (self.folder / NOTHING).mkdir()
+            hidden = [] if level is Level.NONE else hidden_paths(closed)
             copy_submission(submission, self.folder / "submission")
             self._open_folder()
             settings = {
@@ -71,14 +81,16 @@ class Sandbox:
                 "control": inner.fileno(),
                 "code": str(self._inside("code")),
                 "submission": str(self._inside("submission")),
-                "lockdown": asdict(self._lockdown()),
+                "lockdown": asdict(self._lockdown(hidden)),
                 "limits": asdict(limits),
                 "device": device,
                 "visible": list(visible),
-                "closed_ops": list(closed_ops),
-                "allowed_ops": list(allowed_ops),
+                "absent": str(self._inside("code") / ABSENT),
+                "closed": str(self._inside("code") / CLOSED),
+                "operators": list(operators()) if closed.operators else [],
+                "libraries": [path.name for path in libraries()],
             }
-            self.process = self._start(settings, limits, hash_seed)
+            self.process = self._start(settings, limits, hash_seed, hidden)
         except BaseException:
             self.control.close()
             self._clean()
@@ -125,17 +137,22 @@ class Sandbox:
         has_own_root = self.level is Level.BUBBLEWRAP
         return (Path("/tmp") if has_own_root else self.folder) / "home"
 
-    def _lockdown(self) -> Lockdown:
+    def _lockdown(self, hidden: list[Path]) -> Lockdown:
         has_walls = self.level is not Level.NONE
         return Lockdown(
             uid=self.slot.uid if self.slot else None,
+            hidden=tuple(map(str, hidden)),
             use_landlock=self.level is Level.OWN_USER,
             use_seccomp=has_walls,
             is_alone=has_walls,
         )
 
     def _start(
-        self, settings: dict[str, object], limits: Limits, hash_seed: int
+        self,
+        settings: dict[str, object],
+        limits: Limits,
+        hash_seed: int,
+        hidden: list[Path],
     ) -> subprocess.Popen[bytes]:
         worker = self._inside("code") / WORKER
         # As -I, but the environment, which we make, may fix the order of sets.
@@ -143,7 +160,10 @@ class Sandbox:
         files = [int(str(settings["control"]))]
         if self.level is Level.BUBBLEWRAP:
             arguments = bubblewrap_arguments(
-                self.folder, limits.temporary_mb, as_root=self.slot is not None
+                self.folder,
+                limits.temporary_mb,
+                as_root=self.slot is not None,
+                hidden=hidden,
             )
             # Through a file: the arguments of process 1 can be read by all inside.
             reading, writing = os.pipe()
@@ -187,17 +207,6 @@ def clean_environment(hash_seed: int = 0, home: str = "/tmp") -> dict[str, str]:
         "PYTHONUTF8": "1",
         "TORCHINDUCTOR_CACHE_DIR": "/tmp",  # else torch's compiler makes a folder
     }
-
-
-def copy_code(target: Path) -> None:
-    """Copy what the worker imports, so that nothing else of the project is near."""
-    paths = [ROOT / "grader/__init__.py"]
-    for folder in CODE_FOLDERS:
-        paths += (ROOT / folder).rglob("*.py")
-    for path in paths:
-        copy = target / path.relative_to(ROOT)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
 
 
 def copy_submission(submission: Path, target: Path) -> None:

@@ -48,7 +48,7 @@ class LocalSession:
     ) -> None:
         self.end_test()
 
-    def student(self) -> RemoteStudent:
+    def student(self, exercise: str = "") -> RemoteStudent:
         """The student's code, its files loaded anew; an earlier test ends."""
         self.end_test()
         self._calls = _LocalCalls(self.submission, self._compiled, self.device)

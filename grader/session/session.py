@@ -20,6 +20,8 @@ from core.command import CourseError
 from core.course import Registry, read_registry
 from grader.border.frames import DeadlineError, wait_for
 from grader.border.limits import MEBIBYTE, Limits
+from grader.sandbox.closing import Closed, close
+from grader.sandbox.opening import Opening, make_opening, open_files, speaks_of_parts
 from grader.sandbox.sandbox import Level, Sandbox
 from grader.session.connection import Connection, Ending
 from grader.session.output import OutputTail
@@ -91,9 +93,12 @@ class Session:
         self.allowed_ops = allowed_ops
         self.hash_seed = hash_seed
         self.registry = registry or read_registry()
-        self.closed_ops = self.registry.closed(parts)
+        self.parts = tuple(parts)
+        self.closed = self._closed(self.registry.closed(parts))
+        self._openings: dict[str, Opening | None] = {}
         self.start_cpu_seconds = self.cpu_seconds = self._tests_cpu = 0.0
         self.missing: list[str] = []
+        self._speaks_of_parts = speaks_of_parts(submission)
         self._sandbox: Sandbox | None = None
         self._starts = 0
         self._test: _Test | None = None
@@ -120,8 +125,12 @@ class Session:
     ) -> None:
         self._stop()
 
-    def student(self) -> RemoteStudent:
+    def student(self, exercise: str = "") -> RemoteStudent:
         """The student's code in a fresh process; an earlier one ends.
+
+        Args:
+            exercise: that is tested: what it does not close of torchvision can be
+                called. "": what no exercise closes.
 
         Raises:
             CheckError: the sandbox died too often; "crashed".
@@ -132,7 +141,7 @@ class Session:
             try:
                 if self._sandbox is None:
                     self._start()
-                self._test = self._fork()
+                self._test = self._fork(self._opening(exercise))
             except ZygoteError:
                 self._stop()
                 if self._starts > self.limits.restarts:
@@ -162,8 +171,7 @@ class Session:
             self.limits,
             device=self.device,
             visible=self.registry.visible,
-            closed_ops=self.closed_ops,
-            allowed_ops=self.allowed_ops,
+            closed=self.closed,
             hash_seed=self.hash_seed,
         )
         try:
@@ -183,18 +191,36 @@ class Session:
         if sandbox is not None:
             sandbox.close()
 
-    def _fork(self) -> "_Test":
+    def _closed(self, names: Sequence[str]) -> Closed:
+        return close(names, self.allowed_ops)
+
+    def _opening(self, exercise: str) -> Opening | None:
+        """What a test of this exercise gets back of torchvision."""
+        if not exercise or not self._speaks_of_parts:
+            return None
+        if exercise not in self._openings:
+            self._openings[exercise] = make_opening(
+                self.submission,
+                self.closed,
+                self._closed(self.registry.closed_for(exercise, self.parts)),
+                is_hidden=self.level is not Level.NONE,
+            )
+        return self._openings[exercise]
+
+    def _fork(self, opening: Opening | None) -> "_Test":
         ours, theirs = socket.socketpair()
         reading, writing = os.pipe()
+        parts = open_files(opening) if opening is not None else []
         try:
-            self._tell({"do": "fork"}, [theirs.fileno(), writing])
+            self._tell({"do": "fork"}, [theirs.fileno(), writing, *parts])
         except ZygoteError:
             ours.close()
             os.close(reading)
             raise
         finally:
             theirs.close()
-            os.close(writing)
+            for file in (writing, *parts):
+                os.close(file)
         output = OutputTail(reading, self.limits.output_mb * MEBIBYTE)
         test = _Test(self, output)
         names = submitted_names(self.submission)

@@ -70,8 +70,8 @@ class RunReport(Protocol):
 class StudentSource(Protocol):
     """What a suite needs of a Session: a fresh student for each test."""
 
-    def student(self) -> Any:
-        """The student's code, as helpers.checks.student.Student shows it."""
+    def student(self, exercise: str = "") -> Any:
+        """The student's code for a test of this exercise, as helpers.checks.student.Student shows it."""
 
     def end_test(self) -> RunReport:
         """End what `student` began."""
@@ -196,7 +196,7 @@ class Suite:
         ]
 
     @pytest.fixture
-    def student(self) -> Iterator[Any]:
+    def student(self, request: pytest.FixtureRequest) -> Iterator[Any]:
         """The code under test, fresh for each test."""
         run = self._run
         assert run is not None, "a test runs only inside of Suite.run"
@@ -208,7 +208,7 @@ class Suite:
                 f"the {run.budget_s:.0f} s of the whole submission are used up",
             )
         try:
-            yield run.source.student()
+            yield run.source.student(self._tests[item_id(request.node)].exercise)
         finally:
             run.report = run.source.end_test()
             gc.collect()  # frames that pytest has looked into form circles

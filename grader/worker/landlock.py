@@ -8,7 +8,7 @@ for the zygote; a process pays 0.6 ms for it (benchmarks/results/own_parts.json)
 import ctypes
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,12 +51,17 @@ def has_landlock() -> bool:
     return os.waitpid(child, 0)[1] == 0
 
 
-def allow_only(readable: Iterable[Path], writable_files: Iterable[Path] = ()) -> None:
+def allow_only(
+    readable: Iterable[Path],
+    writable_files: Iterable[Path] = (),
+    hidden: Iterable[Path] = (),
+) -> None:
     """Forbid this process all files but these; what is missing is passed over.
 
     Args:
         readable: files and folders to read.
         writable_files: files that may be written, such as /dev/null.
+        hidden: files and folders below them that stay closed; only their names show.
 
     Raises:
         LandlockError: it is not there.
@@ -65,10 +70,9 @@ def allow_only(readable: Iterable[Path], writable_files: Iterable[Path] = ()) ->
     if version < 1:
         raise LandlockError("this kernel has no Landlock")
     libc = _libc()
-    rights = (1 << RIGHTS_OF_VERSION.get(version, 16)) - 1
     attributes = struct.pack(
         "=QQQ",
-        rights,
+        (1 << RIGHTS_OF_VERSION.get(version, 16)) - 1,
         ALL_NETWORK if version >= NETWORK_VERSION else 0,
         ALL_SCOPES if version >= SCOPE_VERSION else 0,
     )
@@ -77,14 +81,34 @@ def allow_only(readable: Iterable[Path], writable_files: Iterable[Path] = ()) ->
     ruleset = libc.syscall(CREATE_RULESET, attributes, ctypes.c_size_t(known), 0)
     if ruleset < 0:
         raise LandlockError(os.strerror(ctypes.get_errno()))
+    closed = {path.resolve() for path in hidden}
+    above = {parent for path in closed for parent in path.parents}
     for path in readable:
-        _add_rule(libc, ruleset, path, READING)
+        for part, rights in _around(path, path.resolve(), closed, above):
+            _add_rule(libc, ruleset, part, rights)
     for path in writable_files:
         _add_rule(libc, ruleset, path, READ_FILE | WRITE_FILE)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if libc.syscall(RESTRICT_SELF, ruleset, 0):
         raise LandlockError(os.strerror(ctypes.get_errno()))
     os.close(ruleset)
+
+
+def _around(
+    path: Path, real: Path, closed: Set[Path], above: Set[Path]
+) -> Iterator[tuple[Path, int]]:
+    """Paths with their rights: this one, or all in it but what is closed."""
+    if real in closed:
+        return
+    if real not in above:
+        yield path, READING
+        return
+    yield path, READ_DIR
+    for entry in os.scandir(path):
+        inner = real / entry.name
+        if entry.is_symlink():  # as .venv/lib64 to lib
+            inner = inner.resolve()
+        yield from _around(path / entry.name, inner, closed, above)
 
 
 def _add_rule(libc: ctypes.CDLL, ruleset: int, path: Path, rights: int) -> None:

@@ -46,6 +46,7 @@ class Lockdown:
     Attributes:
         uid: become this user; None: stay who it is.
         use_landlock: forbid all files but the interpreter, the code, the submission.
+        hidden: files and folders of the interpreter that are forbidden, too.
         use_seccomp: forbid the calls of grader/worker/seccomp.py in each test.
         is_alone: all other processes that it may kill belong to this sandbox.
     """
@@ -54,6 +55,7 @@ class Lockdown:
     use_landlock: bool
     use_seccomp: bool
     is_alone: bool
+    hidden: tuple[str, ...] = ()
 
 
 def lock_zygote(lockdown: Lockdown, own_folders: list[Path]) -> list[str]:
@@ -77,7 +79,8 @@ def lock_zygote(lockdown: Lockdown, own_folders: list[Path]) -> list[str]:
         try:
             # Opened before the change of user, a prefix can be read though its
             # parents cannot.
-            allow_only([*_open_folders(), *allowed], [Path("/dev/null")])
+            readable = [*_open_folders(), *allowed]
+            allow_only(readable, [Path("/dev/null")], map(Path, lockdown.hidden))
         except LandlockError as error:
             missing.append(f"Landlock: {error}")
     if prctl is not None:

@@ -5,8 +5,9 @@ nothing. Torch is imported once, here, and no tensor is computed: a forked proce
 parent has computed may hang. The student's files are read, and compiled, only in forked
 processes.
 
-The grader speaks over a socket, in lines of JSON: {"do": "fork"} comes with two open
-files, the test's own socket and what its prints go to; {"do": "end"} ends the test.
+The grader speaks over a socket, in lines of JSON: {"do": "fork"} comes with open files,
+the test's own socket, what its prints go to, and perhaps what it gets of torchvision;
+{"do": "end"} ends the test.
 """
 
 import gc
@@ -31,22 +32,34 @@ lift_own_limit()  # of the grader's job; torch alone fills more addresses
 
 import torch  # noqa: E402
 
+from grader.worker.closed import (  # noqa: E402
+    ClosedModules,
+    close_library,
+    close_operators,
+    open_parts,
+)
 from grader.worker.compiler import put_to_sleep  # noqa: E402
 
 SETTINGS = json.loads(sys.argv[1])
+sys.meta_path.insert(
+    0, ClosedModules(Path(SETTINGS["closed"]), not SETTINGS["operators"])
+)
+if SETTINGS["operators"]:
+    close_library(SETTINGS["libraries"])
 put_to_sleep(Path(SETTINGS["submission"]))  # before anything imports torchvision
 
+from grader.worker.absent import AbsentModules  # noqa: E402
 from grader.worker.bytecode import compile_files  # noqa: E402
 from grader.worker.child import seed_torch, serve_test  # noqa: E402
 from grader.worker.large_pages import use_large_pages  # noqa: E402
 from grader.worker.lockdown import Lockdown, close_child, lock_zygote  # noqa: E402
 from grader.worker.modules import Submission  # noqa: E402
 from grader.worker.plots import import_plots, make_home  # noqa: E402
-from grader.worker.vision import prepare_torchvision  # noqa: E402
+from grader.worker.vision import refusing, work_offline  # noqa: E402
 
 LONGEST_LINE = 4096
 CHILDREN = Path("/proc/thread-self/children")
-FILES_OF_FORK = 2
+FILES_OF_FORK = 4  # the first two are always there
 PAUSE_S = 0.002
 TEMPORARY = "/tmp"
 
@@ -59,7 +72,9 @@ def main() -> None:
     torch.set_num_threads(1)
     tempfile.tempdir = TEMPORARY  # to look for one, Python writes, which no test may
     _import_for_children()
-    prepare_torchvision(settings["closed_ops"], settings["allowed_ops"])
+    work_offline()
+    close_operators(settings["operators"], refusing)
+    sys.meta_path.append(AbsentModules(Path(settings["absent"]).read_text().split()))
     make_home()
     import_plots(Path(settings["submission"]))
     folders = [Path(settings["code"]), Path(settings["submission"]), Path.home()]
@@ -115,7 +130,7 @@ class Zygote:
                 _say(self.control, self.end_child(request["grace"]))
 
     def fork(self, files: list[int]) -> None:
-        """Start the process of a test, which gets these two files."""
+        """Start the process of a test, which gets these files."""
         self.end_child()
         self.child = os.fork()
         if self.child == 0:
@@ -170,7 +185,13 @@ class Zygote:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(-1, signal.SIGKILL)
 
-    def _be_child(self, channel_file: int, output_file: int) -> None:
+    def _be_child(
+        self,
+        channel_file: int,
+        output_file: int,
+        given: int | None = None,
+        library: int | None = None,
+    ) -> None:
         os.setsid()
         self.control.close()
         null = os.open(os.devnull, os.O_RDONLY)
@@ -183,6 +204,8 @@ class Zygote:
         sys.stderr = os.fdopen(2, "w", 1, errors="replace", closefd=False)
         channel = socket.socket(fileno=channel_file)
         self._close()
+        if given is not None:
+            open_parts(given, library, refusing)
         serve_test(channel, self.submission, self.settings["device"])
 
     def _close(self) -> None:
