@@ -212,9 +212,7 @@ class Registry:
             parts: whose exercises are asked for; what the others close is given.
         """
         asked = self.asked(parts)
-        numbers = [
-            each for each in (exercise, *self.needed(exercise)) if each in asked
-        ]
+        numbers = [each for each in (exercise, *self.needed(exercise)) if each in asked]
         names = (name for each in numbers for name in asked[each].closed)
         return tuple(dict.fromkeys(names))
 

@@ -22,7 +22,7 @@ SYSTEM_FILES = (
     "/sys/kernel/mm/transparent_hugepage",  # where the C library looks, for malloc
 )
 INSIDE_USER = "1000"
-NOTHING = "nothing"  # an empty folder
+NOTHING, NO_TEXT = "nothing", "nothing.txt"  # an empty folder, an empty file
 
 
 def bubblewrap_arguments(
@@ -32,7 +32,7 @@ def bubblewrap_arguments(
 
     Args:
         folder: holds code/ and submission/, which are /code and /submission inside, and
-            the empty folder nothing/.
+            the empty folder nothing/ and the empty file nothing.txt.
         temporary_mb: size of /tmp and of /dev/shm.
         as_root: the caller is root and the worker changes its user itself. A user
             namespace would not do: all users in it are root outside, whose processes
@@ -54,8 +54,8 @@ def bubblewrap_arguments(
     # Behind /tmp, since a checkout with its packages may lie in there.
     arguments += _system_mounts()
     for path in _shown_as(hidden):
-        empty = str(folder / NOTHING) if path.is_dir() else "/dev/null"
-        arguments += ["--ro-bind", empty, str(path)]
+        empty = folder / (NOTHING if path.is_dir() else NO_TEXT)
+        arguments += ["--ro-bind", str(empty), str(path)]
     for name in ("code", "submission"):
         arguments += ["--ro-bind", str(folder / name), f"/{name}"]
     # bwrap's own root folder and /dev are in memory, without a size.

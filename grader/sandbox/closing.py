@@ -158,9 +158,7 @@ def close(names: Collection[str], allowed: Collection[str] = ()) -> Closed:
                 chosen.add(each)
                 called = {*source(module).called_by(each)}
                 waiting |= called - {*OPEN_NAMES, *allowed}
-    texts = (
-        source(module).text_of(each) for module in found for each in found[module]
-    )
+    texts = (source(module).text_of(each) for module in found for each in found[module])
     used = {name for text in texts for name in OPERATOR.findall(text)}
     # Of each there may be one for quantized numbers, and one for gradients.
     used |= {f"q{name}" for name in used} | {f"_{name}_backward" for name in used}

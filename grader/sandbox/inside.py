@@ -7,7 +7,7 @@ installed packages those that students install.
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import metadata
 from importlib.util import cache_from_source, find_spec
@@ -39,12 +39,15 @@ CODE = (
     "helpers/checks/separate.py",
     "helpers/checks/student.py",
 )
+WHOLE = tuple(name for name in CODE if not name.endswith(".py"))
 # Folders of which files of students may import what is not there.
 NAMED = ("helpers", "core", "data_scripts")
-ABSENT, CLOSED = "absent.txt", "closed"
+CLOSED = "closed"
 REQUIREMENTS = "requirements.txt"
 PIN = re.compile(r"^([\w.-]+)==", re.MULTILINE)
 NO_CODE = (".dist-info", ".pth", ".egg-info")
+# Students install it, and may import it: it measures how boxes overlap.
+REFUSED = ("faster-coco-eval",)
 # What the worker needs beside what students install.
 WORKERS_OWN = ("msgpack",)
 # It has non-maximum suppression in numpy, as an example for tests of torch itself.
@@ -61,11 +64,19 @@ def copy_code(target: Path) -> None:
         copy = target / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-    known = {_module(path) for path in copied}
-    others = {
-        _module(path) for folder in NAMED for path in (ROOT / folder).rglob("*.py")
-    }
-    (target / ABSENT).write_text("\n".join(sorted(others - known)))
+
+
+def absent_modules() -> list[str]:
+    """Names of this project's modules that are not copied."""
+    there = tuple(name.removesuffix("/__init__.py") for name in CODE)
+    paths = (path for folder in NAMED for path in (ROOT / folder).rglob("*.py"))
+    names = (path.relative_to(ROOT).as_posix() for path in paths)
+    return sorted(
+        name.removesuffix("/__init__.py").removesuffix(".py").replace("/", ".")
+        for name in names
+        if name.removesuffix("/__init__.py") not in there
+        and not any(name.startswith(f"{folder}/") for folder in WHOLE)
+    )
 
 
 def write_closed(closed: closing.Closed, target: Path) -> None:
@@ -91,17 +102,12 @@ def closed_text(module: str, names: frozenset[str]) -> str:
 
 def hidden_paths(closed: closing.Closed) -> list[Path]:
     """Installed files and folders that the sandbox must not show."""
-    paths = [*_example_paths(), *_other_packages()]
+    paths = [*_example_paths(), *not_listed(), *refused()]
     for module in closed.names:
         paths += _with_bytecode(closing.source(module).path)
     if closed.operators:
         paths += closing.libraries()
     return [path for path in paths if path.exists()]
-
-
-def _module(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def _with_bytecode(path: Path) -> Iterator[Path]:
@@ -120,27 +126,40 @@ def _example_paths() -> list[Path]:
 
 
 @cache
-def _other_packages() -> tuple[Path, ...]:
-    """What is installed for instructors only: their tools know box overlap, too."""
+def not_listed() -> tuple[Path, ...]:
+    """What is installed for instructors only, its files and folders at the top."""
     text = (ROOT / REQUIREMENTS).read_text("utf-8")
     listed = {_plain(name) for name in PIN.findall(student_requirements(text))}
-    listed |= {_plain(name) for name in WORKERS_OWN}
-    if not listed & {_plain(name) for name in PIN.findall(text)} - {*WORKERS_OWN}:
-        return ()
-    hidden: dict[str, Path] = {}
+    return _only_of(lambda name: name not in {*listed, *WORKERS_OWN})
+
+
+@cache
+def refused() -> tuple[Path, ...]:
+    """The same of packages that may be imported and not used."""
+    return _only_of(lambda name: name in REFUSED)
+
+
+def module_names(paths: Iterable[Path]) -> list[str]:
+    """What is imported by the names of these files and folders."""
+    return sorted({path.name.partition(".")[0] for path in paths})
+
+
+def _only_of(is_one: Callable[[str], bool]) -> tuple[Path, ...]:
+    """What is at the top of these packages, and of no other."""
+    found: dict[str, Path] = {}
     others = []
     for package in metadata.distributions():
         record = package.read_text("RECORD") or ""
-        if _plain(package.metadata["Name"] or "") in listed:
+        if not is_one(_plain(package.metadata["Name"] or "")):
             others.append(f"\n{record}")
             continue
         for line in record.splitlines():
             top = re.split("[/,]", line, maxsplit=1)[0]
             if not (top in ("..", "__pycache__") or top.endswith(NO_CODE)):
-                hidden[top] = Path(str(package.locate_file(top)))
+                found[top] = Path(str(package.locate_file(top)))
     return tuple(
         path
-        for top, path in sorted(hidden.items())
+        for top, path in sorted(found.items())
         if not any(f"\n{top}{end}" in record for end in "/," for record in others)
     )
 

@@ -12,15 +12,18 @@ from pathlib import Path
 
 from core.command import CourseError
 from grader.border.limits import Limits
-from grader.sandbox.bubblewrap import NOTHING, bubblewrap_arguments
+from grader.sandbox.bubblewrap import NO_TEXT, NOTHING, bubblewrap_arguments
 from grader.sandbox.closing import Closed, libraries, operators
 from grader.sandbox.folder import LOCK, new_folder, remove_folder
 from grader.sandbox.inside import (
-    ABSENT,
     CLOSED,
     ROOT,
+    absent_modules,
     copy_code,
     hidden_paths,
+    module_names,
+    not_listed,
+    refused,
     write_closed,
 )
 from grader.sandbox.levels import Level
@@ -73,6 +76,7 @@ class Sandbox:
             copy_code(self.folder / "code")
             write_closed(closed, self.folder / "code")
             (self.folder / NOTHING).mkdir()
+            (self.folder / NO_TEXT).touch()
             hidden = [] if level is Level.NONE else hidden_paths(closed)
             copy_submission(submission, self.folder / "submission")
             self._open_folder()
@@ -85,7 +89,9 @@ class Sandbox:
                 "limits": asdict(limits),
                 "device": device,
                 "visible": list(visible),
-                "absent": str(self._inside("code") / ABSENT),
+                "absent": absent_modules(),
+                "refused": module_names(refused()),
+                "others": module_names(not_listed()),
                 "closed": str(self._inside("code") / CLOSED),
                 "operators": list(operators()) if closed.operators else [],
                 "libraries": [path.name for path in libraries()],

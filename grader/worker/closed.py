@@ -63,7 +63,9 @@ class ClosedModules(MetaPathFinder):
             return None
         inside: list[str] | None = None
         if fullname in self.packages:
-            inside = [str(Path(part) / fullname.rpartition(".")[2]) for part in path or ()]
+            inside = [
+                str(Path(part) / fullname.rpartition(".")[2]) for part in path or ()
+            ]
         return spec_from_file_location(
             fullname, self.files[fullname], submodule_search_locations=inside
         )
@@ -133,8 +135,7 @@ def open_parts(given: int, library: int | None, refuse: Callable[[str], Any]) ->
         for name in closed:
             _overwrite(name, refuse(name))
     elif when == LATER:
-        extension = importlib.import_module(f"{PACKAGE}.extension")
-        extension._has_ops = lambda: True  # type: ignore[attr-defined]
+        _say_there_are_operators()
         for name in opening["operators"]:
             setattr(torch.ops.torchvision, name, _Later(name, place, opening))
     if library is not None and when != LATER:
@@ -177,14 +178,19 @@ def _load(place: str, operators: Collection[str]) -> None:
     for name in operators:
         vars(torch.ops.torchvision).pop(name, None)
     ctypes.CDLL(place)
-    extension = importlib.import_module(f"{PACKAGE}.extension")
-    extension._has_ops = lambda: True  # type: ignore[attr-defined]
+    _say_there_are_operators()
     for finder in sys.meta_path:
         if isinstance(finder, ClosedModules):
             finder.waiting = ()
     for name in REGISTRATIONS:
         if sys.modules.pop(name, None) is not None:
             importlib.import_module(name)
+
+
+def _say_there_are_operators() -> None:
+    """To torchvision's modules, each of which may hold the function that they ask."""
+    extension = importlib.import_module(f"{PACKAGE}.extension")
+    extension._has_ops.__code__ = (lambda: True).__code__
 
 
 def _overwrite(name: str, refuse: Any) -> None:

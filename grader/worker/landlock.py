@@ -84,7 +84,7 @@ def allow_only(
     closed = {path.resolve() for path in hidden}
     above = {parent for path in closed for parent in path.parents}
     for path in readable:
-        for part, rights in _around(path, path.resolve(), closed, above):
+        for part, rights in _around(path, path.resolve(), closed, above, set()):
             _add_rule(libc, ruleset, part, rights)
     for path in writable_files:
         _add_rule(libc, ruleset, path, READ_FILE | WRITE_FILE)
@@ -95,20 +95,29 @@ def allow_only(
 
 
 def _around(
-    path: Path, real: Path, closed: Set[Path], above: Set[Path]
+    path: Path, real: Path, closed: Set[Path], above: Set[Path], seen: set[Path]
 ) -> Iterator[tuple[Path, int]]:
-    """Paths with their rights: this one, or all in it but what is closed."""
-    if real in closed:
+    """Paths with their rights: this one, or all in it but what is closed.
+
+    Args:
+        path: as it is opened.
+        real: where it leads.
+        closed: what stays closed.
+        above: the folders around that.
+        seen: those of them that were there already: links may lead in circles.
+    """
+    if real in closed or real in seen:
         return
     if real not in above:
         yield path, READING
         return
+    seen.add(real)
     yield path, READ_DIR
     for entry in os.scandir(path):
         inner = real / entry.name
         if entry.is_symlink():  # as .venv/lib64 to lib
             inner = inner.resolve()
-        yield from _around(path / entry.name, inner, closed, above)
+        yield from _around(path / entry.name, inner, closed, above, seen)
 
 
 def _add_rule(libc: ctypes.CDLL, ruleset: int, path: Path, rights: int) -> None:

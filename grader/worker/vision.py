@@ -21,6 +21,7 @@ from torchvision.models import _api
 
 from grader.worker.regnet import small_regnet
 
+
 class NotAllowedError(Exception):
     """The exercise asks to write this."""
 

@@ -48,7 +48,7 @@ if SETTINGS["operators"]:
     close_library(SETTINGS["libraries"])
 put_to_sleep(Path(SETTINGS["submission"]))  # before anything imports torchvision
 
-from grader.worker.absent import AbsentModules  # noqa: E402
+from grader.worker.absent import leave_out  # noqa: E402
 from grader.worker.bytecode import compile_files  # noqa: E402
 from grader.worker.child import seed_torch, serve_test  # noqa: E402
 from grader.worker.large_pages import use_large_pages  # noqa: E402
@@ -74,7 +74,7 @@ def main() -> None:
     _import_for_children()
     work_offline()
     close_operators(settings["operators"], refusing)
-    sys.meta_path.append(AbsentModules(Path(settings["absent"]).read_text().split()))
+    leave_out(settings["absent"], settings["refused"], settings["others"])
     make_home()
     import_plots(Path(settings["submission"]))
     folders = [Path(settings["code"]), Path(settings["submission"]), Path.home()]
