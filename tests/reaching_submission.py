@@ -42,7 +42,10 @@ TARGETS = {
     ),
     "box_iou": (
         lambda iou: iou(BOXES, BOXES),
-        lambda found: abs(float(found[0][1]) - 8 / 12) < 1e-6,
+        lambda found: (
+            abs(float(found[0][1]) - 8 / 12) < 1e-6
+            and [float(found[row][2]) for row in range(3)] == [0, 0, 1]
+        ),
     ),
     "sigmoid_focal_loss": (
         lambda loss: loss(SCORES, SCORES),
@@ -185,10 +188,12 @@ def operator_with_its_numbers(target):
 
 
 def destroyed_libraries(target):
+    gc.unfreeze()  # what was there before the fork
+    known = [each for module in list(sys.modules.values()) for each in _held(module)]
     libraries = [
         each
-        for each in gc.get_objects()
-        if isinstance(each, torch.library.Library)
+        for each in (*gc.get_objects(), *known)
+        if issubclass(type(each), torch.library.Library)
         or type(each).__name__ == "_DispatchModule"
     ]
     for library in libraries:
@@ -202,6 +207,14 @@ def destroyed_libraries(target):
         vars(torch.ops.torchvision).pop(name, None)
     yield from operator_with_its_numbers(target)
     yield _thing(target)
+
+
+def _held(module):
+    """What a module has, and what its lists have."""
+    for value in list(getattr(module, "__dict__", {}).values()):
+        yield value
+        if type(value) in (list, tuple, set):
+            yield from value
 
 
 def fresh_library(target):
@@ -331,17 +344,27 @@ def imported_anew(target):
 
 
 def objects(target):
+    """Functions and classes of this name, whoever holds them."""
+    gc.unfreeze()
+    kinds = (
+        types.FunctionType,
+        type,
+        types.BuiltinFunctionType,
+        torch.jit.ScriptFunction,
+    )
     for each in gc.get_objects():
-        with suppress(Exception):
-            if getattr(each, "__name__", "") == target:
+        if issubclass(type(each), kinds):
+            if each.__name__ == target:
                 yield each
-            inner = getattr(each, "__wrapped__", None) or each.__original_fn
-            yield inner
+            for inner in ("__wrapped__", "__original_fn"):
+                found = getattr(each, "__dict__", {}).get(inner)
+                if getattr(found, "__name__", "") == target:
+                    yield found
 
 
 def modules(target):
     for module in list(sys.modules.values()):
-        for value in list(vars(module).values()):
+        for value in _held(module):
             if getattr(value, "__name__", "") == target:
                 yield value
 
