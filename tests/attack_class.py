@@ -13,12 +13,14 @@ ROOT = Path(__file__).resolve().parent.parent
 ATTACKS = ROOT / "tests" / "attacks"
 SOLUTION = ROOT / "assignment"
 FUNCTIONS = {
+    "1.1": ("common.py", "iou"),
     "4.2": ("fcos_matching.py", "fcos_distances_to_edges"),
     "4.3": ("fcos_matching.py", "fcos_is_candidate"),
     "6.2": ("fcos_losses.py", "fcos_box_loss"),
     "6.3": ("fcos_losses.py", "fcos_centerness_loss"),
+    "8.1": ("common.py", "nms"),
 }
-CONTROL = "2.1"  # right in all of them, in a file that no attack touches
+CONTROL = "2.1"  # right in all of them, by a function that no attack touches
 WRONG = """
 
 def {name}(*args, **kwargs):

@@ -110,7 +110,7 @@ def test_the_code_inside_holds_no_tests_and_no_solution(tmp_path: Path):
     """What is copied into a sandbox is the worker and the helpers."""
     copy_code(tmp_path / "code")
     names = {path.name for path in (tmp_path / "code").iterdir()}
-    assert names == {"core", "grader", "helpers", "data_scripts"}
+    assert names == {"core", "grader", "helpers"}
     names = {path.name for path in (tmp_path / "code/grader").iterdir()}
     assert names == {"__init__.py", "border", "worker"}
     for path in (tmp_path / "code/grader").rglob("*.py"):

@@ -54,7 +54,7 @@ def send_frame(channel: socket.socket, body: bytes, deadline: float | None) -> N
 
 def receive_frame(
     channel: socket.socket, max_bytes: int, deadline: float | None = None
-) -> bytes:
+) -> bytearray:
     """The next body.
 
     Raises:
@@ -75,7 +75,7 @@ def has_more(channel: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def _receive(channel: socket.socket, count: int, deadline: float | None) -> bytes:
+def _receive(channel: socket.socket, count: int, deadline: float | None) -> bytearray:
     parts = bytearray()
     while len(parts) < count:
         wait_for(channel, deadline, for_reading=True)
@@ -86,7 +86,7 @@ def _receive(channel: socket.socket, count: int, deadline: float | None) -> byte
         if not part:
             raise ClosedError
         parts += part
-    return bytes(parts)
+    return parts  # as it is: a copy would take as much memory again
 
 
 def wait_for(channel: socket.socket, deadline: float | None, for_reading: bool) -> None:

@@ -56,7 +56,7 @@ def encode(
 
 
 def decode(
-    body: bytes,
+    body: bytes | bytearray,
     object_of: Callable[[Handle], Any] | None = None,
     limits: WireLimits | None = None,
 ) -> Any:

@@ -56,7 +56,7 @@ EXAMPLES = "torch.testing._internal.custom_op_db"
 
 def copy_code(target: Path) -> None:
     """Copy what the worker imports, so that nothing else of the project is near."""
-    copied = []
+    copied: list[Path] = []
     for name in CODE:
         path = ROOT / name
         copied += path.rglob("*.py") if path.is_dir() else [path]

@@ -78,7 +78,7 @@ class Server:
         self.objects: list[Any] = []
         self.number_of: dict[int, int] = {}
 
-    def answer(self, body: bytes) -> bytes:
+    def answer(self, body: bytes | bytearray) -> bytes:
         """The reply to a request; an exception of the student's code is one, too."""
         number = -1
         try:

@@ -167,9 +167,10 @@ class _Later:
 def _derive_anew(before: Any, now: Any) -> None:
     """What was derived from the closed class is derived from the open one."""
     if isinstance(before, type):
-        for derived in before.__subclasses__():
+        closed: type[Any] = before
+        for derived in closed.__subclasses__():
             derived.__bases__ = tuple(
-                now if base is before else base for base in derived.__bases__
+                now if base is closed else base for base in derived.__bases__
             )
 
 

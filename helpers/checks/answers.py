@@ -59,7 +59,7 @@ def expect_state(got: Any, what: str) -> dict[str, torch.Tensor]:
         is_name = isinstance(name, str) and len(name) <= LONGEST_NAME
         if not is_name or name.count(".") > DEEPEST_NAME:
             raise CheckError("wrong type", what, "state_dict() has an odd name")
-        numbers += expect_tensor(value, f"{what}: {name}").numel()
+        numbers += expect_tensor(value, f"{what}: {name}", most=MOST_NUMBERS).numel()
     if len(got) > MOST_WEIGHTS or numbers > MOST_NUMBERS:
         message = f"state_dict() has {len(got)} tensors with {numbers} numbers or more"
         raise CheckError("wrong shape", what, f"{message}; that is too much")

@@ -42,6 +42,7 @@ OTHER_REASON = re.compile(
 SHORT = Repr()
 SHORT.maxlist = SHORT.maxtuple = SHORT.maxdict = 50
 SHORT.maxstring = SHORT.maxother = 200
+MOST_NUMBERS = 2**20  # of a tensor whose shape is not known; the course's have few
 # What a known mistake would have answered: its numbers, or a function that makes them.
 Causes = Mapping[str, torch.Tensor | Callable[[], torch.Tensor]]
 
@@ -147,11 +148,13 @@ def expect_tensor(
     shape: tuple[int, ...] | None = None,
     dtype: torch.dtype | None = None,
     shape_causes: Mapping[str, tuple[int, ...]] | None = None,
+    most: int = MOST_NUMBERS,
 ) -> torch.Tensor:
     """A tensor of this shape and dtype without NaN; returned, detached, on the CPU.
 
     Args:
         shape_causes: known mistake -> the shape that it gives.
+        most: numbers that it may have where no shape is given; nobody looks at more.
     """
     if got is None:
         raise not_implemented(what)
@@ -173,6 +176,9 @@ def expect_tensor(
             f"expected shape {tuple(shape)}, got {tuple(got.shape)}",
             cause,
         )
+    if shape is None and got.numel() > most:
+        message = f"got {got.numel()} numbers, shape {tuple(got.shape)}"
+        raise CheckError("wrong shape", what, f"{message}; that is too much")
     if dtype is not None and got.dtype != dtype:
         raise CheckError("wrong dtype", what, f"expected {dtype}, got {got.dtype}")
     got = got.detach().cpu()
