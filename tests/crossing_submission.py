@@ -71,7 +71,7 @@ def opened(path, flags=os.O_RDONLY):
 
 
 def on_pipe(command, argument):
-    """fcntl on a pipe of our own."""
+    """Change how a pipe of our own behaves."""
     return fcntl.fcntl(os.pipe()[0], command, argument)
 
 

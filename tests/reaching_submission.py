@@ -17,14 +17,15 @@ import sys
 import types
 from contextlib import suppress
 
-import helpers.evaluation.voc_ap
 import torch
 import torchvision
 from faster_coco_eval.core import mask as coco_mask
-from helpers.evaluation.voc_ap import box_iou as course_iou
 from torchvision import ops
 from torchvision.models import detection
 from torchvision.ops import RoIAlign, batched_nms, box_iou, nms, sigmoid_focal_loss
+
+import helpers.evaluation.voc_ap
+from helpers.evaluation.voc_ap import box_iou as course_iou
 
 BOXES = torch.tensor([[0.0, 0, 4, 2], [0.0, 0, 4, 3], [9.0, 9, 12, 12]])
 SCORES = torch.tensor([0.5, 0.9, 0.1])
@@ -72,7 +73,7 @@ TARGETS = {
         lambda found: found["0"].shape == (1, 2, 8, 8),
     ),
     "FCOS": (
-        lambda fcos: fcos(_body(), 2, min_size=64).eval()([torch.rand(3, 64, 64)]),
+        lambda fcos: fcos(Body(), 2, min_size=64).eval()([torch.rand(3, 64, 64)]),
         lambda found: set(found[0]) == {"boxes", "scores", "labels"},
     ),
     "RegionProposalNetwork": (
@@ -108,7 +109,7 @@ FILES = {
 OPERATORS = {"nms": ("nms", "qnms"), "roi_align": ("roi_align",)}
 
 
-class _body(torch.nn.Module):
+class Body(torch.nn.Module):
     """A backbone for torchvision's detectors."""
 
     out_channels = 32
@@ -173,9 +174,7 @@ def operator(target):
         packet = getattr(torch.ops.torchvision, name)
         yield packet
         yield packet.default
-        yield lambda *given: torch._C._jit_get_operation(f"torchvision::{name}")[0](
-            *given
-        )
+        yield torch._C._jit_get_operation(f"torchvision::{name}")[0]
 
 
 def operator_with_its_numbers(target):

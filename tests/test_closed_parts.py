@@ -3,15 +3,10 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import torch
 
-from core.command import CourseError
 from core.course import Registry, read_registry
-from grader.sandbox import closing
-from grader.sandbox.inside import hidden_paths
 from grader.sandbox.levels import Level, probe_level
 from grader.sandbox.slots import may_become_others
 from grader.session.session import Session

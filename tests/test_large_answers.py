@@ -43,8 +43,10 @@ OTHERS = {
     "an object without end": "Endless()",
 }
 # What brings a tensor over the border, without a look at what it holds.
-CARRYING = ("detach", "alias", "view", "reshape", "as_strided", "clone", "empty")
-CARRYING += ("slice", "select")
+CARRYING = (
+    *("detach", "alias", "view", "reshape", "as_strided", "slice", "select"),
+    *("clone", "empty"),
+)
 ENDLESS = """
 import torch
 class Endless:

@@ -94,9 +94,9 @@ class Source:
     def called_by(self, name: str) -> Iterator[str]:
         """Its own definitions that this one calls."""
         for node in ast.walk(self.definitions[name]):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                if node.func.id in self.definitions:
-                    yield node.func.id
+            called = node.func if isinstance(node, ast.Call) else None
+            if isinstance(called, ast.Name) and called.id in self.definitions:
+                yield called.id
 
     def _place(self, name: str) -> tuple[int, int]:
         node = self.definitions[name]

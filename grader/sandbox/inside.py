@@ -1,7 +1,7 @@
 """What is in a sandbox beside Python: a list of files, and of packages.
 
-Of this project the worker and what it stands on; of the other modules the names, so that
-they can be imported and not used. Of torchvision what no exercise closes. Of the
+Of this project the worker and what it stands on; of the other modules the names, so
+that they can be imported and not used. Of torchvision what no exercise closes. Of the
 installed packages those that students install.
 """
 

@@ -20,10 +20,9 @@ from core.command import CourseError
 from core.course import Registry, read_registry
 from grader.border.frames import DeadlineError, wait_for
 from grader.border.limits import MEBIBYTE, Limits
-from grader.sandbox.closing import Closed, close
-from grader.sandbox.opening import Opening, make_opening, open_files, speaks_of_parts
 from grader.sandbox.sandbox import Level, Sandbox
 from grader.session.connection import Connection, Ending
+from grader.session.library_parts import LibraryParts
 from grader.session.output import OutputTail
 from grader.session.proxy import RemoteStudent
 from grader.session.replies import submitted_names
@@ -93,12 +92,11 @@ class Session:
         self.allowed_ops = allowed_ops
         self.hash_seed = hash_seed
         self.registry = registry or read_registry()
-        self.parts = tuple(parts)
-        self.closed = self._closed(self.registry.closed(parts))
-        self._openings: dict[str, Opening | None] = {}
+        self._parts = LibraryParts(
+            submission, self.registry, parts, allowed_ops, level is not Level.NONE
+        )
         self.start_cpu_seconds = self.cpu_seconds = self._tests_cpu = 0.0
         self.missing: list[str] = []
-        self._speaks_of_parts = speaks_of_parts(submission)
         self._sandbox: Sandbox | None = None
         self._starts = 0
         self._test: _Test | None = None
@@ -141,7 +139,7 @@ class Session:
             try:
                 if self._sandbox is None:
                     self._start()
-                self._test = self._fork(self._opening(exercise))
+                self._test = self._fork(exercise)
             except ZygoteError:
                 self._stop()
                 if self._starts > self.limits.restarts:
@@ -171,7 +169,7 @@ class Session:
             self.limits,
             device=self.device,
             visible=self.registry.visible,
-            closed=self.closed,
+            closed=self._parts.closed,
             hash_seed=self.hash_seed,
         )
         try:
@@ -191,26 +189,10 @@ class Session:
         if sandbox is not None:
             sandbox.close()
 
-    def _closed(self, names: Sequence[str]) -> Closed:
-        return close(names, self.allowed_ops)
-
-    def _opening(self, exercise: str) -> Opening | None:
-        """What a test of this exercise gets back of torchvision."""
-        if not exercise or not self._speaks_of_parts:
-            return None
-        if exercise not in self._openings:
-            self._openings[exercise] = make_opening(
-                self.submission,
-                self.closed,
-                self._closed(self.registry.closed_for(exercise, self.parts)),
-                is_hidden=self.level is not Level.NONE,
-            )
-        return self._openings[exercise]
-
-    def _fork(self, opening: Opening | None) -> "_Test":
+    def _fork(self, exercise: str) -> "_Test":
         ours, theirs = socket.socketpair()
         reading, writing = os.pipe()
-        parts = open_files(opening) if opening is not None else []
+        parts = self._parts.open_files(exercise)
         try:
             self._tell({"do": "fork"}, [theirs.fileno(), writing, *parts])
         except ZygoteError:

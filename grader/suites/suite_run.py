@@ -71,7 +71,7 @@ class StudentSource(Protocol):
     """What a suite needs of a Session: a fresh student for each test."""
 
     def student(self, exercise: str = "") -> Any:
-        """The student's code for a test of this exercise, as helpers.checks.student.Student shows it."""
+        """The student's code for a test of an exercise, see helpers.checks.student."""
 
     def end_test(self) -> RunReport:
         """End what `student` began."""

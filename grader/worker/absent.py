@@ -1,8 +1,8 @@
 """Modules that are not in the sandbox: some may be imported, though not used.
 
-What a student's file imports of helpers/, or of packages that students install, and does
-not use in a function costs nothing. Calling it does: some of it is what exercises ask to
-write. What students do not install is not there at all.
+What a student's file imports of helpers/, or of packages that students install, and
+does not use in a function costs nothing. Calling it does: some of it is what exercises
+ask to write. What students do not install is not there at all.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Modules of torchvision without what exercises ask to write, and how a test gets it back.
+"""torchvision without what exercises ask to write, and how a test gets it back.
 
 The process that forks all tests has, instead of some modules, texts in which closed
 functions say that they are closed; the originals are not in the sandbox. Nor is the

@@ -1,9 +1,9 @@
 """The system calls that a test's process may not make, and why.
 
 What one test does must not be seen in the next, nor reach the process that forks them
-both, which has the same user: so no files, no programs, no sockets, and nothing that the
-kernel keeps of another process, of a file, or for the machine. What a process sets for
-itself alone ends with it and stays allowed.
+both, which has the same user: so no files, no programs, no sockets, and nothing that
+the kernel keeps of another process, of a file, or for the machine. What a process sets
+for itself alone ends with it and stays allowed.
 """
 
 import os
@@ -137,7 +137,7 @@ OPEN: dict[str, tuple[Numbers, int]] = {
     "open": ((2, None), 1),
     "openat": ((257, 56), 2),
 }
-# Allowed but for some values of one argument: name -> (numbers, which argument, values).
+# Allowed but for values of an argument: name -> (numbers, which argument, values).
 SOME: dict[str, tuple[Numbers, int, dict[str, int]]] = {
     "fcntl": (
         (72, 25),
