@@ -153,10 +153,8 @@ WAYS = {
         lambda path: opened(f"{path}/mark", os.O_CREAT | os.O_WRONLY)
     ),
     "a folder": lambda: each_file(lambda path: os.mkdir(f"{path}/mark")),
-    "a folder less": lambda: [
-        os.rmdir(f"{FOLDERS[-1]}/.config/matplotlib"),
-        os.rmdir("/tmp/home/.cache"),
-    ],
+    "a folder less": lambda: os.rmdir(f"{FOLDERS[-1]}/.config/matplotlib"),
+    "another folder less": lambda: os.rmdir(f"{FOLDERS[-1]}/.cache"),
     "a folder renamed": lambda: os.rename(FOLDERS[-1], f"{FOLDERS[-1]}-mark"),
     "who reads a file": lambda: check(LIBC.inotify_init1(0)),
     "which files were read": lambda: check(LIBC.mincore(0, 0, ONE)),

@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from core.command import CourseError
 from core.course import Registry, read_registry
+from grader.sandbox import closing
+from grader.sandbox.inside import hidden_paths
 from grader.sandbox.levels import Level, probe_level
 from grader.sandbox.slots import may_become_others
 from grader.session.session import Session
@@ -55,6 +58,81 @@ def toy_registry() -> Registry:
         for number, exercise in registry.exercises.items()
     }
     return replace(registry, exercises=exercises)
+
+
+def test_what_the_course_closes_is_there():
+    """Each name in course.toml leads to something, and its text can do without it."""
+    for exercise in read_registry().exercises.values():
+        closed = closing.close(exercise.closed)
+        assert bool(closed.names) is bool(exercise.closed)
+        for module, names in closed.names.items():
+            compile(closing.source(module).without(names), module, "exec")
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "inner", "operators"),
+    [
+        ("nms", "ops.boxes", {"nms"}, {"nms", "qnms"}),
+        ("torchvision.ops.nms", "ops.boxes", {"nms"}, {"nms", "qnms"}),
+        ("RoIAlign", "ops.roi_align", {"RoIAlign", "roi_align"}, {"roi_align"}),
+        ("box_iou", "ops.boxes", {"box_iou", "_box_inter_union"}, set()),
+        (
+            "models.detection._utils.BoxCoder",
+            "models.detection._utils",
+            {"BoxCoder", "encode_boxes"},
+            set(),
+        ),
+        ("models.detection.FCOS", "models.detection.fcos", {"FCOS", "FCOSHead"}, set()),
+        (
+            "models.detection.rpn",
+            "models.detection.rpn",
+            {"RPNHead", "RegionProposalNetwork"},
+            set(),
+        ),
+    ],
+)
+def test_a_name_closes_what_it_is_made_of(name, module, inner, operators):
+    """The functions that it calls in its file, and the operators that these ask."""
+    closed = closing.close([name])
+    (found,) = closed.names
+    assert found == f"torchvision.{module}" and inner <= closed.names[found]
+    assert operators <= closed.operators
+    assert "box_area" not in closed.names[found]  # which answers no exercise
+
+
+@pytest.mark.parametrize(
+    "name", ["no_such", "models.detection.no_such", "models.detection", "a.b.c", ""]
+)
+def test_a_name_that_leads_nowhere_is_said(name: str):
+    """One sentence, whatever was written in course.toml."""
+    with pytest.raises(CourseError, match="closed: torchvision has no"):
+        closing.close([name])
+
+
+def test_allowed_functions_stay():
+    """--allow-ops opens a function, though another that calls it is closed."""
+    closed = closing.close(["nms", "batched_nms"], allowed=["nms"])
+    assert "nms" not in closed.names["torchvision.ops.boxes"]
+    assert "batched_nms" in closed.names["torchvision.ops.boxes"]
+    assert closed.operators == frozenset()
+
+
+def test_an_exercise_closes_what_it_stands_on():
+    """8.2 is tested with the nms of 8.1 and the iou of 1.1; 4.1 with neither."""
+    registry = read_registry()
+    assert {"nms", "box_iou"} <= {*registry.closed_for("8.2")}
+    assert registry.closed_for("4.1") == ()
+    assert {*registry.closed_for("6.1")} == {"sigmoid_focal_loss"}
+
+
+def test_hidden_are_texts_bytecode_and_the_library():
+    """Of a closed module nothing is shown, in whatever form it is installed."""
+    hidden = hidden_paths(closing.close(["nms"]))
+    names = {path.name.partition(".")[0] for path in hidden}
+    assert {"boxes", "custom_op_db", "pytest", "faster_coco_eval"} <= names
+    assert {path for path in closing.libraries()} <= {*hidden}
+    library = {*closing.libraries()}
+    assert not library & {*hidden_paths(closing.close(["sigmoid_focal_loss"]))}
 
 
 @pytest.fixture(scope="module", params=LEVELS, ids=lambda level: level.value)

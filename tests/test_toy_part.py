@@ -21,6 +21,7 @@ from grader.course_folder import copy_course
 from grader.gradescope.build import autograder_files
 from grader.manifest import points_by_exercise
 from grader.release.build import make_release
+from grader.sandbox import closing
 from grader.suites.mistakes import plant, read_mistakes
 from tests import toy_part
 
@@ -105,6 +106,18 @@ def test_default_release_and_grades_know_nothing_of_the_part(course: Path):
     toy = read_course(course, [], "none", parts=["toy"])
     assert sum(test.points for test in toy.chosen) == 4
     assert read_course(course, ["99.1"], "none").chosen == toy.chosen
+
+
+def test_part_closes_its_own_answers_and_no_others(course: Path):
+    """By names of torchvision.ops and by paths; what is given solved is closed by none."""
+    registry = read_registry(course)
+    own = ("RoIAlign", "models.detection._utils.Matcher")
+    assert registry.closed_for("99.1", ["toy"]) == registry.closed(["toy"]) == own
+    assert "box_iou" in registry.closed_for("99.1", ["one_stage", "toy"])
+    assert not set(own) & set(registry.closed())
+    closed = closing.close(own)
+    assert "Matcher" in closed.names["torchvision.models.detection._utils"]
+    assert "roi_align" in closed.operators and "nms" not in closed.operators
 
 
 def test_texts_of_the_release_begin_where_the_part_does(release: Path):

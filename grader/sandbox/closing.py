@@ -203,9 +203,10 @@ def _find(name: str) -> tuple[str, str]:
         parts = ["ops", *parts]
     for end in range(len(parts), 0, -1):
         path = folder().joinpath(*parts[:end])
-        if path.with_suffix(".py").is_file() or (path / "__init__.py").is_file():
+        is_file = path.with_suffix(".py").is_file()
+        if is_file or (path / "__init__.py").is_file():
             module = ".".join([PACKAGE, *parts[:end]])
-            if end == len(parts):
+            if end == len(parts) and is_file:
                 return module, ""
             if end == len(parts) - 1:
                 found = _defined(module, parts[-1])
