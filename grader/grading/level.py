@@ -13,6 +13,7 @@ from grader.sandbox.levels import (
     require_closed,
     require_walls,
 )
+from grader.sandbox.trial import try_level
 
 ORDER = (Level.BUBBLEWRAP, Level.OWN_USER, Level.NONE)  # from the strongest
 
@@ -39,6 +40,9 @@ def choose_level(
             f"--level {wanted}: this machine does not have it ({probe.reason}); leave "
             "the option out"
         )
+    problem = try_level(level).problem if level is not probe.level else ""
+    if problem:
+        raise CourseError(f"--level {wanted}: does not work here ({problem})")
     if level is Level.NONE and probe.level is not Level.NONE and not unsafe:
         raise CourseError("--level none: has no walls; say --unsafe too if you mean it")
     gaps = ""

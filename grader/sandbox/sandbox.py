@@ -14,7 +14,7 @@ from core.command import CourseError
 from grader.border.limits import Limits
 from grader.sandbox.bubblewrap import bubblewrap_arguments
 from grader.sandbox.folder import LOCK, new_folder, remove_folder
-from grader.sandbox.levels import Level
+from grader.sandbox.level import Level
 from grader.sandbox.slots import Slot, may_become_others
 from grader.worker.lockdown import Lockdown
 
@@ -37,6 +37,7 @@ class Sandbox:
         visible: names of the modules that tests ask, see core/course.py.
         closed_ops, allowed_ops: see grader/worker/vision.py.
         hash_seed: of Python's strings, so that two runs iterate sets alike.
+        worker: the program that is started, below the code.
 
     Attributes:
         control: the socket to the zygote.
@@ -57,8 +58,10 @@ class Sandbox:
         closed_ops: Sequence[str] = (),
         allowed_ops: Sequence[str] = (),
         hash_seed: int = 0,
+        worker: str = WORKER,
     ):
         self.level = level
+        self.worker = worker
         self.slot = Slot.take() if _changes_user(level) else None
         self.folder, self._lock = new_folder()
         self.control, inner = socket.socketpair()
@@ -79,9 +82,12 @@ class Sandbox:
                 "allowed_ops": list(allowed_ops),
             }
             self.process = self._start(settings, limits, hash_seed)
+        except OSError as error:
+            self._give_up()
+            why = error.strerror or type(error).__name__
+            raise CourseError(f"the sandbox does not start ({why})") from error
         except BaseException:
-            self.control.close()
-            self._clean()
+            self._give_up()
             raise
         finally:
             inner.close()
@@ -101,6 +107,10 @@ class Sandbox:
         said = self.process.stderr.read() if self.process.stderr is not None else b""
         lines = said.decode("utf-8", "replace").strip().splitlines()
         return lines[-1][:LONGEST_WORDS] if lines else "it said nothing"
+
+    def _give_up(self) -> None:
+        self.control.close()
+        self._clean()
 
     def _clean(self) -> None:
         if self.slot is not None:
@@ -137,7 +147,7 @@ class Sandbox:
     def _start(
         self, settings: dict[str, object], limits: Limits, hash_seed: int
     ) -> subprocess.Popen[bytes]:
-        worker = self._inside("code") / WORKER
+        worker = self._inside("code") / self.worker
         # As -I, but the environment, which we make, may fix the order of sets.
         python = [sys.executable, "-s", "-P", "-B", str(worker), json.dumps(settings)]
         files = [int(str(settings["control"]))]
