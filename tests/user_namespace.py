@@ -1,8 +1,8 @@
 """Run a command where the kernel knows some users only: `python ... MAP COMMAND ...`.
 
-As root in a container without rights ("rootless"): MAP is "INSIDE OUTSIDE COUNT", several
-with commas, for users and groups alike. Other users can be told apart from nobody there,
-and setgroups works, which `unshare -Ur` forbids.
+As root in a container without rights ("rootless"). MAP is "INSIDE OUTSIDE COUNT",
+several with commas, for users and groups alike; and setgroups works there, which
+`unshare -Ur` forbids.
 """
 
 import ctypes

@@ -12,9 +12,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from grader.border.limits import Limits, address_space, lift_own_limit  # noqa: E402
-from grader.worker.lockdown import Lockdown, close_child, lock_zygote  # noqa: E402
-from grader.worker.plots import make_home  # noqa: E402
+from grader.border.limits import Limits, address_space, lift_own_limit
+from grader.worker.lockdown import Lockdown, close_child, lock_zygote
+from grader.worker.plots import make_home
 
 
 def main() -> None:
