@@ -122,6 +122,7 @@ GRADER_PARTS: dict[str, tuple[str, ...]] = {
         "session",
         "course_folder",
         "suites",
+        "doctor",
         "submissions",
         "results",
         "pages",
