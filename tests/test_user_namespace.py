@@ -32,7 +32,8 @@ sandbox.close()
 """
 
 pytestmark = pytest.mark.skipif(
-    not may_become_others() or subprocess.run([*MAPPED, "0 0 1", "true"]).returncode != 0,
+    not may_become_others()
+    or subprocess.run([*MAPPED, "0 0 1", "true"]).returncode != 0,
     reason="only root makes such namespaces, where the kernel allows them",
 )
 

@@ -14,7 +14,8 @@ from grader.grading.forks import Answer, Job
 from grader.grading.time_limits import Calibration
 from grader.outcomes import Outcome
 from grader.sandbox.sandbox import Level
-from grader.session.session import Session
+from grader.session.session import START_FACTOR, Session
+from grader.suites.pace import MOST_LOADING_S, Pace
 from grader.suites.suite_run import SuiteError, run_suite
 
 # Beyond its budget a job may start a sandbox again and end a test that hangs.
@@ -50,10 +51,9 @@ def job_for(name: str, code: Path, work: Work, folder: Path, kind: str = "job") 
         kind: begins the name of that folder.
     """
     limits = work.calibration.limits
-    most = work.calibration.budget_s + limits.start_seconds + limits.call_seconds
-    return Job(
-        name, partial(run_tests, code, work), folder / f"{kind}-{name}", most + SPARE_S
-    )
+    loading = START_FACTOR * limits.call_seconds + MOST_LOADING_S * len(work.chosen)
+    most = work.calibration.wall_s + limits.start_seconds + loading + SPARE_S
+    return Job(name, partial(run_tests, code, work), folder / f"{kind}-{name}", most)
 
 
 def run_tests(code: Path, work: Work) -> dict[str, Any]:
@@ -70,12 +70,19 @@ def run_tests(code: Path, work: Work) -> dict[str, Any]:
             parts=work.course.parts,
         ) as session:
             start_seconds = time.perf_counter() - began
+            pace = Pace(
+                _wall(work, session.load_seconds),
+                calibration.budget_s,
+                session=session,
+                short=calibration.short,
+                stops_at_first=calibration.is_first,
+            )
             outcomes = run_suite(
                 work.course.root,
                 work.course.tests,
                 work.chosen,
                 session,
-                calibration.budget_s,
+                pace=pace,
             )
     except (SuiteError, CourseError) as error:
         return {"problem": str(error)}
@@ -88,6 +95,14 @@ def run_tests(code: Path, work: Work) -> dict[str, Any]:
         "start_cpu_seconds": session.start_cpu_seconds,
         "peak_memory": used.ru_maxrss * KIBIBYTE,
     }
+
+
+def _wall(work: Work, load_seconds: float) -> float:
+    """On the clock; with what loading takes in each test, unless a service waits."""
+    calibration = work.calibration
+    if calibration.is_service:
+        return calibration.wall_s
+    return calibration.wall_s + min(load_seconds, MOST_LOADING_S) * len(work.chosen)
 
 
 def read_outcomes(answer: Answer) -> tuple[str, list[Outcome] | None]:

@@ -13,6 +13,7 @@ IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}\Z")
 # The line of an import, and what Python says of one that finds nothing.
 IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+([\w.]{1,60})", re.MULTILINE)
 NO_MODULE = re.compile(r"No module named '([\w.]{1,60})'\Z")
+SLOW_TO_LOAD = "takes too long while it is loaded"
 MOST_LINE = 1_000_000
 MOST_ID = 12  # characters; longer ones are no exercise, but what a student writes
 MOST_TEXT = 10_000
@@ -56,6 +57,9 @@ def student_error(
     exercise = mentioned(text)
     if category == "not implemented" and 0 < len(exercise) <= MOST_ID:
         message = f"Exercise {exercise} is not implemented{place}"
+    elif category == "timeout":
+        slow = text if name == "SlowFileError" and text in file_names else "a file"
+        message = f"{slow} {SLOW_TO_LOAD}"
     elif name == "MissingPartError":
         message = "it is not in the files of the submission"
     else:

@@ -40,6 +40,10 @@ class MissingPartError(Exception):
     """A file, or a name in it, that the assignment asks for is not there."""
 
 
+class SlowFileError(Exception):
+    """Loading this file takes longer than a test may; it was tried before."""
+
+
 class Submission(MetaPathFinder):
     """Finds the modules of a submission; put into sys.meta_path by `install`.
 
@@ -50,12 +54,14 @@ class Submission(MetaPathFinder):
     Attributes:
         files: name of the module -> its file.
         compiled: what grader/worker/bytecode.py makes of them; may be empty.
+        slow: those that do not end while they are loaded; see grader/worker/loading.py.
     """
 
     def __init__(self, folder: Path, visible: Sequence[str]):
         self.folder = folder
         self.visible = tuple(visible)
         self.compiled = b""
+        self.slow: set[str] = set()
         self.files = {path.stem: path for path in sorted(folder.glob("*.py"))}
 
     def find_spec(
@@ -77,6 +83,8 @@ class Submission(MetaPathFinder):
             return None
         if package == PACKAGE:
             path_of = str(self.files[name])
+            if name in self.slow:
+                raise SlowFileError(f"{name}.py")
             return spec_from_file_location(
                 fullname, path_of, loader=_FileLoader(fullname, path_of, self.compiled)
             )
