@@ -186,7 +186,7 @@ class Run:
             ids = frozenset(
                 outcome.id for outcome in late[name] if is_late(outcome, self.puts_off)
             )
-            own = replace(work, chosen=ids)
+            own = replace(work, chosen=ids, ended=len(late[name]) - len(ids))
             yield job_for(name, entry.code, own, folder, "again")
 
     def _outcomes(self, entry: Waiting, answer: Answer) -> list[Outcome] | None:

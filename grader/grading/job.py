@@ -32,12 +32,14 @@ class Work:
         chosen: ids of those that are run.
         level: of the sandbox.
         calibration: the limits.
+        ended: tests of an earlier turn that did not take too long.
     """
 
     course: Course
     chosen: Collection[str]
     level: Level
     calibration: Calibration
+    ended: int = 0
 
 
 def job_for(name: str, code: Path, work: Work, folder: Path, kind: str = "job") -> Job:
@@ -76,6 +78,7 @@ def run_tests(code: Path, work: Work) -> dict[str, Any]:
                 session=session,
                 short=calibration.short,
                 stops_at_first=calibration.is_first,
+                ended=work.ended,
             )
             outcomes = run_suite(
                 work.course.root,

@@ -38,10 +38,11 @@ class Pace:
 
     Args:
         wall_s: on the clock, for all tests.
-        cpu_s: of the processor, for all tests; loading the files counts once.
+        cpu_s: of the processor, for all tests; but for what loading the files takes.
         session: whose tests are bounded; None: only all together are.
         short: id of a test -> processor seconds that are many times the solution's.
         stops_at_first: once a test took too long, the others wait for a second run.
+        ended: tests of an earlier run that did not take too long.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Pace:
         session: Timed | None = None,
         short: Mapping[str, float] | None = None,
         stops_at_first: bool = False,
+        ended: int = 0,
     ):
         self._cpu_s = cpu_s
         self._session = session
@@ -59,7 +61,7 @@ class Pace:
         self._stops_at_first = stops_at_first
         self._used = 0.0
         self._late: Counter[str] = Counter()  # exercise -> tests that took too long
-        self._ended = 0  # tests that did not
+        self._ended = ended
         self._stopped = ""
         load = session.load_seconds if session is not None else 0.0
         self._load = min(load, MOST_LOADING_S)

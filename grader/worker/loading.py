@@ -17,6 +17,7 @@ from grader.border.limits import Limits
 from grader.worker.modules import Submission
 
 NEARLY = 0.9  # of the limit; the kernel counts more coarsely than it reports
+MOST_NOTES = 2**16
 SECOND_SHARE = 1 / 3  # of the time, for what is left when one file did not end
 # Does something in a process behind the walls of a test, for at most so many seconds,
 # and says how that ended; see Zygote.run_alone.
@@ -30,7 +31,7 @@ class Loading:
     Attributes:
         cpu: processor seconds that loading takes.
         seconds: on the clock.
-        slow: the name of the module that does not end, if there is one.
+        slow: the name of the file that does not end, if there is one.
     """
 
     cpu: float = 0.0
@@ -62,23 +63,39 @@ def _load(submission: Submission, limits: Limits, run: Run, most: float) -> Load
     reading, writing = os.pipe()
 
     def work() -> None:
+        submission.note = lambda what, name: _write(writing, f"{what} {name}\n")
         submission.install()
-        for number in range(len(names)):
-            os.write(writing, bytes([number]))
+        for name in names:
             with suppress(BaseException):
-                submission.load(names[number])
+                submission.load(name)
 
     began = time.monotonic()
     ending = run(work, most)
-    os.close(writing)
-    with os.fdopen(reading, "rb", buffering=0) as said:
-        os.set_blocking(reading, False)
-        begun = said.read(len(names)) or b"\0"
     found = Loading(float(ending["cpu"]), time.monotonic() - began)
-    if names and _is_late(ending, limits):
-        # What a file says of its number concerns its own submission alone.
-        found.slow.append(names[min(begun[-1], len(names) - 1)])
+    os.close(writing)
+    os.set_blocking(reading, False)
+    with os.fdopen(reading, "rb", buffering=0) as notes:
+        said = (notes.read(MOST_NOTES) or b"").decode("utf-8", "replace")
+    if _is_late(ending, limits):
+        # What a file says here concerns its own submission alone.
+        found.slow += [name for name in _unended(said) if name in submission.files]
     return found
+
+
+def _write(file: int, text: str) -> None:
+    os.write(file, text.encode())
+
+
+def _unended(said: str) -> list[str]:
+    """The innermost file that began and did not end, if there is one."""
+    begun: list[str] = []
+    for line in said.splitlines():
+        what, _, name = line.partition(" ")
+        if what == "begins":
+            begun.append(name)
+        elif begun and begun[-1] == name:
+            begun.pop()
+    return begun[-1:]
 
 
 def _is_late(ending: dict[str, Any], limits: Limits) -> bool:
