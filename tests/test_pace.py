@@ -2,16 +2,21 @@
 
 import json
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from grader.border.limits import Limits
+from grader.course import read_course
 from grader.grading import grade as grading
+from grader.grading.job import Work, _wall
+from grader.grading.time_limits import calibration_from, first_turn
 from grader.grading.turns import Progress, is_late
 from grader.manifest import ManifestTest
 from grader.outcomes import NOT_TRIED, USED_UP, Outcome
 from grader.results.policy import tell
+from grader.sandbox.level import Level
 from grader.session.connection import COMPUTED
 from grader.suites.pace import SHORT_CPU_S, Pace
 from helpers.checks.expect import CheckError
@@ -97,6 +102,27 @@ def test_time_of_the_processor_is_used_up_and_loading_counts_little():
     pace = Pace(cpu_s=30.0, session=own)
     for _ in range(2):
         pace.end(a_test("1.1"), WRONG, 20.0)
+    assert why_not(pace, "1.1") == USED_UP
+
+
+def test_slow_loading_waits_for_the_second_turn_and_for_no_service(tmp_path):
+    """Else who claims to load slowly would keep a class waiting, or lose all points."""
+    course = read_course(write_course(tmp_path), [], "bubblewrap")
+    whole = calibration_from({})
+    walls = [
+        _wall(Work(course, course.chosen_ids, Level.BUBBLEWRAP, calibration), 20.0, 9.0)
+        for calibration in (
+            whole,
+            first_turn(whole),
+            replace(whole, wall_s=500.0, is_service=True),
+        )
+    ]
+    assert walls == [540 + 2 * 3, 120, 480]
+    own = session(load_seconds=1.0)
+    pace = Pace(cpu_s=5.0, session=own, stops_at_first=True)
+    for _ in range(6):
+        pace.begin(a_test("1.1"))
+        pace.end(a_test("1.1"), WRONG, 1.0)
     assert why_not(pace, "1.1") == USED_UP
 
 

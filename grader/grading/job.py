@@ -73,7 +73,7 @@ def run_tests(code: Path, work: Work) -> dict[str, Any]:
         ) as session:
             start_seconds = time.perf_counter() - began
             pace = Pace(
-                _wall(work, session.load_seconds),
+                _wall(work, start_seconds, session.load_seconds),
                 calibration.budget_s,
                 session=session,
                 short=calibration.short,
@@ -100,10 +100,12 @@ def run_tests(code: Path, work: Work) -> dict[str, Any]:
     }
 
 
-def _wall(work: Work, load_seconds: float) -> float:
-    """On the clock; with what loading takes in each test, unless a service waits."""
+def _wall(work: Work, start_seconds: float, load_seconds: float) -> float:
+    """On the clock, from now on; with what loading takes, where that is waited for."""
     calibration = work.calibration
     if calibration.is_service:
+        return max(0.0, calibration.wall_s - start_seconds)
+    if calibration.is_first:
         return calibration.wall_s
     return calibration.wall_s + min(load_seconds, MOST_LOADING_S) * len(work.chosen)
 

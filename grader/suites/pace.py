@@ -64,7 +64,8 @@ class Pace:
         self._ended = ended
         self._stopped = ""
         load = session.load_seconds if session is not None else 0.0
-        self._load = min(load, MOST_LOADING_S)
+        # In a short turn it would keep others waiting.
+        self._load = 0.0 if stops_at_first else min(load, MOST_LOADING_S)
         self._full = session.next_limits if session is not None else Limits()
         self._ends_at = time.monotonic() + wall_s
         if session is not None:
