@@ -9,6 +9,9 @@ from helpers.checks.expect import CATEGORIES, CheckError
 
 NOT_RUN = "not run"  # beside CATEGORIES: skipped, or never reached
 MOST_MESSAGE = 4000  # characters
+# Why a test was not tried, which is a timeout too; no student's code can say these.
+USED_UP = "the time of the whole submission is used up"
+NOT_TRIED = "the tests before it took too long, so it was not tried"
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Outcome:
         blocked_by: number of the exercise that is not written yet, or "".
         traceback: lines of the student's own files.
         output: the end of what the student's code printed.
-        seconds: how long it took.
+        seconds: how long it took, on the clock.
+        cpu_seconds: of the processor, in the student's process.
         peak_memory: of the student's process, in bytes.
     """
 
@@ -36,6 +40,7 @@ class Outcome:
     traceback: str = ""
     output: str = ""
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     peak_memory: int = 0
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from unittest import mock
 
 import grader.grading.job
+from grader.border.limits import Limits
 from grader.course import read_course
 from grader.grading.grade import grade
 from grader.sandbox.sandbox import Level
@@ -144,12 +145,14 @@ class LocalRun:
 
     output = "printed <b>bold</b> 0x7f00deadbeef"
     peak_memory = 2**20
+    seconds = 0.01
 
 
 class LocalSession:
     """A Session without any walls, in the process of the tests."""
 
-    start_cpu_seconds = cpu_seconds = 0.0  # in a sandbox; there is none
+    start_cpu_seconds = cpu_seconds = load_seconds = 0.0  # in a sandbox; there is none
+    next_limits, ends_at = Limits(), 0.0
 
     def __init__(self, submission: Path, level: Any, limits: Any, **others: Any):
         self.submission = submission

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.command import EXIT_PARTLY_FAILED, EXIT_USAGE
-from grader.doctor.command import PROBES
+from grader.doctor.examine import PROBES
 from grader.sandbox.levels import Level, missing_walls
 from grader.sandbox.slots import may_become_others
 from grader.worker.lockdown import has_seccomp

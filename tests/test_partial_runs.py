@@ -150,8 +150,8 @@ def test_ctrl_c_leaves_earlier_results(root, tmp_path, monkeypatch, exercises):
 def interrupted(real):
     """Jobs of which only the first gives an answer."""
 
-    def run_jobs(jobs, slots):
-        yield next(real(jobs, slots))
+    def run_jobs(jobs, slots, watch):
+        yield next(real(jobs, slots, watch))
         next(jobs)  # the second has begun
         raise KeyboardInterrupt
 

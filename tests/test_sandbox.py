@@ -12,7 +12,7 @@ import pytest
 from core.command import CourseError
 from grader.border.limits import Limits
 from grader.doctor.attacks import ATTACKS
-from grader.doctor.command import examine
+from grader.doctor.examine import examine
 from grader.sandbox import bubblewrap
 from grader.sandbox import folder as sandbox_folder
 from grader.sandbox.bubblewrap import (

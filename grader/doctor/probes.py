@@ -19,7 +19,7 @@ MOST_PROCESSES = 200
 MOST_THREADS = 400
 MOST_BYTES = 1024 * 2**20
 PIECE = 8 * 2**20
-LOOP_SECONDS = 20
+DAEMON_SECONDS = 120
 SLEEP_SECONDS = 4
 PTRACE_ATTACH = 16
 MARK = "fcos-grader-probe"
@@ -42,14 +42,22 @@ def read_files(paths: list[str]) -> str:
 
 
 def read_environment(secret: str) -> str:
-    """Look for a word in the environment and arguments of all processes."""
+    """Look for a word in the environment of all processes."""
     if secret in "".join(os.environ.values()):
         return "the grader's environment is its own"
+    return _look_for(secret, "environ")
+
+
+def read_arguments(secret: str) -> str:
+    """Look for a word among the arguments of all processes."""
+    return _look_for(secret, "cmdline")
+
+
+def _look_for(secret: str, name: str) -> str:
     for folder in _processes():
-        for name in ("environ", "cmdline"):
-            with suppress(OSError):
-                if secret.encode() in (folder / name).read_bytes():
-                    return f"read the {name} of the grader"
+        with suppress(OSError):
+            if secret.encode() in (folder / name).read_bytes():
+                return f"read the {name} of the grader"
     return ""
 
 
@@ -133,7 +141,7 @@ def leave_daemon() -> str:
         if os.fork() == 0:
             os.setsid()
             if os.fork() == 0:
-                time.sleep(LOOP_SECONDS)
+                time.sleep(DAEMON_SECONDS)
             os._exit(0)
     return ""
 
@@ -196,12 +204,11 @@ def keep_state() -> str:
     return ""
 
 
-def compute_for_ever() -> str:
-    """Compute without end, or so."""
-    end = time.monotonic() + LOOP_SECONDS
-    while time.monotonic() < end:
+def compute_for_ever(seconds: float) -> str:
+    """Compute without end, or so: by the processor's time, since others compute too."""
+    while time.process_time() < seconds:
         pass
-    return f"computed for {LOOP_SECONDS} s"
+    return f"computed for {seconds} s"
 
 
 def print_for_ever(most_bytes: int) -> str:

@@ -16,8 +16,6 @@ from core.command import (
 )
 from grader.course_folder import add_course_options, course_with
 
-ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-
 
 def add_grade_parser(
     commands: "argparse._SubParsersAction[CommandParser]", root: Path
@@ -142,8 +140,6 @@ def grade_paths(
 
     # Before torch is imported, which takes a while and may have something to say.
     level = choose_level(level_name, unsafe)
-    for name in ONE_THREAD:  # read when torch is imported
-        os.environ[name] = "1"
     import torch
 
     from core.course import read_registry

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
@@ -84,11 +84,20 @@ def end_forks() -> None:
     gc.unfreeze()
 
 
-def run_jobs(jobs: Iterable[Job], slots: int) -> Iterator[Answer]:
+def run_jobs(
+    jobs: Iterable[Job],
+    slots: int,
+    watch: Callable[[Mapping[str, float]], None] = lambda running: None,
+) -> Iterator[Answer]:
     """Run jobs, at most `slots` at once; answers come as they are ready.
 
     Jobs are asked for one at a time, so the iterable may prepare each when it is due.
     When the caller stops early, whatever runs is killed.
+
+    Args:
+        jobs: are asked for when there is a slot.
+        slots: most that run at once.
+        watch: is told every second which run, and for how many seconds.
     """
     waiting = iter(jobs)
     running: list[_Running] = []
@@ -103,6 +112,8 @@ def run_jobs(jobs: Iterable[Job], slots: int) -> Iterator[Answer]:
             if not running:
                 return
             connection.wait([fork.process.sentinel for fork in running], POLL_S)
+            now = time.monotonic()
+            watch({fork.job.id: now - fork.started for fork in running})
             for fork in [fork for fork in running if _is_over(fork)]:
                 running.remove(fork)
                 yield _collect(fork)

@@ -1,13 +1,13 @@
 """`python -m grader grade`: every submission gets a result, whatever it does."""
 
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from core.command import (
     EXIT_OK,
@@ -22,7 +22,8 @@ from grader.grading.calibrate import calibrate
 from grader.grading.forks import Answer, Job, end_forks, prepare_forks, run_jobs
 from grader.grading.job import Work, job_for, read_outcomes
 from grader.grading.result_folder import ResultFolder, Waiting
-from grader.grading.time_limits import Calibration
+from grader.grading.time_limits import Calibration, first_turn
+from grader.grading.turns import Progress, is_late
 from grader.outcomes import Outcome
 from grader.results.results import FAILED, REFUSED
 from grader.sandbox.sandbox import Level
@@ -32,7 +33,8 @@ from grader.submissions.intake_zip import IntakeError
 
 RUN_FILE = "run.json"  # by which a folder of results is known
 WORK = ".work"
-MOST_ALONE_S = 300.0  # Gradescope ends a run after 10 minutes unless told otherwise
+# Gradescope ends a run after 10 minutes unless told otherwise: calibration and tests.
+MOST_ALONE_S, LEAST_ALONE_S = 520.0, 60.0
 PRIVATE = 0o700  # nobody but the instructor reads results
 
 
@@ -45,6 +47,7 @@ class Run:
     results: ResultFolder
     jobs: int
     is_alone: bool = False
+    puts_off: bool = False  # who takes too long has a second turn
 
     def grade(self, submissions: Sequence[Submission], regrade: Sequence[str]) -> None:
         """Grade what is not done yet, and write the pages of the class.
@@ -53,6 +56,7 @@ class Run:
             CourseError: the solution itself does not pass, so nobody can be graded.
             KeyboardInterrupt: Ctrl-C; what is done stays, the rest can follow.
         """
+        began = time.monotonic()
         work = self.results.path / WORK
         shutil.rmtree(work, ignore_errors=True)  # of a run that was killed
         work.mkdir(mode=PRIVATE)
@@ -66,8 +70,9 @@ class Run:
                 prepare_forks()
                 calibration = calibrate(self.course, self.level, work)
                 if self.is_alone:
-                    budget = min(calibration.budget_s, MOST_ALONE_S)
-                    calibration = replace(calibration, budget_s=budget)
+                    left = MOST_ALONE_S - (time.monotonic() - began)
+                    wall = max(LEAST_ALONE_S, min(calibration.wall_s, left))
+                    calibration = replace(calibration, wall_s=wall, is_service=True)
                 self._note(calibration)
                 self._grade_all(waiting, calibration)
         finally:
@@ -106,26 +111,24 @@ class Run:
             self.results.fail(submission, error, hashes)
 
     def _grade_all(self, waiting: list[Waiting], calibration: Calibration) -> None:
-        by_id = {entry.submission.id: entry for entry in waiting}
+        """Each has a turn; those that took too long in it have another one, at last."""
         late: dict[str, list[Outcome]] = {}
-        with tqdm(total=len(waiting), unit="submission", desc="grading") as bar:
-            for answer in run_jobs(self._jobs(waiting, calibration), self.jobs):
-                entry = by_id[answer.job.id]
+        # Where nobody waits for another there is nothing to put off.
+        self.puts_off = len(waiting) > self.jobs and not self.is_alone
+        first = first_turn(calibration) if self.puts_off else calibration
+        with Progress(len(waiting)) as bar:
+            for answer, entry in self._answers(waiting, first, bar):
                 with self._alone(entry.submission, entry.hashes):
                     outcomes = self._outcomes(entry, answer)
-                    is_late = any(
-                        outcome.category == "timeout" for outcome in outcomes or ()
-                    )
-                    if outcomes and is_late and not self.is_alone:
+                    if outcomes and self._is_late(outcomes):
                         late[entry.submission.id] = outcomes
                         continue
                     if outcomes:
                         self.results.write(entry, outcomes, calibration)
                 bar.update()
-            # A busy machine makes honest code late, so these have it for themselves.
-            again = [by_id[name] for name in late]
-            for answer in run_jobs(self._repeats(again, late, calibration), 1):
-                entry = by_id[answer.job.id]
+            again = [entry for entry in waiting if entry.submission.id in late]
+            bar.put_off(list(late))
+            for answer, entry in self._answers(again, calibration, bar, late):
                 with self._alone(entry.submission, entry.hashes):
                     repeated = self._outcomes(entry, answer)
                     if repeated:
@@ -137,7 +140,32 @@ class Run:
                         self.results.write(entry, merged, calibration)
                 bar.update()
 
-    def _jobs(self, waiting: list[Waiting], calibration: Calibration) -> Iterator[Job]:
+    def _is_late(self, outcomes: Sequence[Outcome]) -> bool:
+        """Whether tests of a submission are run again, when all others had a turn."""
+        return not self.is_alone and any(
+            is_late(outcome, self.puts_off) for outcome in outcomes
+        )
+
+    def _answers(
+        self,
+        waiting: Sequence[Waiting],
+        calibration: Calibration,
+        bar: Progress,
+        late: Mapping[str, Sequence[Outcome]] | None = None,
+    ) -> Iterator[tuple[Answer, Waiting]]:
+        """What came of the jobs; of repeats, which a busy machine may not make late."""
+        by_id = {entry.submission.id: entry for entry in waiting}
+        jobs = self._jobs(waiting, calibration)
+        slots = self.jobs
+        if late is not None:
+            jobs = self._repeats(waiting, late, calibration)
+            slots = min(slots, len(os.sched_getaffinity(0)))
+        for answer in run_jobs(jobs, slots, bar.watch):
+            yield answer, by_id[answer.job.id]
+
+    def _jobs(
+        self, waiting: Sequence[Waiting], calibration: Calibration
+    ) -> Iterator[Job]:
         work = Work(self.course, self.course.chosen_ids, self.level, calibration)
         folder = self.results.path / WORK
         for entry in waiting:
@@ -147,8 +175,8 @@ class Run:
 
     def _repeats(
         self,
-        again: list[Waiting],
-        late: dict[str, list[Outcome]],
+        again: Sequence[Waiting],
+        late: Mapping[str, Sequence[Outcome]],
         calibration: Calibration,
     ) -> Iterator[Job]:
         work = Work(self.course, frozenset(), self.level, calibration)
@@ -156,9 +184,9 @@ class Run:
         for entry in again:
             name = entry.submission.id
             ids = frozenset(
-                outcome.id for outcome in late[name] if outcome.category == "timeout"
+                outcome.id for outcome in late[name] if is_late(outcome, self.puts_off)
             )
-            own = replace(work, chosen=ids)
+            own = replace(work, chosen=ids, ended=len(late[name]) - len(ids))
             yield job_for(name, entry.code, own, folder, "again")
 
     def _outcomes(self, entry: Waiting, answer: Answer) -> list[Outcome] | None:
@@ -176,6 +204,7 @@ class Run:
             "hashes": self.course.hashes,
             "limits": asdict(calibration.limits),
             "budget_s": calibration.budget_s,
+            "wall_s": calibration.wall_s,
             "reference_seconds": calibration.seconds,
         }
         write_json(self.results.path / RUN_FILE, note)

@@ -14,7 +14,8 @@ from grader.grading.forks import Answer, Job
 from grader.grading.time_limits import Calibration
 from grader.outcomes import Outcome
 from grader.sandbox.sandbox import Level
-from grader.session.session import Session
+from grader.session.session import START_FACTOR, Session
+from grader.suites.pace import MOST_LOADING_S, Pace
 from grader.suites.suite_run import SuiteError, run_suite
 
 # Beyond its budget a job may start a sandbox again and end a test that hangs.
@@ -31,12 +32,14 @@ class Work:
         chosen: ids of those that are run.
         level: of the sandbox.
         calibration: the limits.
+        ended: tests of an earlier turn that did not take too long.
     """
 
     course: Course
     chosen: Collection[str]
     level: Level
     calibration: Calibration
+    ended: int = 0
 
 
 def job_for(name: str, code: Path, work: Work, folder: Path, kind: str = "job") -> Job:
@@ -50,10 +53,9 @@ def job_for(name: str, code: Path, work: Work, folder: Path, kind: str = "job") 
         kind: begins the name of that folder.
     """
     limits = work.calibration.limits
-    most = work.calibration.budget_s + limits.start_seconds + limits.call_seconds
-    return Job(
-        name, partial(run_tests, code, work), folder / f"{kind}-{name}", most + SPARE_S
-    )
+    loading = START_FACTOR * limits.call_seconds + MOST_LOADING_S * len(work.chosen)
+    most = work.calibration.wall_s + limits.start_seconds + loading + SPARE_S
+    return Job(name, partial(run_tests, code, work), folder / f"{kind}-{name}", most)
 
 
 def run_tests(code: Path, work: Work) -> dict[str, Any]:
@@ -70,12 +72,20 @@ def run_tests(code: Path, work: Work) -> dict[str, Any]:
             parts=work.course.parts,
         ) as session:
             start_seconds = time.perf_counter() - began
+            pace = Pace(
+                _wall(work, start_seconds, session.load_seconds),
+                calibration.budget_s,
+                session=session,
+                short=calibration.short,
+                stops_at_first=calibration.is_first,
+                ended=work.ended,
+            )
             outcomes = run_suite(
                 work.course.root,
                 work.course.tests,
                 work.chosen,
                 session,
-                calibration.budget_s,
+                pace=pace,
             )
     except (SuiteError, CourseError) as error:
         return {"problem": str(error)}
@@ -88,6 +98,16 @@ def run_tests(code: Path, work: Work) -> dict[str, Any]:
         "start_cpu_seconds": session.start_cpu_seconds,
         "peak_memory": used.ru_maxrss * KIBIBYTE,
     }
+
+
+def _wall(work: Work, start_seconds: float, load_seconds: float) -> float:
+    """On the clock, from now on; with what loading takes, where that is waited for."""
+    calibration = work.calibration
+    if calibration.is_service:
+        return max(0.0, calibration.wall_s - start_seconds)
+    if calibration.is_first:
+        return calibration.wall_s
+    return calibration.wall_s + min(load_seconds, MOST_LOADING_S) * len(work.chosen)
 
 
 def read_outcomes(answer: Answer) -> tuple[str, list[Outcome] | None]:

@@ -9,7 +9,7 @@ import re
 from dataclasses import KW_ONLY, dataclass
 
 from grader.manifest import ManifestTest
-from grader.outcomes import NOT_RUN, Outcome
+from grader.outcomes import NOT_RUN, NOT_TRIED, USED_UP, Outcome
 from helpers.checks.no_gpu import NO_GPU
 
 # How the proxy names a place: "TypeError at line 12 of common.py".
@@ -108,6 +108,10 @@ def _sentence(outcome: Outcome) -> str:
         kind = place["type"] if known else "an exception"
         why = f": {NO_GPU}" if outcome.cause == NO_GPU else ""
         return f"Your code raised {kind}{place['place']}{why}."
+    if outcome.category == "timeout":
+        for reason in (USED_UP, NOT_TRIED):
+            if reason in outcome.message:
+                return f"Your code took too long: {reason}."
     return SENTENCES[str(outcome.category)]
 
 

@@ -14,6 +14,7 @@ RAISED = re.compile(
     r"(?P<type>\w{1,60})(: (?P<module>No module named '[\w.]{1,60}'))?"
     r" at line (?P<line>\d{1,6}) of (?P<file>\w{1,80}\.py)(?=\n|\Z)"
 )
+SLOW = re.compile(r"(?P<file>\w{1,80}\.py) takes too long while it is loaded")
 NO_PART = "it is not in the files of the submission"
 NO_PYTHON = ("SyntaxError", "IndentationError", "TabError")
 # A line of these may run later, though it is not indented.
@@ -41,6 +42,9 @@ def top_notes(
 def _not_loaded(outcomes: Sequence[Outcome], code: Path) -> list[str]:
     counts: Counter[tuple[str, int, str]] = Counter()
     for outcome in outcomes:
+        late = SLOW.search(outcome.message)
+        if late and outcome.category == "timeout":
+            counts[late["file"], 0, ""] += 1
         found = RAISED.search(outcome.message)
         if found and outcome.category in ("exception", "not allowed"):
             file, line, kind = found["file"], int(found["line"]), found["type"]
@@ -48,7 +52,8 @@ def _not_loaded(outcomes: Sequence[Outcome], code: Path) -> list[str]:
                 counts[file, line, found["module"] or _known(kind)] += 1
     first: dict[str, str] = {}
     for (file, line, why), _ in counts.most_common():
-        first.setdefault(file, f"{file} cannot be loaded: {why}, line {line}.")
+        note = f"{file} cannot be loaded: {why}, line {line}."
+        first.setdefault(file, note if line else f"{file} takes too long to be loaded.")
     return list(first.values())[:MOST_FILES]
 
 

@@ -6,7 +6,6 @@
 3. NONE: a process of its own with limits; for one's own work only.
 """
 
-import enum
 import sys
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -14,17 +13,11 @@ from pathlib import Path
 
 from core.command import CourseError
 from grader.sandbox.bubblewrap import why_no_bubblewrap
+from grader.sandbox.level import Level
 from grader.sandbox.slots import may_become_others, open_to_others
+from grader.sandbox.trial import try_level
 from grader.worker.landlock import has_landlock
 from grader.worker.lockdown import has_seccomp
-
-
-class Level(enum.Enum):
-    """How strong the walls are; the value is the name in reports."""
-
-    BUBBLEWRAP = "bubblewrap"
-    OWN_USER = "own user"
-    NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -41,11 +34,16 @@ class Probe:
 
 
 def probe_level() -> Probe:
-    """The strongest level that works on this machine, tried out."""
-    problem = why_no_bubblewrap()
-    if problem is None:
+    """The strongest level that works on this machine, tried out as a run uses it."""
+    problem = why_no_bubblewrap() or try_level(Level.BUBBLEWRAP).problem
+    if not problem:
         return Probe(Level.BUBBLEWRAP, "bubblewrap works here")
     if may_become_others():
+        own_problem = try_level(Level.OWN_USER).problem
+        if own_problem:
+            return Probe(
+                Level.NONE, f"{problem}; and with a user of its own {own_problem}"
+            )
         parts = [
             "a filter of system calls" if has_seccomp() else "no seccomp here",
             "Landlock" if has_landlock() else "no Landlock here",
@@ -61,12 +59,12 @@ def missing_walls(level: Level) -> tuple[str, ...]:
     """What this kernel lacks of what the level promises, tried out; in words."""
     if level is Level.NONE:
         return ("a sandbox",)
-    missing = []
+    missing = set(try_level(level).missing)
     if level is Level.OWN_USER and not has_landlock():
-        missing.append("Landlock")
+        missing.add("Landlock")
     if not has_seccomp():
-        missing.append("seccomp")
-    return tuple(missing)
+        missing.add("seccomp")
+    return tuple(sorted(missing))
 
 
 def danger_of(level: Level, missing: Collection[str]) -> str:

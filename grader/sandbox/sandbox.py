@@ -26,7 +26,7 @@ from grader.sandbox.inside import (
     refused,
     write_closed,
 )
-from grader.sandbox.levels import Level
+from grader.sandbox.level import Level
 from grader.sandbox.slots import Slot, may_become_others
 from grader.worker.lockdown import Lockdown
 
@@ -48,6 +48,7 @@ class Sandbox:
         visible: names of the modules that tests ask, see core/course.py.
         closed: what it does not have of torchvision.
         hash_seed: of Python's strings, so that two runs iterate sets alike.
+        worker: the program that is started, below the code.
 
     Attributes:
         control: the socket to the zygote.
@@ -67,8 +68,10 @@ class Sandbox:
         visible: Sequence[str] = (),
         closed: Closed = NOTHING_CLOSED,
         hash_seed: int = 0,
+        worker: str = WORKER,
     ):
         self.level = level
+        self.worker = worker
         self.slot = Slot.take() if _changes_user(level) else None
         self.folder, self._lock = new_folder()
         self.control, inner = socket.socketpair()
@@ -97,9 +100,12 @@ class Sandbox:
                 "libraries": [path.name for path in libraries()],
             }
             self.process = self._start(settings, limits, hash_seed, hidden)
+        except OSError as error:
+            self._give_up()
+            why = error.strerror or type(error).__name__
+            raise CourseError(f"the sandbox does not start ({why})") from error
         except BaseException:
-            self.control.close()
-            self._clean()
+            self._give_up()
             raise
         finally:
             inner.close()
@@ -119,6 +125,10 @@ class Sandbox:
         said = self.process.stderr.read() if self.process.stderr is not None else b""
         lines = said.decode("utf-8", "replace").strip().splitlines()
         return lines[-1][:LONGEST_WORDS] if lines else "it said nothing"
+
+    def _give_up(self) -> None:
+        self.control.close()
+        self._clean()
 
     def _clean(self) -> None:
         if self.slot is not None:
@@ -160,7 +170,7 @@ class Sandbox:
         hash_seed: int,
         hidden: list[Path],
     ) -> subprocess.Popen[bytes]:
-        worker = self._inside("code") / WORKER
+        worker = self._inside("code") / self.worker
         # As -I, but the environment, which we make, may fix the order of sets.
         python = [sys.executable, "-s", "-P", "-B", str(worker), json.dumps(settings)]
         files = [int(str(settings["control"]))]

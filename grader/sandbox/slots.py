@@ -26,7 +26,8 @@ PAUSE_S = 0.02
 def may_become_others() -> bool:
     """Whether this process may change its user: root that has kept the right to.
 
-    In a container whose root has no other numbers to give, it may not.
+    In a container whose root has no other numbers to give, or not all of those that
+    sandboxes take, it may not.
     """
     if os.geteuid() != 0:
         return False
@@ -41,7 +42,23 @@ def may_become_others() -> bool:
     )
     if not all(effective >> capability & 1 for capability in (CAP_SETGID, CAP_SETUID)):
         return False
-    return _can_become(FIRST_UID + NUM_SLOTS - 1)
+    return _are_mapped() and _can_become(FIRST_UID + NUM_SLOTS - 1)
+
+
+def _are_mapped() -> bool:
+    """Whether this namespace of users has all numbers that sandboxes take."""
+    needed = set(range(FIRST_UID, FIRST_UID + NUM_SLOTS + 1))  # see open_to_others
+    for name in ("uid_map", "gid_map"):
+        try:
+            lines = (Path("/proc/self") / name).read_text().splitlines()
+        except OSError:
+            continue  # then one is tried
+        there: set[int] = set()
+        for first, _, count in (map(int, line.split()) for line in lines):
+            there |= {number for number in needed if 0 <= number - first < count}
+        if there != needed:
+            return False
+    return True
 
 
 @cache

@@ -1,5 +1,6 @@
 """The line to one test's process: its deadline, its end, and what that means."""
 
+import math
 import os
 import signal
 import socket
@@ -19,11 +20,13 @@ from grader.border.frames import (
 from grader.border.limits import MEBIBYTE, Limits
 from grader.border.wire import decode
 from grader.border.wire_types import WireError
+from grader.outcomes import USED_UP
 from grader.session.calls import WIRE_LIMITS, Calls
 from grader.session.output import OutputTail
 from grader.session.replies import SubmittedNames
 from helpers.checks.expect import CheckError
 
+COMPUTED = "computed for more than"
 SENT_TOO_MUCH = ("crashed", "sent what was not asked for")
 
 
@@ -51,6 +54,7 @@ class Connection(Calls):
         limits: for the deadline of each call, and for messages.
         names: of the submission, the only ones that an answer may name.
         end: kills the process and says how it ended.
+        ends_at: when all tests of the submission have to be over.
     """
 
     def __init__(
@@ -60,12 +64,14 @@ class Connection(Calls):
         limits: Limits,
         names: SubmittedNames,
         end: Callable[[], Ending],
+        ends_at: float = math.inf,
     ):
         super().__init__(names)
         self._channel = channel
         self._output = output
         self._limits = limits
         self._end = end
+        self._ends_at = ends_at
         self._most_bytes = limits.answers_mb * MEBIBYTE  # that may still come
 
     def close(self) -> None:
@@ -74,6 +80,7 @@ class Connection(Calls):
 
     def _exchange(self, what: str, body: bytes) -> Any:
         deadline = time.monotonic() + self._limits.call_seconds
+        deadline = min(deadline, self._ends_at)
         try:
             if has_more(self._channel):
                 raise self._broken(what)
@@ -90,7 +97,8 @@ class Connection(Calls):
             raise self._failed(what, "out of memory", message) from error
         except DeadlineError as error:
             seconds = self._limits.call_seconds
-            message = f"no answer within {seconds:g} s"
+            is_over = time.monotonic() > self._ends_at
+            message = USED_UP if is_over else f"no answer within {seconds:g} s"
             raise self._failed(what, "timeout", message) from error
         except ClosedError as error:
             raise self._failed(what, *self._why_ended()) from error
@@ -129,7 +137,7 @@ class Connection(Calls):
             return "crashed", "hung up"
         ended_by = os.WTERMSIG(ending.status)
         if ended_by == signal.SIGXCPU or ending.cpu >= self._limits.cpu_seconds:
-            return "timeout", f"computed for more than {self._limits.cpu_seconds} s"
+            return "timeout", f"{COMPUTED} {self._limits.cpu_seconds} s"
         if ended_by == signal.SIGKILL:
             return "out of memory", "was killed, probably for its memory"
         if ended_by:

@@ -21,8 +21,10 @@ CATEGORIES_FROM_THERE = (
     "not implemented",
     "not allowed",
     "out of memory",
+    "timeout",  # of a file while it is loaded
     "wrong type",
 )
+SLOW_TO_LOAD = "takes too long while it is loaded"
 MOST_ID = 12  # characters; longer ones are no exercise, but what a student writes
 MOST_TEXT = 10_000
 
@@ -86,6 +88,9 @@ def student_error(
     exercise = mentioned(text)
     if category == "not implemented" and 0 < len(exercise) <= MOST_ID:
         message = f"Exercise {exercise} is not implemented{place}"
+    elif category == "timeout":
+        is_named = type_name == "SlowFileError" and text in names.lines
+        message = f"{text if is_named else 'a file'} {SLOW_TO_LOAD}"
     elif type_name == "MissingPartError":
         message = "it is not in the files of the submission"
     else:

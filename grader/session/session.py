@@ -6,30 +6,29 @@ with Session(folder, Level.BUBBLEWRAP, Limits()) as session:
     run = session.end_test()
 """
 
-import json
+import math
 import os
 import socket
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from core.command import CourseError
 from core.course import Registry, read_registry
-from grader.border.frames import DeadlineError, wait_for
 from grader.border.limits import MEBIBYTE, Limits
 from grader.sandbox.sandbox import Level, Sandbox
 from grader.session.connection import Connection, Ending
+from grader.session.control import ZygoteError, listen, tell
 from grader.session.library_parts import LibraryParts
 from grader.session.output import OutputTail
 from grader.session.proxy import RemoteStudent
 from grader.session.replies import submitted_names
 from helpers.checks.expect import CheckError
 
-LONGEST_LINE = 4096
-ZYGOTE_SECONDS = 30  # to fork or to end a test, on a very busy machine
+START_FACTOR = 4  # see grader/worker/loading.py, and some more
+LOADS_AT_ONCE = 0.2  # seconds that are not worth counting
 GRACE_S = 1.0  # for a process that hung up to end by itself
 
 
@@ -50,10 +49,6 @@ class TestRun:
     peak_memory: int
 
 
-class ZygoteError(Exception):
-    """The zygote does not do what it should; a new one is needed."""
-
-
 class Session:
     """Serves tests of one submission.
 
@@ -71,6 +66,9 @@ class Session:
         cpu_seconds: processor time in the sandbox until the last test ended; of the
             last sandbox, if one died.
         missing: protections that this kernel does not have, in words.
+        load_seconds: of the processor, to load the files; each test has it on top.
+        next_limits: of the tests from now on, without what loading takes.
+        ends_at: when all tests have to be over, on the clock of time.monotonic.
     """
 
     def __init__(
@@ -97,6 +95,9 @@ class Session:
         )
         self.start_cpu_seconds = self.cpu_seconds = self._tests_cpu = 0.0
         self.missing: list[str] = []
+        self.load_seconds = self._load_clock = 0.0
+        self.next_limits = self.limits
+        self.ends_at = math.inf
         self._sandbox: Sandbox | None = None
         self._starts = 0
         self._test: _Test | None = None
@@ -173,9 +174,13 @@ class Session:
             hash_seed=self.hash_seed,
         )
         try:
-            ready = self._listen(self.limits.start_seconds)
+            # What does not end while it is loaded takes its time first.
+            loading = START_FACTOR * self.limits.call_seconds
+            ready = listen(self._sandbox.control, self.limits.start_seconds + loading)
             self.start_cpu_seconds = float(ready["cpu"])
             self.missing = [str(feature) for feature in ready["missing"]]
+            self.load_seconds = float(ready["loading"]["cpu"])
+            self._load_clock = float(ready["loading"]["seconds"])
         except (ZygoteError, KeyError, TypeError, ValueError) as error:
             said = self._sandbox.last_words()
             self._stop()
@@ -192,9 +197,11 @@ class Session:
     def _fork(self, exercise: str) -> "_Test":
         ours, theirs = socket.socketpair()
         reading, writing = os.pipe()
+        limits = self._with_loading(self.next_limits)
         parts = self._parts.open_files(exercise)
         try:
-            self._tell({"do": "fork"}, [theirs.fileno(), writing, *parts])
+            request = {"do": "fork", "cpu_seconds": limits.cpu_seconds}
+            self._tell(request, [theirs.fileno(), writing, *parts])
         except ZygoteError:
             ours.close()
             os.close(reading)
@@ -206,8 +213,20 @@ class Session:
         output = OutputTail(reading, self.limits.output_mb * MEBIBYTE)
         test = _Test(self, output)
         names = submitted_names(self.submission)
-        test.connection = Connection(ours, output, self.limits, names, test.end)
+        test.connection = Connection(
+            ours, output, limits, names, test.end, self.ends_at
+        )
         return test
+
+    def _with_loading(self, limits: Limits) -> Limits:
+        """What it takes to load the files is no part of a test's own time."""
+        if self.load_seconds < LOADS_AT_ONCE and self._load_clock < LOADS_AT_ONCE:
+            return limits
+        return replace(
+            limits,
+            cpu_seconds=limits.cpu_seconds + math.ceil(self.load_seconds),
+            call_seconds=limits.call_seconds + math.ceil(self._load_clock),
+        )
 
     def end_process(self, grace: float) -> Ending:
         """Have the zygote end the test's process; without one, end the sandbox."""
@@ -230,32 +249,7 @@ class Session:
     ) -> dict[str, Any]:
         if self._sandbox is None:
             raise ZygoteError
-        line = json.dumps(request).encode()
-        try:
-            socket.send_fds(self._sandbox.control, [line], files or [])
-        except OSError as error:
-            raise ZygoteError from error
-        return self._listen(ZYGOTE_SECONDS)
-
-    def _listen(self, seconds: float) -> dict[str, Any]:
-        """The zygote's next line."""
-        assert self._sandbox is not None
-        control = self._sandbox.control
-        deadline = time.monotonic() + seconds
-        line = b""
-        try:
-            while not line.endswith(b"\n"):
-                wait_for(control, deadline, for_reading=True)
-                part = control.recv(LONGEST_LINE)
-                line += part
-                if not part or len(line) > LONGEST_LINE:
-                    raise ZygoteError
-            said = json.loads(line)
-        except (OSError, ValueError, DeadlineError) as error:
-            raise ZygoteError from error
-        if not isinstance(said, dict):
-            raise ZygoteError
-        return said
+        return tell(self._sandbox.control, request, files)
 
 
 class _Test:

@@ -10,7 +10,6 @@ import gc
 import math
 import os
 import sys
-import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -23,7 +22,7 @@ from core.command import CourseError
 from core.course import Registry, read_registry
 from grader.manifest import ManifestTest, manifest_id
 from grader.outcomes import NOT_RUN, Outcome, judge
-from helpers.checks.expect import CheckError
+from grader.suites.pace import Pace
 from helpers.checks.full_memory import is_out_of_memory
 
 HIDDEN, VISIBLE = "grader_tests", "helpers/checks"
@@ -65,6 +64,10 @@ class RunReport(Protocol):
     @property
     def peak_memory(self) -> int:
         """In bytes; 0 where it is not known."""
+
+    @property
+    def seconds(self) -> float:
+        """Of the processor."""
 
 
 class StudentSource(Protocol):
@@ -163,14 +166,14 @@ class Suite:
         self,
         chosen: Collection[str],
         source: StudentSource,
-        budget_s: float = math.inf,
+        pace: Pace | None = None,
     ) -> list[Outcome]:
         """Run tests, each with a fresh student.
 
         Args:
             chosen: ids of those that are run.
             source: gives the student.
-            budget_s: once so many seconds are over, the remaining tests are timeouts.
+            pace: bounds the time of the tests; by default they have no end.
 
         Returns:
             An outcome for each of `chosen`, in the order of the manifest; a test of
@@ -179,7 +182,7 @@ class Suite:
         Raises:
             SuiteError: the sandbox broke.
         """
-        run = self._run = _Run(source, budget_s)
+        run = self._run = _Run(source, pace or Pace())
         items = [self._items[name] for name in self.ids if name in chosen]
         try:
             for item, following in zip(items, [*items[1:], None], strict=True):
@@ -201,12 +204,7 @@ class Suite:
         run = self._run
         assert run is not None, "a test runs only inside of Suite.run"
         run.report = None
-        if time.perf_counter() - run.started > run.budget_s:
-            raise CheckError(
-                "timeout",
-                "all tests together",
-                f"the {run.budget_s:.0f} s of the whole submission are used up",
-            )
+        run.pace.begin(self._tests[item_id(request.node)])
         try:
             yield run.source.student(self._tests[item_id(request.node)].exercise)
         finally:
@@ -242,7 +240,9 @@ class Suite:
                 run.outcomes[name],
                 output=run.report.output,
                 peak_memory=int(run.report.peak_memory or 0),
+                cpu_seconds=run.report.seconds,
             )
+            run.pace.end(self._tests[name], run.outcomes[name], run.report.seconds)
         if error is not None:
             _forget_frames(error)
         return report
@@ -253,12 +253,11 @@ class _Run:
     """One submission on its way through the tests."""
 
     source: StudentSource
-    budget_s: float
+    pace: Pace
     _: KW_ONLY
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     problem: str = ""
     report: RunReport | None = None
-    started: float = field(default_factory=time.perf_counter)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -296,10 +295,19 @@ def run_suite(
     tests: Sequence[ManifestTest],
     chosen: Collection[str],
     source: StudentSource,
-    budget_s: float,
+    budget_s: float = math.inf,
+    pace: Pace | None = None,
 ) -> list[Outcome]:
-    """Run tests on one submission; see Suite.run and with_suite."""
-    return with_suite(root, tests, lambda suite: suite.run(chosen, source, budget_s))
+    """Run tests on one submission; see Suite.run and with_suite.
+
+    Args:
+        root, tests: see with_suite.
+        chosen, source: see Suite.run.
+        budget_s: on the clock, for all tests, where no pace is given.
+        pace: see Suite.run.
+    """
+    pace = pace or Pace(budget_s)
+    return with_suite(root, tests, lambda suite: suite.run(chosen, source, pace))
 
 
 def with_suite(

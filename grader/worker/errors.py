@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any
 
 from grader.border.wire_types import WireError
-from grader.worker.modules import MissingPartError
+from grader.worker.modules import MissingPartError, SlowFileError
 from helpers.checks.full_memory import is_out_of_memory
 from helpers.checks.no_gpu import lacks_gpu
 
@@ -36,6 +36,8 @@ def describe_error(error: BaseException, folder: Path) -> dict[str, Any]:
 def _category(error: BaseException) -> str:
     # By name, since the checks of a student's code import their own modules.
     name = type(error).__name__
+    if isinstance(error, SlowFileError):
+        return "timeout"
     if lacks_gpu(_text(error)):  # which torch calls not implemented, too
         return "exception"
     if isinstance(error, NotImplementedError | MissingPartError):

@@ -8,7 +8,7 @@ No file of a submission can take the place of one of Python's or torch's modules
 import contextlib
 import importlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import find_spec, spec_from_file_location
@@ -40,6 +40,10 @@ class MissingPartError(Exception):
     """A file, or a name in it, that the assignment asks for is not there."""
 
 
+class SlowFileError(Exception):
+    """Loading this file takes longer than a test may; it was tried before."""
+
+
 class Submission(MetaPathFinder):
     """Finds the modules of a submission; put into sys.meta_path by `install`.
 
@@ -50,12 +54,16 @@ class Submission(MetaPathFinder):
     Attributes:
         files: name of the module -> its file.
         compiled: what grader/worker/bytecode.py makes of them; may be empty.
+        slow: those that do not end while they are loaded; see grader/worker/loading.py.
+        note: is told "begins" and "ends" of each file that is loaded, and its name.
     """
 
     def __init__(self, folder: Path, visible: Sequence[str]):
         self.folder = folder
         self.visible = tuple(visible)
         self.compiled = b""
+        self.slow: set[str] = set()
+        self.note: Callable[[str, str], None] = lambda what, name: None
         self.files = {path.stem: path for path in sorted(folder.glob("*.py"))}
 
     def find_spec(
@@ -77,9 +85,10 @@ class Submission(MetaPathFinder):
             return None
         if package == PACKAGE:
             path_of = str(self.files[name])
-            return spec_from_file_location(
-                fullname, path_of, loader=_FileLoader(fullname, path_of, self.compiled)
-            )
+            if name in self.slow:
+                raise SlowFileError(f"{name}.py")
+            loader = _FileLoader(fullname, path_of, self)
+            return spec_from_file_location(fullname, path_of, loader=loader)
         if not package and name not in GIVEN and name not in sys.stdlib_module_names:
             return ModuleSpec(name, _ShortNameLoader(PACKAGE))
         return None
@@ -181,17 +190,20 @@ class _PackageLoader(Loader):
 class _FileLoader(SourceFileLoader):
     """Runs a file; nothing compiled is read or written beside it."""
 
-    def __init__(self, fullname: str, path: str, compiled: bytes):
+    def __init__(self, fullname: str, path: str, submission: Submission):
         super().__init__(fullname, path)
-        self.compiled = compiled
+        self.submission = submission
 
     def exec_module(self, module: ModuleType) -> None:
+        name = Path(self.path).stem
+        self.submission.note("begins", name)
         with writes_go_nowhere(Path(self.path).parent):
             super().exec_module(module)
+        self.submission.note("ends", name)
 
     def get_code(self, fullname: str) -> Any:
         path = self.get_filename(fullname)
-        code = code_of(fullname.rpartition(".")[2], self.compiled)
+        code = code_of(fullname.rpartition(".")[2], self.submission.compiled)
         if code is not None:
             return code
         data = self.get_data(path)

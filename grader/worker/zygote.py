@@ -19,7 +19,9 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,7 @@ from grader.worker.absent import leave_out  # noqa: E402
 from grader.worker.bytecode import compile_files  # noqa: E402
 from grader.worker.child import seed_torch, serve_test  # noqa: E402
 from grader.worker.large_pages import use_large_pages  # noqa: E402
+from grader.worker.loading import measure_loading  # noqa: E402
 from grader.worker.lockdown import Lockdown, close_child, lock_zygote  # noqa: E402
 from grader.worker.modules import Submission  # noqa: E402
 from grader.worker.plots import import_plots, make_home  # noqa: E402
@@ -87,7 +90,9 @@ def main() -> None:
     zygote.compile_submission()
     gc.enable()
     gc.freeze()  # pages of objects that live for ever stay shared after a fork
-    _say(control, {"ready": True, "missing": missing, "cpu": _cpu_seconds()})
+    loading = measure_loading(zygote.submission, zygote.limits, zygote.run_alone)
+    said = {"ready": True, "missing": missing, "cpu": _cpu_seconds()}
+    _say(control, said | {"loading": asdict(loading)})
     zygote.run()
 
 
@@ -124,24 +129,35 @@ class Zygote:
                 return
             request = json.loads(line)
             if request["do"] == "fork":
-                self.fork(files)
+                self.fork(files, request["cpu_seconds"])
                 _say(self.control, {"pid": self.child})
             elif request["do"] == "end":
                 _say(self.control, self.end_child(request["grace"]))
 
-    def fork(self, files: list[int]) -> None:
-        """Start the process of a test, which gets these files."""
+    def fork(self, files: list[int], cpu_seconds: int) -> None:
+        """Start the process of a test, which gets these files and so much time."""
+        limits = replace(self.limits, cpu_seconds=cpu_seconds)
+        self._fork(lambda: self._serve(limits, *files))
+        for file in files:
+            os.close(file)
+
+    def run_alone(self, work: Callable[[], None], seconds: float) -> dict[str, Any]:
+        """Do something behind the walls of a test, and say how it ended."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        self._fork(lambda: self._do(work, null))
+        os.close(null)
+        return self.end_child(seconds)
+
+    def _fork(self, work: Callable[[], None]) -> None:
         self.end_child()
         self.child = os.fork()
         if self.child == 0:
             code = 1
             try:
-                self._be_child(*files)
+                work()
                 code = 0
             finally:
                 os._exit(code)
-        for file in files:
-            os.close(file)
 
     def end_child(self, grace: float = 0.0) -> dict[str, Any]:
         """Kill the test and all that it left, and say what it used.
@@ -185,13 +201,27 @@ class Zygote:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(-1, signal.SIGKILL)
 
-    def _be_child(
+    def _serve(
         self,
+        limits: Limits,
         channel_file: int,
         output_file: int,
         given: int | None = None,
         library: int | None = None,
     ) -> None:
+        self._be_child(output_file)
+        channel = socket.socket(fileno=channel_file)
+        close_child(self.lockdown, limits, self.in_use)
+        if given is not None:
+            open_parts(given, library, refusing)
+        serve_test(channel, self.submission, self.settings["device"])
+
+    def _do(self, work: Callable[[], None], output_file: int) -> None:
+        self._be_child(output_file)
+        self._close()
+        work()
+
+    def _be_child(self, output_file: int) -> None:
         os.setsid()
         self.control.close()
         null = os.open(os.devnull, os.O_RDONLY)
@@ -202,11 +232,6 @@ class Zygote:
         os.close(output_file)
         sys.stdout = os.fdopen(1, "w", 1, errors="replace", closefd=False)
         sys.stderr = os.fdopen(2, "w", 1, errors="replace", closefd=False)
-        channel = socket.socket(fileno=channel_file)
-        self._close()
-        if given is not None:
-            open_parts(given, library, refusing)
-        serve_test(channel, self.submission, self.settings["device"])
 
     def _close(self) -> None:
         close_child(self.lockdown, self.limits, self.in_use)
