@@ -19,6 +19,7 @@ from core.files import is_free, locked_folder, write_json
 from grader.course import Course
 from grader.files import read_json
 from grader.grading.calibrate import calibrate
+from grader.grading.earlier import RUN_FILE
 from grader.grading.forks import Answer, Job, end_forks, prepare_forks, run_jobs
 from grader.grading.job import Work, job_for, read_outcomes
 from grader.grading.result_folder import ResultFolder, Waiting
@@ -30,7 +31,6 @@ from grader.submissions.find import Submission
 from grader.submissions.intake import copy_files, take
 from grader.submissions.intake_zip import IntakeError
 
-RUN_FILE = "run.json"  # by which a folder of results is known
 WORK = ".work"
 MOST_ALONE_S = 300.0  # Gradescope ends a run after 10 minutes unless told otherwise
 PRIVATE = 0o700  # nobody but the instructor reads results

@@ -79,6 +79,11 @@ class ResultFolder:
     ) -> None:
         """Write what came out of the tests."""
         notes = top_notes(outcomes, entry.code, self.course.registry.visible)
+        if entry.submission.earlier:
+            notes.append(
+                f"The latest hand-in counts, {shown(entry.submission.path.name)}, and "
+                f"not {listed(list(entry.submission.earlier))}."
+            )
         graded = Graded(
             entry.submission, self.course.chosen, outcomes, entry.ignored, notes
         )
