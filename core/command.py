@@ -97,11 +97,24 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     of a message too. A reader of the output that wants no more (`| head`) ends it
     without a word. The signals that ask a program to end do what Ctrl-C does.
     """
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name may be in no alphabet of it
         sys.stdout.reconfigure(errors="backslashreplace")
     with _ending_signals():
         code = _exit_code(main)
     sys.exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Let what nobody wants to read (`>&-`) go nowhere.
+
+    Else the next file that is opened would get its number, and what is printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nothing = os.open(os.devnull, os.O_RDWR)  # the smallest free number
+            mode = "w" if number else "r"
+            setattr(sys, name, os.fdopen(nothing, mode, encoding="utf-8"))
 
 
 def _exit_code(main: Callable[[], int]) -> int:

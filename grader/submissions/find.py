@@ -105,7 +105,9 @@ def _name(path: Path) -> str:
     with contextlib.suppress(OSError):  # it may be gone, or out of reach
         is_folder = stat.S_ISDIR(path.lstat().st_mode)
     is_zip = path.suffix.lower() == ".zip" and not is_folder
-    return path.stem if is_zip else path.name
+    name = path.stem if is_zip else path.name
+    # Python decodes names as the terminal's language has it; ids must not differ.
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def with_ids(submissions: Iterable[tuple[Path, str]]) -> list[Submission]:

@@ -258,7 +258,15 @@ def check_sizes(files: Mapping[str, bytes]) -> None:
 
 
 def copy_files(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write the files into a new folder that only this user can enter."""
+    """Write the files into a new folder that only this user can enter.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     folder.mkdir(mode=0o700)
     for name, content in files.items():
-        (folder / name).write_bytes(content)
+        try:
+            (folder / name).write_bytes(content)
+        except OSError as error:
+            error.filename = str(folder / name)  # a full disk does not say where
+            raise
