@@ -62,7 +62,8 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one sentence and exit with 2; argparse calls this."""
-        print(f"error: {message}; see {self.prog} --help", file=sys.stderr)
+        said = harmless(f"error: {message}; see {self.prog} --help")
+        print(said, file=sys.stderr)
         sys.exit(EXIT_USAGE)
 
 
@@ -105,6 +106,19 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     sys.exit(code)
 
 
+def harmless(text: str) -> str:
+    r"""A message in which no name of a file can steer the terminal.
+
+    Example:
+        >>> ascii(harmless("no a" + chr(27) + "[2J.py"))
+        "'no a\\ufffd[2J.py'"
+    """
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else "\ufffd"
+        for letter in text
+    )
+
+
 def _open_closed_streams() -> None:
     """Let what nobody wants to read (`>&-`) go nowhere.
 
@@ -123,10 +137,10 @@ def _exit_code(main: Callable[[], int]) -> int:
         sys.stdout.flush()  # at the very end a closed pipe could not be caught
         return code
     except NotImplementedError as error:
-        print(f"error: not written yet: {error}", file=sys.stderr)
+        print(f"error: not written yet: {harmless(str(error))}", file=sys.stderr)
         return EXIT_USAGE
     except CourseError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {harmless(str(error))}", file=sys.stderr)
         return EXIT_USAGE
     except SignalError as error:
         name = signal.Signals(error.number).name
@@ -141,7 +155,7 @@ def _exit_code(main: Callable[[], int]) -> int:
             text = (
                 f"{place}: cannot write ({error.strerror}); make room, or give another"
             )
-            _say_last_words(f"error: {text} folder, and run it again")
+            _say_last_words(harmless(f"error: {text} folder, and run it again"))
             return EXIT_USAGE
         if error.errno not in (errno.EPIPE, errno.EIO) or not _reader_has_gone():
             raise  # some other pipe broke

@@ -28,7 +28,10 @@ TRIGGERS = {
 class Disk:
     """Nothing can be written any more once a file of a certain name was begun."""
 
-    def __init__(self, monkeypatch, out: Path, trigger: str, kind: int):
+    def __init__(
+        self, monkeypatch, out: Path, trigger: str, kind: int, little: bool = False
+    ):
+        """Patch what writes; with a little room, what is small is still written."""
         self.out, self.trigger, self.kind = out, trigger, kind
         self.flag = out.parent / "full"  # a job is a process of its own
         real_file, real_bytes, real_mkdir = (
@@ -49,8 +52,10 @@ class Disk:
             self.check(path, str(path))
             return real_mkdir(path, *args, **others)
 
-        monkeypatch.setattr(core.files, "new_file", new_file)
         monkeypatch.setattr(Path, "write_bytes", write_bytes)
+        if little:
+            return
+        monkeypatch.setattr(core.files, "new_file", new_file)
         monkeypatch.setattr(Path, "mkdir", mkdir)
 
     def check(self, path: Path, name: str | None = None) -> None:
@@ -75,11 +80,15 @@ def change(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("when", "kind"),
-    [*((when, errno.ENOSPC) for when in TRIGGERS), ("intake", errno.EROFS)],
+    ("when", "kind", "little"),
+    [
+        *((when, errno.ENOSPC, False) for when in TRIGGERS),
+        ("intake", errno.EROFS, False),
+        ("a file of the hand-in", errno.ENOSPC, True),
+    ],
 )
 def test_full_disk_ends_the_run_with_a_sentence_and_loses_nothing(
-    tmp_path, monkeypatch, when, kind
+    tmp_path, monkeypatch, when, kind, little
 ):
     """Who was graded before stays so, and the same command goes on afterwards."""
     root = write_course(tmp_path / "course")
@@ -89,7 +98,7 @@ def test_full_disk_ends_the_run_with_a_sentence_and_loses_nothing(
     out = tmp_path / "out"
     before = (out / "anna" / "results.json").read_bytes()
     with monkeypatch.context() as patches:
-        Disk(patches, out, TRIGGERS[when], kind)
+        Disk(patches, out, TRIGGERS.get(when, "common.py"), kind, little)
         with pytest.raises(CourseError) as caught:
             grade_small(root, given)
     said = str(caught.value)

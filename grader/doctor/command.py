@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.command import EXIT_OK, EXIT_PARTLY_FAILED
+from core.command import EXIT_OK, EXIT_PARTLY_FAILED, harmless
 from grader.doctor.attacks import ATTACKS, LIMITS, Attack, Targets, start_victim
 from grader.sandbox.levels import Level, probe_level
 from grader.sandbox.sandbox import ROOT
@@ -69,7 +69,7 @@ def run_doctor(options: argparse.Namespace) -> int:
     got_through = 0
     for finding in examine(level):
         word = "stopped" if finding.is_stopped else "GOT THROUGH"
-        print(f"{word:<12} {finding.attack:<42} {finding.how}", flush=True)
+        print(f"{word:<12} {finding.attack:<42} {harmless(finding.how)}", flush=True)
         got_through += not finding.is_stopped
     if got_through:
         print(f"{got_through} attacks got through: do not grade other people's work.")
