@@ -143,10 +143,11 @@ def _check_part(place: str, text: str, search: Search) -> set[str]:
     found: set[str] = set()
     for reading in {compact(reading) for reading in unwrapped(text)}:
         found |= search.lines_in(reading)
-    for line in sorted(found & search.lines.keys()):
+    whole = compact(text)
+    for line in sorted(found & search.lines.keys(), key=whole.find):
         secret, source = search.lines[line]
         raise CourseError(
-            f"{_at(place, text, line)}: shows the secret line {secret!r} of {source}; "
+            f"{_at(place, text, whole.find(line))}: shows the secret line {secret!r} of {source}; "
             "remove it"
         )
     for number, line in enumerate(text.splitlines(), start=1):
@@ -158,15 +159,20 @@ def _check_part(place: str, text: str, search: Search) -> set[str]:
     return found
 
 
-def _at(place: str, text: str, line: str) -> str:
-    """The place with the number of the line, if one can be told."""
-    end = compact(text).find(line) + 1
-    if not end:  # behind tags or escapes
+def _at(place: str, text: str, start: int) -> str:
+    """The place with the number of the line, if one can be told.
+
+    Args:
+        place: begins the message.
+        text: as the file has it.
+        start: where the line begins in the compacted text; -1 if it is not in there.
+    """
+    if start < 0:  # behind tags or escapes
         return place.removesuffix(", line ").removesuffix(":")
     length = 0
     lines = text.splitlines()
     for number, own in enumerate(lines, start=1):
         length += len(compact(own))
-        if length >= end:
+        if length > start:
             return f"{place}{number}"
     return f"{place}{len(lines)}"
