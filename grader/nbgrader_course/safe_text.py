@@ -94,7 +94,8 @@ class SafeText(NbGraderPreprocessor):
         """Change all cells, as long as the time and the letters of a notebook last."""
         self._letters = self._code = MOST_TOGETHER
         self._until = time.monotonic() + MOST_SECONDS
-        return super().preprocess(notebook, resources)  # type: ignore[no-any-return]
+        done: Answer = super().preprocess(notebook, resources)
+        return done
 
     def preprocess_cell(
         self, cell: nbformat.NotebookNode, resources: dict[str, Any], index: int

@@ -146,9 +146,9 @@ def _check_part(place: str, text: str, search: Search) -> set[str]:
     whole = compact(text)
     for line in sorted(found & search.lines.keys(), key=whole.find):
         secret, source = search.lines[line]
+        where = _at(place, text, whole.find(line))
         raise CourseError(
-            f"{_at(place, text, whole.find(line))}: shows the secret line {secret!r} of {source}; "
-            "remove it"
+            f"{where}: shows the secret line {secret!r} of {source}; remove it"
         )
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip().startswith("#") and looks_like_marker(line):
