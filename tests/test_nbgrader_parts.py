@@ -120,6 +120,14 @@ def test_long_code_is_cut_off_and_short_code_is_not():
     assert sum(len(cell.source) for cell in notebook.cells) < 200_000
 
 
+def test_a_long_cell_leaves_the_others_as_they_are():
+    """A pasted log does not take the form of the answers below it."""
+    texts = ("x" * 200_000, "**<i>why</i>**", "x <" * 1_000)
+    cells = [nbformat.v4.new_markdown_cell(text) for text in texts]
+    notebook, _ = SafeText().preprocess(nbformat.v4.new_notebook(cells=cells), {})
+    assert "<strong><i>why</i></strong>" in notebook.cells[1].source
+
+
 LOADED = (
     "![a](https://evil.example/a.png)",
     "![a](http://evil.example/a.png)",

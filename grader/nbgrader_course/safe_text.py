@@ -105,7 +105,8 @@ class SafeText(NbGraderPreprocessor):
             cell.cell_type = "markdown"
             cell.source = as_it_is(cell.source)
         elif cell.cell_type == "markdown":
-            self._letters -= len(cell.source)
+            if len(cell.source) <= MOST_LETTERS:  # a longer one is not drawn at all
+                self._letters -= len(cell.source)
             if self._letters >= 0 and time.monotonic() < self._until:
                 cell.source = safe_markdown(cell.source, cell.get("attachments", {}))
             else:
