@@ -87,7 +87,7 @@ def _plain(name: str) -> str:
     """The name without what may differ between two hand-ins of one person."""
     seen = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
     text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", seen).lower())
-    return " ".join(text.split()).strip(" .")
+    return " ".join(text.split()).rstrip(" .")
 
 
 def id_of(name: str) -> str:
