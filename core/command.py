@@ -62,7 +62,8 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one sentence and exit with 2; argparse calls this."""
-        print(f"error: {message}; see {self.prog} --help", file=sys.stderr)
+        said = harmless(f"error: {message}; see {self.prog} --help")
+        print(said, file=sys.stderr)
         sys.exit(EXIT_USAGE)
 
 
@@ -97,11 +98,37 @@ def run_command(main: Callable[[], int]) -> NoReturn:
     of a message too. A reader of the output that wants no more (`| head`) ends it
     without a word. The signals that ask a program to end do what Ctrl-C does.
     """
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name may be in no alphabet of it
         sys.stdout.reconfigure(errors="backslashreplace")
     with _ending_signals():
         code = _exit_code(main)
     sys.exit(code)
+
+
+def harmless(text: str) -> str:
+    r"""A message in which no name of a file can steer the terminal.
+
+    Example:
+        >>> ascii(harmless("no a" + chr(27) + "[2J.py"))
+        "'no a\\ufffd[2J.py'"
+    """
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else "\ufffd"
+        for letter in text
+    )
+
+
+def _open_closed_streams() -> None:
+    """Let what nobody wants to read (`>&-`) go nowhere.
+
+    Else the next file that is opened would get its number, and what is printed.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nothing = os.open(os.devnull, os.O_RDWR)  # the smallest free number
+            mode = "w" if number else "r"
+            setattr(sys, name, os.fdopen(nothing, mode, encoding="utf-8"))
 
 
 def _exit_code(main: Callable[[], int]) -> int:
@@ -110,10 +137,10 @@ def _exit_code(main: Callable[[], int]) -> int:
         sys.stdout.flush()  # at the very end a closed pipe could not be caught
         return code
     except NotImplementedError as error:
-        print(f"error: not written yet: {error}", file=sys.stderr)
+        print(f"error: not written yet: {harmless(str(error))}", file=sys.stderr)
         return EXIT_USAGE
     except CourseError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {harmless(str(error))}", file=sys.stderr)
         return EXIT_USAGE
     except SignalError as error:
         name = signal.Signals(error.number).name
@@ -128,7 +155,7 @@ def _exit_code(main: Callable[[], int]) -> int:
             text = (
                 f"{place}: cannot write ({error.strerror}); make room, or give another"
             )
-            _say_last_words(f"error: {text} folder, and run it again")
+            _say_last_words(harmless(f"error: {text} folder, and run it again"))
             return EXIT_USAGE
         if error.errno not in (errno.EPIPE, errno.EIO) or not _reader_has_gone():
             raise  # some other pipe broke

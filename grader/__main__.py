@@ -72,6 +72,8 @@ def run_release(options: argparse.Namespace) -> int:
         "exercises, each raises NotImplementedError; none of "
         f"{release.num_secrets} secret lines is in it"
     )
+    if release.new is not None:
+        print(f"New since the release before: {', '.join(release.new) or 'no file'}")
     if release.solved:
         print(f"With their solutions: exercises {', '.join(release.solved)}")
     if options.zip:

@@ -1,11 +1,11 @@
 """Submissions that are a trick themselves: links, zips that lead out, names."""
 
-import hashlib
 import io
 import os
 import zipfile
 from pathlib import Path
 
+from grader.submissions.ids import id_of
 from grader.submissions.names import shown
 from tests.attack_class import HONEST_WRONG, SOLUTION, read_entries
 from tests.odd_entries import ENTRIES
@@ -63,8 +63,7 @@ def write_archives(folder: Path, mark: str) -> dict[str, str]:
 
 def id_of_wrong() -> str:
     """The folder of results of the honest wrong student, whose name is not plain."""
-    digest = hashlib.sha256(HONEST_WRONG.encode()).hexdigest()[:8]
-    return f"{HONEST_WRONG.replace('ö', '_')}-{digest}"
+    return id_of(HONEST_WRONG)
 
 
 def _write_folders(folder: Path) -> None:

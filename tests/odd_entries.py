@@ -170,6 +170,7 @@ def nested() -> bytes:
 
 
 # name of its row -> how it is written, and what its author reads
+SAME_PERSON = "HONEST"  # as the honest one, whose hand-in can be read
 ENTRIES: dict[str, tuple[Write, str | None]] = {
     # Zips
     "password": (flagged("password.zip", 0x1), "is encrypted"),

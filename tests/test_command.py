@@ -217,3 +217,16 @@ def test_text_that_the_terminal_cannot_show_ends_no_command():
     )
     assert (answer.returncode, answer.stderr) == (0, "")
     assert answer.stdout == "b\\udcffob \\u03a9\n"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["\x1b[2J", "\x9b31m", "\x1b]8;;http://x\x07", "\r", "\b", "\u202e", "\u200b"],
+)
+def test_no_name_in_a_message_steers_the_terminal(odd: str, capsys):
+    """Colours, links, going back, and text that runs the other way."""
+    for error in (CourseError(f"a{odd}b"), NotImplementedError(f"a{odd}b")):
+        with pytest.raises(SystemExit):
+            run_command(raises(error))
+        said = capsys.readouterr().err
+        assert said.rstrip("\n").isprintable() and "a\N{REPLACEMENT CHARACTER}" in said

@@ -4,6 +4,8 @@ import csv
 import html
 import io
 import json
+import re
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -204,14 +206,56 @@ def test_grades_csv_has_no_formula(tmp_path):
     assert render_csv(read_class(tmp_path)) == (tmp_path / "grades.csv").read_text()
 
 
-@pytest.mark.parametrize(
-    "text", ["=1", "+1", "-1", "@x", "\t=1", "\r=1", "\n=1", " =1"]
-)
-def test_safe_cell_is_text(text):
-    """A quote in front makes a formula a text; a line break cannot hide one."""
-    cell = safe_cell(text)
-    assert not cell.lstrip().startswith(("=", "+", "-", "@"))
-    assert not set(cell) & set("\r\n")
+FORMULAS = [
+    "=1",
+    "+1",
+    "-1",
+    "@x",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    " =1",
+    "\x1b=1",
+    "\N{ZERO WIDTH SPACE}=1",
+    "\N{RIGHT-TO-LEFT OVERRIDE}=1",
+    "\N{NO-BREAK SPACE}=1",
+    '"=1"',
+    "'=1",
+    "\N{FULLWIDTH EQUALS SIGN}1",
+    "\N{FULLWIDTH PLUS SIGN}1",
+    "\N{FULLWIDTH HYPHEN-MINUS}1",
+    "\N{FULLWIDTH COMMERCIAL AT}x",
+    "\N{SMALL EQUALS SIGN}1",
+    "\N{SMALL PLUS SIGN}1",
+    "\N{SMALL HYPHEN-MINUS}1",
+    "\N{SMALL COMMERCIAL AT}x",
+    "\N{SUPERSCRIPT EQUALS SIGN}1",
+    "\N{MINUS SIGN}1",
+    "\N{EN DASH}1",
+]
+BEFORE = ["", "ada;", "ada,", "ada|", "ada\t", "ada; ", 'ada";', "ada; '"]
+
+
+@pytest.mark.parametrize("text", FORMULAS, ids=ascii)
+@pytest.mark.parametrize("before", BEFORE)
+def test_safe_cell_is_text(text, before):
+    """A quote in front makes a formula a text, in a table of any country."""
+    cell = safe_cell(before + text)
+    assert cell.isprintable()
+    for part in re.split("[;,|\t]", cell):
+        begin = unicodedata.normalize("NFKC", part.lstrip('" \ufffd'))[:1]
+        assert begin not in ("=", "+", "-", "@", "\N{MINUS SIGN}", "\N{EN DASH}")
+    line = io.StringIO()
+    csv.writer(line).writerow(["x", cell, 3])
+    for part in line.getvalue().split(";")[1:]:
+        assert part.lstrip('" ')[:1] not in ("=", "+", "-", "@")
+
+
+def test_plain_names_and_numbers_are_not_changed():
+    """Whoever reads the table with a program finds what was there."""
+    for text in ("Lovelace, Ada", "ada-2", "a=b", "3.5", "Zo\u00eb; late", ""):
+        assert safe_cell(text) == text
+    assert safe_cell(3.50) == "3.5"
 
 
 def test_histogram_counts_everybody_once():

@@ -135,6 +135,7 @@ def test_every_student_file_is_named(course):
         "SandboxGrades",
         "ClearHiddenTests",
         "Application",
+        "ExportApp",
     ):
         setattr(c, name, Section())
     configure(c, course)
@@ -324,12 +325,55 @@ def test_feedback_and_export_have_the_grade_of_both(course):
     assert "Score: 6.5 / 7.0" in text and "Well seen." in text
     with (course / "grades.csv").open() as file:
         rows = {row["student_id"]: row for row in csv.DictReader(file)}
+    linked = rows.pop("linked")
     scores = {name: float(row["score"]) for name, row in rows.items()}
     assert scores == {
         **{"right": 4 + MANUAL, "half": 0.5, "crash": 0.5},
-        **{"unchanged": 0, "linked": 0, "for_bob": 4},
+        **{"unchanged": 0, "for_bob": 4},
     }
+    assert {row["status"] for row in rows.values()} == {"graded"}
+    assert (linked["score"], linked["raw_score"]) == ("", "")
+    assert linked["status"].startswith("refused: common.py is a link")
     assert {float(row["max_score"]) for row in rows.values()} == {7}
+
+
+def test_export_knows_refused_missing_and_zero(course, monkeypatch, capfd):
+    """A hand-in that was refused on the way has an empty cell, and a line."""
+    people = {
+        "late": {"first_name": "=1+1", "last_name": "a;=1"},
+        "encrypted": {},
+        "robber": {},
+    }
+    own = course / "submitted" / "robber" / NAME
+    own.mkdir(parents=True)
+    notebook = course / "source" / NAME / f"{NOTEBOOK}.ipynb"
+    (own / f"{NOTEBOOK}.ipynb").symlink_to(notebook)
+    monkeypatch.chdir(course)
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+        for name, about in people.items():
+            gradebook.update_or_create_student(name, **about)
+    try:
+        nbgrader("autograde", NAME, "--student", "robber", code=1)
+        said = capfd.readouterr().err
+        assert said.count("is a link; have it handed in again") == 1
+        assert "Traceback" not in said and 'File "' not in said
+        nbgrader("export", "--to", "again.csv")
+        with (course / "again.csv").open() as file:
+            rows = {row["student_id"]: row for row in csv.DictReader(file)}
+    finally:
+        shutil.rmtree(own.parent)
+        with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as gradebook:
+            for name in people:
+                gradebook.remove_student(name)
+    assert (rows["late"]["score"], rows["late"]["status"]) == (
+        "0.0",
+        "nothing handed in",
+    )
+    assert (rows["late"]["first_name"], rows["late"]["last_name"]) == ("'=1+1", "a;'=1")
+    assert rows["encrypted"]["score"] == rows["robber"]["score"] == ""
+    assert rows["encrypted"]["status"].startswith("refused; nbgrader zip_collect")
+    assert rows["robber"]["status"].startswith("refused or not graded yet")
+    assert "robber has no points in fcos: refused" in capfd.readouterr().err
 
 
 def test_report_of_the_grader_goes_with_the_feedback(course):

@@ -1,6 +1,9 @@
 """Parts of the way through nbgrader: cells, written answers, points, the folder."""
 
+import json
+import logging
 import re
+import time
 from pathlib import Path
 
 import nbformat
@@ -10,9 +13,19 @@ from core.command import CourseError
 from grader.manifest import points_by_exercise, read_manifest
 from grader.nbgrader_course.build import build_course, read_assignment
 from grader.nbgrader_course.cells import prepare_notebook
-from grader.nbgrader_course.safe_text import safe_markdown
+from grader.nbgrader_course.hand_in import MOST_CELLS, read_hand_in
+from grader.nbgrader_course.names import OneSentence
+from grader.nbgrader_course.safe_text import (
+    MOST_LETTERS,
+    MOST_SHOWN,
+    SafeText,
+    safe_markdown,
+    short_code,
+)
 from grader.nbgrader_course.sandbox_grades import make_outputs
 from grader.release.notebooks import clear_notebook
+from grader.submissions.intake_zip import IntakeError
+from tests.html_pages import Tags
 from tests.nbgrader_class import (
     ANSWER,
     ATTACKS,
@@ -51,6 +64,144 @@ def test_written_answer_that_cannot_be_shown_is_shown_as_it_is():
         "> " * 5000 + "<",
     ):
         assert safe_markdown(text).startswith(("<div>", "<pre>"))
+
+
+# Each takes a time that grows with the square, or worse, if its length does.
+REPEATED = (
+    "\\begin{a}",
+    "\\begin{a}\n",
+    "|a|b|\n|-|-|\n",
+    "<b>",
+    "<div>",
+    "[",
+    "![a](",
+    "*a_",
+    "`` `",
+    "~~a",
+    "> - ",
+    "- a\n\n  b\n",
+    "<!--",
+    "$$a",
+    "[^a]",
+    "&#",
+)
+PATIENCE_S = 60.0  # a busy machine; before, some took hours
+
+
+@pytest.mark.parametrize("text", REPEATED)
+@pytest.mark.parametrize("begin", ["", "a <"])
+def test_long_text_is_shown_as_it_is_in_time(text, begin):
+    """1.4 MB in a cell, in many, or in a raw one; code in any amount."""
+    long = begin + text * (1_400_000 // len(text))
+    part = begin + text * (MOST_LETTERS // 2 // len(text))
+    cells = [
+        nbformat.v4.new_markdown_cell(long),
+        *(nbformat.v4.new_markdown_cell(part) for _ in range(40)),
+        nbformat.v4.new_raw_cell(long),
+        nbformat.v4.new_code_cell(long),
+    ]
+    began = time.monotonic()
+    notebook, _ = SafeText().preprocess(nbformat.v4.new_notebook(cells=cells), {})
+    assert time.monotonic() - began < PATIENCE_S
+    sources = [cell.source for cell in notebook.cells]
+    assert sources[0].startswith("<pre>") and sources[-3].startswith("<pre>")
+    assert "all of it is in submitted/" in sources[0]
+    assert max(map(len, sources[:-1])) < 7 * MOST_SHOWN
+    assert len(sources[-1]) < 2 * MOST_LETTERS
+
+
+def test_long_code_is_cut_off_and_short_code_is_not():
+    """What colours it would need hours for blanks at the ends of lines."""
+    assert short_code("x = 1  \n\n\n\n\ny\n") == "x = 1  \n\n\n\n\ny\n"
+    assert len(short_code("  \n" * 100_000)) < 200
+    assert short_code("a." * 100_000).endswith("all of it is in submitted/)")
+    cells = [nbformat.v4.new_code_cell("a." * 4_000) for _ in range(300)]
+    notebook, _ = SafeText().preprocess(nbformat.v4.new_notebook(cells=cells), {})
+    assert sum(len(cell.source) for cell in notebook.cells) < 200_000
+
+
+def test_a_long_cell_leaves_the_others_as_they_are():
+    """A pasted log does not take the form of the answers below it."""
+    texts = ("x" * 200_000, "**<i>why</i>**", "x <" * 1_000)
+    cells = [nbformat.v4.new_markdown_cell(text) for text in texts]
+    notebook, _ = SafeText().preprocess(nbformat.v4.new_notebook(cells=cells), {})
+    assert "<strong><i>why</i></strong>" in notebook.cells[1].source
+
+
+LOADED = (
+    "![a](https://evil.example/a.png)",
+    "![a](http://evil.example/a.png)",
+    "![a](//evil.example/a.png)",
+    "![a](/formgrader/logout)",
+    "![a](../../logout)",
+    "![a](logout)",
+    "![a](data:image/svg+xml;base64,PHN2Zz4=)",
+    "![a][b]\n\n[b]: https://evil.example/a.png",
+    '<img src="https://evil.example/a.png" alt="a">',
+    '<img src="https:evil.example/a.png">',
+    '<img src="\\\\evil.example/a.png">',
+    '<img srcset="https://evil.example/a.png 2x" src=a.png>',
+    '<IMG SRC=" h&#116;tp://evil.example/a.png">',
+    '<p style="background:url(https://evil.example/a)">a</p>',
+    "<style>p{background:url(https://evil.example/a)}</style>",
+    '<link rel="stylesheet" href="https://evil.example/a.css">',
+    '<meta http-equiv="refresh" content="0;url=https://evil.example">',
+    '<iframe src="https://evil.example"></iframe>',
+    '<video poster="https://evil.example/a.png"></video>',
+    '<object data="https://evil.example"></object>',
+    '<table background="https://evil.example/a.png"></table>',
+    '<input type="image" src="https://evil.example/a.png">',
+    '<svg><image href="https://evil.example/a.png"/></svg>',
+    '<base href="https://evil.example/">',
+    '<audio src="https://evil.example/a"></audio>',
+)
+
+
+@pytest.mark.parametrize("text", LOADED)
+def test_nothing_is_loaded_from_elsewhere(text):
+    """Who reads an answer tells nobody of it, and asks no address of a server."""
+    clean = safe_markdown(text)
+    for tag, attributes in Tags(clean).found:
+        assert tag in ("div", "p", "em", "a", "img", "table"), clean
+        names = set(attributes) - {"alt", "title", "href"}
+        assert names <= {"src"} and attributes.get("src", "a.png") == "a.png", clean
+        assert tag == "a" or "href" not in attributes, clean
+
+
+def test_pictures_of_the_assignment_are_shown():
+    """The badge at the top of each notebook, and a picture that was pasted."""
+    badge = "[![Open In Colab](notebooks/images/open_in_colab.svg)](https://x.org)"
+    assert 'src="notebooks/images/open_in_colab.svg"' in safe_markdown(badge)
+    assert "(a picture that is not loaded: a)" in safe_markdown(LOADED[0])
+
+
+def test_notebook_of_thousands_of_cells_is_refused(tmp_path):
+    """Nbformat would check each of them, again and again."""
+    output = {"output_type": "stream", "name": "stdout", "text": ""}
+    for number, outputs in ((MOST_CELLS + 1, 0), (3, 2_000)):
+        cell = nbformat.v4.new_code_cell("x", outputs=[output] * outputs)
+        cells = [{**cell, "id": f"a{index}"} for index in range(number)]
+        text = json.dumps({"cells": cells, "metadata": {}, "nbformat": 4})
+        (tmp_path / "a.ipynb").write_text(text)
+        with pytest.raises(IntakeError, match=r"a.ipynb has .* outputs, at most"):
+            read_hand_in(tmp_path, ["a.ipynb"])
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("Traceback (most recent\n  File x\na.CourseError: why; do", "why; do"),
+        (
+            "Traceback (most recent\n  File x\nValueError: x is odd",
+            "ValueError: x is odd",
+        ),
+        ("Copying a\x1b[2J\u202e -> b", "Copying a\ufffd[2J\ufffd -> b"),
+    ],
+)
+def test_log_has_one_line_for_a_mistake(said, line):
+    """And no name of a file in it steers the terminal."""
+    record = logging.makeLogRecord({"msg": "%s", "args": (said,)})
+    assert OneSentence().filter(record) and record.getMessage() == line
 
 
 def test_graded_cell_without_tests_is_no_gift():

@@ -7,7 +7,7 @@ student's would be, and everything that it gets through is reported.
 import argparse
 from typing import Any
 
-from core.command import EXIT_OK, EXIT_PARTLY_FAILED
+from core.command import EXIT_OK, EXIT_PARTLY_FAILED, harmless
 from grader.doctor.examine import Verdict, examine
 from grader.sandbox.levels import Level, probe_level
 
@@ -36,7 +36,7 @@ def run_doctor(options: argparse.Namespace) -> int:
     count = dict.fromkeys(Verdict, 0)
     for finding in examine(level):
         word = finding.verdict.value
-        print(f"{word:<15} {finding.attack:<34} {finding.how}", flush=True)
+        print(f"{word:<15} {finding.attack:<34} {harmless(finding.how)}", flush=True)
         count[finding.verdict] += 1
     if count[Verdict.GOT_THROUGH]:
         print(

@@ -144,7 +144,7 @@ def grade_paths(
 
     from core.course import read_registry
     from grader.course import read_course
-    from grader.grading.earlier import add_earlier
+    from grader.grading.earlier import add_earlier, join_earlier
     from grader.grading.grade import grade
     from grader.submissions.find import find_submissions
 
@@ -156,6 +156,7 @@ def grade_paths(
     counting = add_earlier(asked, out, {test.exercise for test in course.tests})
     course = read_course(root, counting, level.value, allowed_ops)
     submissions = find_submissions(paths, out.resolve())
+    join_earlier(out.resolve(), submissions)
     code = grade(course, level, submissions, out, jobs=jobs, regrade=regrade)
     print(f"{out / 'index.html'}: {len(submissions)} submissions")
     if code == EXIT_PARTLY_FAILED:

@@ -1,4 +1,4 @@
-"""A folder of results keeps the exercises of earlier runs: a run only adds to them."""
+"""What a folder of results keeps of earlier runs: exercises, and who is who."""
 
 import sys
 from collections.abc import Collection, Sequence
@@ -6,9 +6,17 @@ from pathlib import Path
 
 from core.command import CourseError
 from core.course import id_order
+from core.files import locked_folder
 from grader.course import ALL_EXERCISES
+from grader.files import read_json
 from grader.pages.class_results import read_class
+from grader.results.results import read_results
+from grader.submissions.find import Submission
+from grader.submissions.ids import id_of
 from grader.submissions.names import shown
+
+RUN_FILE = "run.json"  # by which a folder of results is known
+REPLACED = ".replaced"  # in a folder of results; what somebody has in two folders
 
 
 def add_earlier(
@@ -52,3 +60,40 @@ def add_earlier(
         file=sys.stderr,
     )
     return [*asked, *more]
+
+
+def join_earlier(out: Path, submissions: Sequence[Submission]) -> None:
+    """Rename results that a folder has under another id of the same person.
+
+    Earlier releases of the course made ids of the whole name, and of what others were
+    called. If both are there, the other goes to REPLACED.
+
+    Args:
+        out: folder of results, which need not exist.
+        submissions: of this run.
+
+    Raises:
+        CourseError: another command writes there.
+        OSError: it cannot be written.
+    """
+    ids = {submission.id for submission in submissions}
+    if read_json(out / RUN_FILE) is None:
+        return
+    with locked_folder(out):
+        for folder in sorted(out.iterdir()):
+            results = None if folder.name in ids else read_results(folder)
+            own = id_of(results["extra_data"]["name"]) if results else ""
+            if own not in ids or own == folder.name:
+                continue
+            target = out / own
+            number = 0
+            while target.exists():
+                number += 1
+                target = out / REPLACED / f"{folder.name}-{number}"
+            target.parent.mkdir(exist_ok=True)
+            folder.rename(target)
+            print(
+                f"{shown(folder.name)}: results of {shown(own)}, now in "
+                f"{shown(target.relative_to(out).as_posix())}",
+                file=sys.stderr,
+            )

@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from core.files import is_free, locked_folder, write_json
 from grader.course import Course
 from grader.files import read_json
 from grader.grading.calibrate import calibrate
+from grader.grading.earlier import RUN_FILE
 from grader.grading.forks import Answer, Job, end_forks, prepare_forks, run_jobs
 from grader.grading.job import Work, job_for, read_outcomes
-from grader.grading.result_folder import ResultFolder, Waiting
+from grader.grading.result_folder import NoRoomError, ResultFolder, Waiting
 from grader.grading.time_limits import Calibration, first_turn
 from grader.grading.turns import Progress, is_late
 from grader.outcomes import Outcome
@@ -31,7 +32,6 @@ from grader.submissions.find import Submission
 from grader.submissions.intake import copy_files, take
 from grader.submissions.intake_zip import IntakeError
 
-RUN_FILE = "run.json"  # by which a folder of results is known
 WORK = ".work"
 # Gradescope ends a run after 10 minutes unless told otherwise: calibration and tests.
 MOST_ALONE_S, LEAST_ALONE_S = 520.0, 60.0
@@ -61,25 +61,40 @@ class Run:
         shutil.rmtree(work, ignore_errors=True)  # of a run that was killed
         work.mkdir(mode=PRIVATE)
         try:
+            self.results.check_room()
             waiting = self._take_all(submissions, regrade)
-            done = len(submissions) - len(waiting) - len(self.results.without_grade)
-            if done:
-                print(f"{done} of {len(submissions)} submissions are graded already")
-            self.results.say_changes()
-            if waiting:
-                prepare_forks()
-                calibration = calibrate(self.course, self.level, work)
-                if self.is_alone:
-                    left = MOST_ALONE_S - (time.monotonic() - began)
-                    wall = max(LEAST_ALONE_S, min(calibration.wall_s, left))
-                    calibration = replace(calibration, wall_s=wall, is_service=True)
-                self._note(calibration)
-                self._grade_all(waiting, calibration)
+            self._grade_waiting(waiting, len(submissions), began)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            with suppress(OSError):  # what stopped the run is said, not this
+                self.results.write_report(self.level.value)
+            raise
         finally:
             end_forks()
             shutil.rmtree(work, ignore_errors=True)
-            self.results.write_report(self.level.value)
+        self.results.write_report(self.level.value)
         self.results.say_earlier(submissions)
+
+    def _grade_waiting(self, waiting: list[Waiting], number: int, began: float) -> None:
+        """Measure the limits, and grade those that have no result of their files."""
+        done = number - len(waiting) - len(self.results.without_grade)
+        if done:
+            print(f"{done} of {number} submissions are graded already")
+        self.results.say_changes()
+        if not waiting:
+            return
+        prepare_forks()
+        try:
+            calibration = calibrate(self.course, self.level, self.results.path / WORK)
+        except CourseError:
+            self.results.check_room()  # on a full disk nothing passes
+            raise
+        if self.is_alone:
+            left = MOST_ALONE_S - (time.monotonic() - began)
+            wall = max(LEAST_ALONE_S, min(calibration.wall_s, left))
+            calibration = replace(calibration, wall_s=wall, is_service=True)
+        self._note(calibration)
+        self._grade_all(waiting, calibration)
 
     def _take_all(
         self, submissions: Sequence[Submission], regrade: Sequence[str]
@@ -104,10 +119,18 @@ class Run:
 
     @contextmanager
     def _alone(self, submission: Submission, hashes: dict[str, str]) -> Iterator[None]:
-        """Whatever goes wrong with a submission leaves the others their grades."""
+        """Whatever goes wrong with a submission leaves the others their grades.
+
+        Raises:
+            NoRoomError: the folder of results cannot be written any more.
+        """
         try:
             yield
+        except (BrokenPipeError, NoRoomError):  # nobody reads what is printed
+            raise
         except Exception as error:  # noqa: BLE001
+            if isinstance(error, OSError):
+                self.results.check_room()
             self.results.fail(submission, error, hashes)
 
     def _grade_all(self, waiting: list[Waiting], calibration: Calibration) -> None:
@@ -193,6 +216,7 @@ class Run:
         """What came back; None, and a result without points, if there is nothing."""
         problem, outcomes = read_outcomes(answer)
         if problem:
+            self.results.check_room()
             self.results.no_grade(entry.submission, FAILED, problem, entry.hashes)
         return outcomes
 
@@ -262,7 +286,7 @@ def grade(
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise CourseError(
-            f"{error.filename or out}: the run stopped here ({why}); mend this and "
-            "call it again, it goes on where it stopped"
+            f"{error.filename or 'the output'}: the run stopped here ({why}); mend "
+            "this and call it again, it goes on where it stopped"
         ) from error
     return EXIT_PARTLY_FAILED if results.without_grade else EXIT_OK

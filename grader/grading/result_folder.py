@@ -1,5 +1,6 @@
 """The results of a class as they are written: one that fails concerns no other."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from core.command import CourseError
 from grader.course import Course
 from grader.grading.time_limits import Calibration
 from grader.outcomes import Outcome
@@ -30,8 +32,14 @@ from grader.results.top_notes import top_notes
 from grader.submissions.find import Submission
 from grader.submissions.names import listed, shown
 
+PROBE = ".room"
+LEAST_ROOM = 8 * 2**20  # bytes; more than a hand-in and its pages
 # What hashes stand for, in words.
 INPUTS = {"tests": "tests or references", "requirements": "requirements.txt"}
+
+
+class NoRoomError(CourseError):
+    """The folder of results cannot be written; the run stops."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,25 @@ class ResultFolder:
     unwritten: dict[str, dict[str, Any]] = field(default_factory=dict)
     changed: set[str] = field(default_factory=set)
 
+    def check_room(self) -> None:
+        """See that the folder can be written, so that no fault is taken for another.
+
+        Raises:
+            NoRoomError: it cannot; whatever was graded before is as it was.
+        """
+        probe = self.path / PROBE
+        try:
+            probe.write_bytes(bytes(LEAST_ROOM))
+        except OSError as error:
+            raise NoRoomError(
+                f"{shown(str(self.path))}: {LEAST_ROOM // 2**20} MB cannot be written "
+                f"there ({error.strerror}); make room, or give another --out, and call "
+                "it again: it goes on where it stopped"
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
+
     def is_done(self, submission: Submission, hashes: dict[str, str]) -> bool:
         """Whether there is a result of just these inputs."""
         results = read_results(self.path / submission.id)
@@ -79,6 +106,11 @@ class ResultFolder:
     ) -> None:
         """Write what came out of the tests."""
         notes = top_notes(outcomes, entry.code, self.course.registry.visible)
+        if entry.submission.earlier:
+            notes.append(
+                f"The latest hand-in counts, {shown(entry.submission.path.name)}, and "
+                f"not {listed(list(entry.submission.earlier))}."
+            )
         graded = Graded(
             entry.submission, self.course.chosen, outcomes, entry.ignored, notes
         )
@@ -108,14 +140,25 @@ class ResultFolder:
     def no_grade(
         self, submission: Submission, status: str, why: str, hashes: dict[str, str]
     ) -> None:
-        """Write that there is no grade, and why; `why` begins in small letters."""
+        """Write that there is no grade, and why; `why` begins in small letters.
+
+        If that is not the fault of the hand-in, an earlier grade stays.
+
+        Raises:
+            NoRoomError: nothing can be written any more.
+        """
         why = shown(why)
         self.without_grade[submission.id] = why
+        earlier = read_results(self.path / submission.id) if status == FAILED else None
+        if earlier and earlier["extra_data"]["status"] == FINISHED:
+            tqdm.write(f"{submission.id}: {status}: {why}; the earlier grade stays")
+            return
         tqdm.write(f"{submission.id}: {status}: {why}")
         sentence = why[:1].upper() + why[1:] + "."
         try:
             self._write_zero(submission, status, sentence, hashes)
         except OSError as error:
+            self.check_room()
             sentence += f" This cannot be written ({error.strerror})."
             self.unwritten[submission.id] = make_zero(
                 submission, self.course.chosen, status, sentence, hashes

@@ -46,6 +46,8 @@ def configure(c: Any, folder: Path) -> None:
     _autograde(c, settings)
     # Scripts of a written answer would run in the browser of whoever reads it.
     c.GenerateFeedback.exporter_class = f"{HERE}.safe_text.FeedbackExporter"
+    # nbgrader's own says 0.0 of whoever was refused.
+    c.ExportApp.plugin_class = f"{HERE}.export.Export"
     # nbgrader's own unpacks without a limit, and takes names that a zip supplies.
     c.ZipCollectApp.extractor_plugin = f"{HERE}.zip_collect.Collector"
     c.ZipCollectApp.collector_plugin = f"{HERE}.zip_collect.NoOtherCollector"

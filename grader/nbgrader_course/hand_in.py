@@ -1,5 +1,6 @@
 """Read one hand-in for nbgrader: the assignment's notebooks and assignment/*.py."""
 
+import json
 import os
 import stat
 from collections.abc import Collection, Mapping
@@ -16,6 +17,7 @@ from grader.submissions.pile import is_left_out
 
 MOST_NOTEBOOK_BYTES = 20_000_000  # of one, with the pictures of its outputs
 MOST_NOTEBOOK_BYTES_TOGETHER = 60_000_000
+MOST_CELLS, MOST_OUTPUTS = 1_000, 5_000  # the course's notebooks have some 45 cells
 MOST_NAMED = 3  # notebooks that a message names
 DEEPEST = 1  # folders above a notebook: often the zip holds one folder
 
@@ -170,8 +172,23 @@ def _read_notebooks(wanted: Mapping[str, _File]) -> dict[str, bytes]:
     return files
 
 
+def _check_counts(name: str, content: bytes) -> None:
+    """Refuse what nbformat would check for hours, one cell or output after another."""
+    try:
+        cells = json.loads(content)["cells"]
+        outputs = sum(len(cell.get("outputs", ())) for cell in cells)
+    except Exception:  # noqa: BLE001 - what is wrong with it is said below
+        return
+    if len(cells) > MOST_CELLS or outputs > MOST_OUTPUTS:
+        raise IntakeError(
+            f"{name} has {len(cells)} cells and {outputs} outputs, at most "
+            f"{MOST_CELLS} and {MOST_OUTPUTS} are read; clear its outputs"
+        )
+
+
 def _check_notebook(name: str, content: bytes) -> None:
     """Refuse what nbgrader could not read; what is odd in it is repaired later."""
+    _check_counts(name, content)
     try:
         notebook = nbformat.reads(content.decode("utf-8"), as_version=4)
         kinds = [(cell.cell_type, cell.source + "") for cell in notebook.cells]

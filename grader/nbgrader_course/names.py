@@ -9,7 +9,7 @@ from typing import Any
 import nbformat
 from nbgrader.preprocessors import NbGraderPreprocessor  # type: ignore[import-untyped]
 
-from core.command import CourseError
+from core.command import CourseError, harmless
 from grader.nbgrader_course.submitted import Answer
 
 STUDENT_ID = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.@-]{0,98}[A-Za-z0-9_@-])?")
@@ -59,13 +59,14 @@ class PlainNames(NbGraderPreprocessor):
 
 
 class OneSentence(logging.Filter):
-    """Of a traceback that ends with a sentence of ours, the sentence is enough."""
+    """One line for each mistake, in which no name of a file steers the terminal."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Shorten the record."""
-        before, mark, sentence = record.getMessage().rpartition("CourseError: ")
-        if mark and before.startswith("Traceback"):
-            record.msg, record.args = sentence.strip(), ()
+        """Shorten the record: of a traceback the last line says what happened."""
+        said = record.getMessage()
+        if said.startswith("Traceback"):
+            said = said.rpartition("CourseError: ")[2].strip().splitlines()[-1]
+        record.msg, record.args = harmless(said), ()
         return True
 
 

@@ -19,7 +19,8 @@ from grader.nbgrader_course.build import read_assignment
 from grader.nbgrader_course.cells import exercise_of
 from grader.nbgrader_course.submitted import Answer, folder_of
 from grader.results.results import FINISHED, REFUSED, is_done, make_zero, read_results
-from grader.submissions.find import Submission, with_ids
+from grader.submissions.find import Submission
+from grader.submissions.ids import exact_id
 from grader.submissions.intake import take
 from grader.submissions.intake_zip import IntakeError
 
@@ -81,7 +82,11 @@ class SandboxGrades(NbGraderPreprocessor):
             coursedir.submitted_directory, coursedir.student_id, own["assignment"]
         )
         everyone = sorted({*map(Path, glob.glob(matched)), submitted})  # noqa: PTH207
-        named = with_ids([(path, path.parent.name) for path in everyone])
+        # Whoever is another student in the gradebook is another one here.
+        named = [
+            Submission(path.parent.name, exact_id(path.parent.name), path)
+            for path in everyone
+        ]
         mine = next(submission for submission in named if submission.path == submitted)
         wanted = {**course.hashes, "submission": taken.digest}
         results = _finished(out / mine.id, wanted)

@@ -1,5 +1,6 @@
 """Repair what students can do to a submission before nbgrader reads it."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -59,14 +60,17 @@ class DropFiles(NbGraderPreprocessor):
             raise CourseError(f"{submitted}: is a link; have it handed in again")
         for path in submitted.rglob("*"):
             short = path.relative_to(submitted)
+            is_there = os.path.lexists(copies / short)  # said for the first notebook
             if path.is_symlink():
                 (copies / short).unlink(missing_ok=True)
                 if path.suffix == ".ipynb":
                     raise CourseError(f"{path}: is a link; have it handed in again")
-                self.log.warning("%s is a link: it was left out", path)
+                if is_there:
+                    self.log.warning("%s is a link: it was left out", path)
             elif path.is_file() and not (_is_kept(short) or (given / short).exists()):
                 (copies / short).unlink(missing_ok=True)
-                self.log.warning("%s is not needed: it was left out", path)
+                if is_there:
+                    self.log.warning("%s is not needed: it was left out", path)
         return notebook, resources
 
 

@@ -11,12 +11,12 @@ from typing import Any
 from core.files import write_atomically
 from grader.pages.class_results import Student, read_class
 from grader.pages.feedback import environment, format_points
+from grader.results.cells import text_cell
 
 CSV, PAGE = "grades.csv", "index.html"
 MOST_CAUSES = 12
 BINS = 10
 CHART_WIDTH, CHART_HEIGHT, CHART_TOP, CHART_BASE = 420, 190, 18, 168
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
 def safe_cell(value: object) -> str:
@@ -27,9 +27,7 @@ def safe_cell(value: object) -> str:
         ("'=1+1", '3.5')
     """
     text = format_points(value) if isinstance(value, int | float) else str(value)
-    text = " ".join(text.split()) if not text.startswith(FORMULA_STARTS) else text
-    text = text.replace("\r", " ").replace("\n", " ").replace("\0", "")
-    return f"'{text}" if text.lstrip().startswith(FORMULA_STARTS) else text
+    return text_cell(text)
 
 
 def render_csv(students: Sequence[Student]) -> str:

@@ -2,16 +2,25 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.command import CourseError
 from core.course import FILE, PACKAGE, Exercise, Registry, read_registry
 from core.files import is_free, new_folder
+from grader.manifest import FOLDER as MANIFEST_FOLDER
 from grader.manifest import points_by_exercise, read_manifest
 from grader.release import release_files
 from grader.release.address import name_repository
 from grader.release.given_exercises import fit_notebook
+from grader.release.hidden_tests import (
+    CHECKS,
+    TESTS,
+    first_lines,
+    hidden_bodies,
+    visible_lines,
+)
+from grader.release.kinds import check_kinds
 from grader.release.leak_check import check_no_leaks, searched_secrets
 from grader.release.notebooks import clear_notebook
 from grader.release.packages import student_environment, student_requirements
@@ -35,12 +44,14 @@ class Release:
         registry: what the students' course.toml says.
         solved: ids of the exercises that come with their solutions.
         num_secrets: lines that were searched for.
+        new: files that the release in this place did not have; None if there was none.
     """
 
     files: dict[str, bytes]
     registry: Registry
     solved: tuple[str, ...]
     num_secrets: int
+    new: tuple[str, ...] | None = None
 
     @property
     def written(self) -> tuple[str, ...]:
@@ -98,9 +109,16 @@ def make_release(
     for name, cut in PACKAGE_LISTS.items():
         files[name] = cut(_decode(files[name], name)).encode()
     files[STUBS] = (json.dumps(functions, indent=1) + "\n").encode()
-    secrets += _hidden_tests(root)
+    hidden = {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in (root / TESTS).rglob("*.py")
+    }
+    hidden_sources = {name: _decode(hidden[name], name) for name in sorted(hidden)}
+    secrets += first_lines(hidden_sources)
     searched = searched_secrets(secrets, given)
-    check_no_leaks(files, searched)
+    bodies = hidden_bodies(hidden_sources, _visible_lines(root, whole, collected))
+    check_no_leaks(files, searched, bodies)
+    check_kinds(files)
     files[release_files.MANIFEST] = release_files.make_manifest(
         files, chosen.registry.default_parts, chosen.solved
     )
@@ -148,18 +166,19 @@ def _points(root: Path, registry: Registry) -> dict[str, float]:
     return {f"exercise-{key.replace('.', '-')}": value for key, value in points.items()}
 
 
-def _hidden_tests(root: Path) -> list[SecretLine]:
-    """The first line of every hidden test; a pasted test brings it along."""
-    found = []
-    for path in sorted((root / "grader_tests").rglob("*.py")):
-        name = path.relative_to(root).as_posix()
-        lines = _decode(path.read_bytes(), name).splitlines()
-        found += [
-            SecretLine(line.strip(), f"{name}:{number}")
-            for number, line in enumerate(lines, start=1)
-            if line.strip().startswith("def test_")
-        ]
-    return found
+def _visible_lines(root: Path, registry: Registry, files: dict[str, bytes]) -> set[str]:
+    """The lines of the checks that the manifest calls visible."""
+    if not (root / MANIFEST_FOLDER).is_dir():
+        return set()
+    ids = {test.id for test in read_manifest(root, registry) if test.visible}
+    return visible_lines(
+        ids,
+        {
+            name: _decode(files[name], name)
+            for name in files
+            if name.startswith(f"{CHECKS}/") and name.endswith(".py")
+        },
+    )
 
 
 def _decode(content: bytes, name: str) -> str:
@@ -198,6 +217,10 @@ def write_release(
             raise CourseError(f"{zip_path}: lies inside of {out}; put it elsewhere")
         release_files.check_zip_is_free(zip_path)
     release = make_release(root, repository, parts)
+    earlier = release_files.earlier_names(out, zip_path)
+    if earlier is not None:
+        new = sorted(release.files.keys() - earlier - {release_files.MANIFEST})
+        release = replace(release, new=tuple(new))
     target = out.with_name(f".{out.name}.new") if replaces else out
     with new_folder(target) as folder:
         release_files.write_files(release.files, folder)

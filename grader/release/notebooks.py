@@ -1,8 +1,5 @@
 """Clear solutions and hidden tests out of a notebook, with nbgrader's own tools."""
 
-import json
-from typing import Any
-
 from core.command import CourseError
 from grader.release.markers import find_regions
 from grader.release.stubs import SecretLine
@@ -76,24 +73,3 @@ def _lost_lines(before: str, after: str, where: str) -> list[SecretLine]:
         for number, line in enumerate(before.splitlines(), start=1)
         if line.strip() not in kept
     ]
-
-
-def notebook_texts(text: str) -> list[tuple[str, str]]:
-    """(where, text) of everything in a notebook: sources, outputs, metadata, keys."""
-    found: list[tuple[str, str]] = []
-
-    def visit(value: Any, where: str) -> None:
-        if isinstance(value, str):
-            found.append((where, value))
-        elif isinstance(value, list) and all(isinstance(line, str) for line in value):
-            found.append((where, "".join(value)))
-        elif isinstance(value, list):
-            for index, item in enumerate(value, start=1):
-                visit(item, f"{where} {index}")
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                found.append((where, key))
-                visit(item, f"{where} {key}" if where else key)
-
-    visit(json.loads(text), "")
-    return found

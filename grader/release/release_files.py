@@ -1,5 +1,6 @@
 """Which files a release is made of, and how it is written to disk."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -118,6 +119,28 @@ def make_manifest(
     sums = {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)}
     content = {"parts": parts, "solved": solved, "student_release": sums}
     return (json.dumps(content, indent=1) + "\n").encode()
+
+
+def earlier_names(folder: Path, zip_path: Path | None) -> set[str] | None:
+    """Files of the release that will be replaced; None if there is none.
+
+    Args:
+        folder: of the release; a zip of the last release says it as well.
+        zip_path: of the release.
+    """
+    texts = []
+    with contextlib.suppress(OSError):
+        texts.append((folder / MANIFEST).read_bytes())
+    if zip_path is not None:
+        with (
+            contextlib.suppress(OSError, KeyError, zipfile.BadZipFile),
+            zipfile.ZipFile(zip_path) as archive,
+        ):
+            texts.append(archive.read(f"{ZIP_TOP}/{MANIFEST}"))
+    for text in texts:
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            return {str(name) for name in json.loads(text)["student_release"]}
+    return None
 
 
 def check_is_unchanged_release(folder: Path) -> None:

@@ -1,9 +1,7 @@
 """Find what is to be graded, and give each a name that is safe for a folder."""
 
 import contextlib
-import hashlib
 import os
-import re
 import stat
 import sys
 from collections.abc import Iterable, Sequence
@@ -11,16 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.command import CourseError
+from grader.submissions.ids import exact_id, person_of
+from grader.submissions.intake import take
+from grader.submissions.intake_zip import IntakeError
 from grader.submissions.names import listed, shown
 from grader.submissions.pile import is_left_out, is_one
-
-SAFE_NAME = re.compile(r"[^A-Za-z0-9_.@+-]+")
-MOST_NAME = 100  # characters of a folder of results
-DIGEST_LENGTH = 8  # of the characters that make a name unique
-# A name like a made id gets a digest, too, so that nobody can ask for another's.
-MADE_ID = re.compile(rf"-[0-9a-f]{{{DIGEST_LENGTH}}}\Z", re.IGNORECASE)
-# What a folder of results holds beside those of submissions.
-TAKEN = ("run.json", "grades.csv", "index.html")
 
 
 @dataclass(frozen=True)
@@ -31,20 +24,23 @@ class Submission:
         name: as it was given, for people; may hold anything.
         id: the name of its folder of results; safe everywhere.
         path: a folder or a zip.
+        earlier: names of other hand-ins of the same person, which do not count.
     """
 
     name: str
     id: str
     path: Path
+    earlier: tuple[str, ...] = ()
 
 
 def find_submissions(
     paths: Sequence[Path], out: Path | None = None
 ) -> list[Submission]:
-    """Every submission that is meant, each with an id of its own.
+    """Every submission that is meant, one for each person.
 
     Each entry of a folder of submissions is one, readable or not: what cannot be graded
-    gets a result that says why. What is left out is named on stderr.
+    gets a result that says why. What is left out, and what does not count since the
+    same person has handed in again, is named on stderr.
 
     Args:
         paths: submissions, or folders of submissions.
@@ -109,35 +105,49 @@ def _name(path: Path) -> str:
     with contextlib.suppress(OSError):  # it may be gone, or out of reach
         is_folder = stat.S_ISDIR(path.lstat().st_mode)
     is_zip = path.suffix.lower() == ".zip" and not is_folder
-    return path.stem if is_zip else path.name
+    name = path.stem if is_zip else path.name
+    # Python decodes names as the terminal's language has it; ids must not differ.
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def with_ids(submissions: Iterable[tuple[Path, str]]) -> list[Submission]:
-    """Make a safe and unique id from each (path, name)."""
-    named = list(submissions)
-    plain = [_safe(name) for _, name in named]
-    lower = [name.lower() for name in plain]
-    ids = []
-    for (path, name), safe in zip(named, plain, strict=True):
-        # What was changed could collide with another; what collides must not merge.
-        if lower.count(safe.lower()) > 1:
-            safe = f"{safe}-{_digest(str(path))[:DIGEST_LENGTH]}"
-        elif safe != name or safe.lower() in TAKEN or MADE_ID.search(safe):
-            safe = f"{safe}-{_digest(name)[:DIGEST_LENGTH]}"
-        ids.append(safe)
-    lower = [name.lower() for name in ids]
-    for place, (path, _) in enumerate(named):
-        if lower.count(lower[place]) > 1:  # somebody searched for the same short digest
-            ids[place] = f"{plain[place]}-{_digest(str(path))}"
-    return [
-        Submission(name, own, path)
-        for (path, name), own in zip(named, ids, strict=True)
-    ]
+    """One submission for each person of (path, name), in the order of the first ones.
+
+    Of several hand-ins the latest that can be read counts: by the learning platform's
+    number of the attempt, else by the date of the file.
+    """
+    groups: dict[str, list[tuple[Path, str]]] = {}
+    for path, name in submissions:
+        groups.setdefault(person_of(name).key, []).append((path, name))
+    found = []
+    for key, group in groups.items():
+        path, name = _latest(group) if len(group) > 1 else group[0]
+        others = [other for other in group if other[0] != path]
+        names = tuple(other for _, other in others)
+        found.append(Submission(name, exact_id(key), path, names))
+        if others:
+            print(
+                f"{len(group)} hand-ins of one person: {shown(path.name)} counts, the "
+                f"latest, and not {listed([other.name for other, _ in others])}",
+                file=sys.stderr,
+            )
+    return found
 
 
-def _safe(name: str) -> str:
-    return SAFE_NAME.sub("_", name)[:MOST_NAME].strip("._") or "submission"
+def _latest(group: Sequence[tuple[Path, str]]) -> tuple[Path, str]:
+    """The latest that can be read; the latest of all if none can be."""
+    ordered = sorted(group, key=_order, reverse=True)
+    for path, name in ordered:
+        with contextlib.suppress(IntakeError):
+            take(path)
+            return path, name
+    return ordered[0]
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+def _order(hand_in: tuple[Path, str]) -> tuple[int, int, str]:
+    """Of two hand-ins of one person the later one is the larger."""
+    path, name = hand_in
+    date = 0
+    with contextlib.suppress(OSError):
+        date = path.lstat().st_mtime_ns
+    return person_of(name).attempt, date, str(path)

@@ -47,6 +47,10 @@ ARCHIVES = (
 MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,80}\.py")
 
 
+class NoCodeError(IntakeError):
+    """There is no Python file at all: nothing to grade, and no trick."""
+
+
 @dataclass(frozen=True)
 class Taken:
     """What is graded of a submission.
@@ -96,7 +100,7 @@ def take(path: Path) -> Taken:
         ) from error
     if not taken.files:
         came = f", only {listed(list(taken.others))}" if taken.others else ""
-        raise IntakeError(
+        raise NoCodeError(
             "there is no assignment/*.py in the submission, at its top or in one "
             f"folder of it{came}; hand in the folder assignment with your files"
         )
@@ -258,7 +262,15 @@ def check_sizes(files: Mapping[str, bytes]) -> None:
 
 
 def copy_files(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write the files into a new folder that only this user can enter."""
+    """Write the files into a new folder that only this user can enter.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     folder.mkdir(mode=0o700)
     for name, content in files.items():
-        (folder / name).write_bytes(content)
+        try:
+            (folder / name).write_bytes(content)
+        except OSError as error:
+            error.filename = str(folder / name)  # a full disk does not say where
+            raise
