@@ -56,6 +56,8 @@ OTHER_KEYS: dict[str, Any] = {
     "default_parts": tuple[Text, ...],
     "drop": tuple[Text, ...],
     "points": dict[str, Annotated[float, real(0)]],
+    "leave_out": tuple[Text, ...],
+    "stands_for": dict[str, tuple[Text, ...]],
 }
 
 
@@ -101,6 +103,8 @@ def make_registry(contents: Sequence[dict[str, Any]], where: str) -> Registry:
     default_parts: Any = []
     drop: list[Any] = []
     points: dict[str, Any] = {}
+    leave_out: list[Any] = []
+    stands_for: dict[str, Any] = {}
     for content in contents:
         for key in content:
             if key not in (*KINDS, *OTHER_KEYS):
@@ -115,6 +119,8 @@ def make_registry(contents: Sequence[dict[str, Any]], where: str) -> Registry:
         default_parts = content.get("default_parts", default_parts)
         drop += content.get("drop", [])
         points |= content.get("points", {})
+        leave_out += content.get("leave_out", [])
+        stands_for |= content.get("stands_for", {})
     registry = Registry(
         parts=found["part"],
         steps=found["step"],
@@ -126,6 +132,8 @@ def make_registry(contents: Sequence[dict[str, Any]], where: str) -> Registry:
         default_parts=tuple(default_parts),
         dropped=tuple(drop),
         points=points,
+        leave_out=tuple(leave_out),
+        stands_for={name: tuple(value) for name, value in stands_for.items()},
     )
     check_registry(registry, where)
     return registry

@@ -5,7 +5,12 @@ from functools import partial
 import torch
 from torch.nn import functional as F
 
-from grader_tests.head_parts import NO_PADDING, make_head, parameters_of
+from grader_tests.head_parts import (
+    NO_PADDING,
+    fill_parts,
+    make_head,
+    parameters_of,
+)
 from grader_tests.oracles.step3 import IN_CHANNELS, NUM_CLASSES, STEM_CHANNELS
 from grader_tests.references import load_cases
 from grader_tests.tools import expect_inputs_kept, expect_keys, give, spread
@@ -43,7 +48,7 @@ def filled_head(student):
                         "wrong shape", f"FCOSPredictionNetwork: {part}", message
                     )
                 state[own] = value.to(state[own])
-    head.load_state_dict(state)
+    fill_parts(head, state)
     return head, cases
 
 
@@ -137,7 +142,7 @@ def test_head_centerness_logits(student):
 
 def test_head_outputs_have_a_row_for_each_location(student):
     """(B, H * W, K), (B, H * W, 4) and (B, H * W, 1)."""
-    head = make_head(student, 6, 3, [4])
+    head = make_head(student, 6, 3, [3, 3])
     sizes = {"p3": (5, 7), "p4": (3, 4), "p5": (2, 2)}
     features = {
         level: give(student, spread(2, 3, *size, low=-1.0))

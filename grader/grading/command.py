@@ -51,7 +51,7 @@ def add_grade_parser(
     parser.add_argument(
         "--exercises", nargs="+", default=[], metavar="N.N", help="only these count"
     )
-    add_course_options(parser)
+    add_course_options(parser, root)
     parser.add_argument(
         "--regrade",
         nargs="+",

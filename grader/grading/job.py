@@ -15,7 +15,8 @@ from grader.grading.time_limits import Calibration
 from grader.outcomes import Outcome
 from grader.sandbox.sandbox import Level
 from grader.session.session import Session
-from grader.suites.suite_run import SuiteError, run_suite
+from grader.suites.earlier import run_with_earlier
+from grader.suites.suite_run import SuiteError, with_suite
 
 # Beyond its budget a job may start a sandbox again and end a test that hangs.
 SPARE_S = 120.0
@@ -31,12 +32,14 @@ class Work:
         chosen: ids of those that are run.
         level: of the sandbox.
         calibration: the limits.
+        failed: exercises that have failed already, in an earlier run of the same code.
     """
 
     course: Course
     chosen: Collection[str]
     level: Level
     calibration: Calibration
+    failed: Collection[str] = ()
 
 
 def job_for(name: str, code: Path, work: Work, folder: Path, kind: str = "job") -> Job:
@@ -70,12 +73,18 @@ def run_tests(code: Path, work: Work) -> dict[str, Any]:
             parts=work.course.parts,
         ) as session:
             start_seconds = time.perf_counter() - began
-            outcomes = run_suite(
-                work.course.root,
-                work.course.tests,
-                work.chosen,
-                session,
-                calibration.budget_s,
+            course = work.course
+            outcomes = with_suite(
+                course.root,
+                course.tests,
+                lambda suite: run_with_earlier(
+                    suite,
+                    (course.root, course.registry, course.tests),
+                    work.chosen,
+                    session,
+                    calibration.budget_s,
+                    work.failed,
+                ),
             )
     except (SuiteError, CourseError) as error:
         return {"problem": str(error)}

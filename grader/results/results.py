@@ -187,7 +187,7 @@ def _by_exercise(graded: Graded) -> dict[str, dict[str, float]]:
 def _for_instructor(outcome: Outcome) -> dict[str, Any]:
     """Category and cause; the message is not there, since it may hold hidden inputs."""
     found = asdict(outcome)
-    names = ("id", "category", "cause", "blocked_by")
+    names = ("id", "category", "cause", "blocked_by", "given")
     return {name: found[name] for name in names}
 
 

@@ -70,6 +70,8 @@ class Session:
         cpu_seconds: processor time in the sandbox until the last test ended; of the
             last sandbox, if one died.
         missing: protections that this kernel does not have, in words.
+        given: for the tests that begin from now on, parts of the solution in place of
+            the student's own, see grader/suites/given_parts.py.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Session:
         self.closed_ops = self.registry.closed(parts)
         self.start_cpu_seconds = self.cpu_seconds = self._tests_cpu = 0.0
         self.missing: list[str] = []
+        self.given = b""
         self._sandbox: Sandbox | None = None
         self._starts = 0
         self._test: _Test | None = None
@@ -186,15 +189,19 @@ class Session:
     def _fork(self) -> "_Test":
         ours, theirs = socket.socketpair()
         reading, writing = os.pipe()
+        files = [theirs.fileno(), writing]
+        if self.given:
+            files.append(_file_of(self.given))
         try:
-            self._tell({"do": "fork"}, [theirs.fileno(), writing])
+            self._tell({"do": "fork"}, files)
         except ZygoteError:
             ours.close()
             os.close(reading)
             raise
         finally:
             theirs.close()
-            os.close(writing)
+            for file in files[1:]:
+                os.close(file)
         output = OutputTail(reading, self.limits.output_mb * MEBIBYTE)
         test = _Test(self, output)
         names = python_names(self.submission)
@@ -248,6 +255,15 @@ class Session:
         if not isinstance(said, dict):
             raise ZygoteError
         return said
+
+
+def _file_of(data: bytes) -> int:
+    """An open file in memory that holds this, to be read from its start."""
+    number = os.memfd_create("given")
+    with os.fdopen(os.dup(number), "wb") as file:
+        file.write(data)
+    os.lseek(number, 0, os.SEEK_SET)
+    return number
 
 
 class _Test:

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from grader.worker import original
+from grader.worker import given
 from grader.worker.bytecode import code_of
 from grader.worker.writes import writes_go_nowhere
 
@@ -33,7 +34,7 @@ GIVEN = (
     PACKAGE,
 )
 # Of modules that the next submission finds anew.
-OWN_NAMES = (f"{PACKAGE}.", f"{original.__name__}.")
+OWN_NAMES = (f"{PACKAGE}.", f"{original.__name__}.", f"{given.PACKAGE}.")
 
 
 class MissingPartError(Exception):
@@ -50,12 +51,14 @@ class Submission(MetaPathFinder):
     Attributes:
         files: name of the module -> its file.
         compiled: what grader/worker/bytecode.py makes of them; may be empty.
+        given: parts of the solution in place of some of its own, if there are any.
     """
 
     def __init__(self, folder: Path, visible: Sequence[str]):
         self.folder = folder
         self.visible = tuple(visible)
         self.compiled = b""
+        self.given: given.Given | None = None
         self.files = {path.stem: path for path in sorted(folder.glob("*.py"))}
 
     def find_spec(
@@ -77,9 +80,8 @@ class Submission(MetaPathFinder):
             return None
         if package == PACKAGE:
             path_of = str(self.files[name])
-            return spec_from_file_location(
-                fullname, path_of, loader=_FileLoader(fullname, path_of, self.compiled)
-            )
+            loader = _FileLoader(fullname, path_of, self.compiled, self.given)
+            return spec_from_file_location(fullname, path_of, loader=loader)
         if not package and name not in GIVEN and name not in sys.stdlib_module_names:
             return ModuleSpec(name, _ShortNameLoader(PACKAGE))
         return None
@@ -89,6 +91,8 @@ class Submission(MetaPathFinder):
         # Looking through all modules writes to memory shared by fork, which is slow.
         if PACKAGE in sys.modules:
             self.forget()
+        if self.given is not None:
+            self.given.load()
         sys.meta_path.insert(0, self)
 
     def remove(self) -> None:
@@ -181,13 +185,18 @@ class _PackageLoader(Loader):
 class _FileLoader(SourceFileLoader):
     """Runs a file; nothing compiled is read or written beside it."""
 
-    def __init__(self, fullname: str, path: str, compiled: bytes):
+    def __init__(
+        self, fullname: str, path: str, compiled: bytes, parts: given.Given | None
+    ):
         super().__init__(fullname, path)
         self.compiled = compiled
+        self.given = parts
 
     def exec_module(self, module: ModuleType) -> None:
         with writes_go_nowhere(Path(self.path).parent):
             super().exec_module(module)
+        if self.given is not None:
+            self.given.put_into(module)
 
     def get_code(self, fullname: str) -> Any:
         path = self.get_filename(fullname)

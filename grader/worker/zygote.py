@@ -6,7 +6,8 @@ parent has computed may hang. The student's files are read, and compiled, only i
 processes.
 
 The grader speaks over a socket, in lines of JSON: {"do": "fork"} comes with two open
-files, the test's own socket and what its prints go to; {"do": "end"} ends the test.
+files, the test's own socket and what its prints go to, and a third with parts of the
+solution where there are any; {"do": "end"} ends the test.
 """
 
 import gc
@@ -38,6 +39,7 @@ put_to_sleep(Path(SETTINGS["submission"]))  # before anything imports torchvisio
 
 from grader.worker.bytecode import compile_files  # noqa: E402
 from grader.worker.child import seed_torch, serve_test  # noqa: E402
+from grader.worker.given import Given  # noqa: E402
 from grader.worker.large_pages import use_large_pages  # noqa: E402
 from grader.worker.lockdown import Lockdown, close_child, lock_zygote  # noqa: E402
 from grader.worker.modules import Submission  # noqa: E402
@@ -46,7 +48,7 @@ from grader.worker.vision import prepare_torchvision  # noqa: E402
 
 LONGEST_LINE = 4096
 CHILDREN = Path("/proc/thread-self/children")
-FILES_OF_FORK = 2
+FILES_OF_FORK = 3
 PAUSE_S = 0.002
 TEMPORARY = "/tmp"
 
@@ -115,7 +117,7 @@ class Zygote:
                 _say(self.control, self.end_child(request["grace"]))
 
     def fork(self, files: list[int]) -> None:
-        """Start the process of a test, which gets these two files."""
+        """Start the process of a test, which gets these two or three files."""
         self.end_child()
         self.child = os.fork()
         if self.child == 0:
@@ -170,8 +172,13 @@ class Zygote:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(-1, signal.SIGKILL)
 
-    def _be_child(self, channel_file: int, output_file: int) -> None:
+    def _be_child(
+        self, channel_file: int, output_file: int, given_file: int | None = None
+    ) -> None:
         os.setsid()
+        if given_file is not None:
+            with os.fdopen(given_file, "rb") as file:
+                self.submission.given = Given(file.read())
         self.control.close()
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
