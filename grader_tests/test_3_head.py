@@ -166,9 +166,12 @@ def test_head_outputs_have_a_row_for_each_location(student):
 
 def test_head_answers_at_every_location(student):
     """One answer for each place of a map, those at its edges included."""
-    widths, height, width = [4, 6], 11, 14
-    head = make_head(student, 5, 3, widths)
-    features = {"p4": give(student, spread(1, 3, height, width))}
+    widths, height, width = [4, 4], 11, 14
+    head = make_head(student, 5, 4, widths)
+    sizes = {"p3": (22, 28), "p4": (height, width), "p5": (6, 7)}
+    features = {
+        level: give(student, spread(1, 4, *size)) for level, size in sizes.items()
+    }
     outputs = outputs_of(student, head, features)
     convolutions = len(widths) + 1
     for got, channels in zip(outputs, (5, 4, 1), strict=True):

@@ -39,6 +39,14 @@ def expect_weights(head, part: str, shapes: list[tuple[int, ...]]) -> None:
     expect_equal(got, shapes, f"FCOSPredictionNetwork: weights of {part}", cause)
 
 
+def test_head_stems_have_as_many_convolutions_as_asked_for(student):
+    """Two and three 3x3 convolutions in each stem, all as wide as the pyramid."""
+    for width, number in ((4, 2), (5, 3)):
+        head = make_head(student, 7, width, [width] * number)
+        for part in ("stem_cls", "stem_box"):
+            expect_weights(head, part, [(width, width, 3, 3)] * number)
+
+
 def test_head_stems_have_a_convolution_for_each_width(student):
     """3x3 convolutions from width to width, for one, two and three entries."""
     for widths in ([5], [4, 6], [6, 4, 5]):

@@ -43,21 +43,26 @@ def run_with_earlier(
     outcomes = suite.run(chosen, source, budget_s)
     root, registry, manifest = course
     tests = {test.id: test for test in manifest}
-    wrong = {tests[outcome.id].exercise for outcome in outcomes if outcome.category}
-    wrong |= set(failed)
-    again: dict[tuple[str, tuple[str, ...]], set[str]] = {}
-    for outcome in outcomes:
-        test = tests[outcome.id]
-        earlier = wrong_earlier(test, registry, wrong)
-        if outcome.category not in (None, NOT_RUN) and earlier:
-            again.setdefault((test.exercise, earlier), set()).add(test.id)
     found = {outcome.id: outcome for outcome in outcomes}
-    for exercise, earlier in sorted(again, key=lambda group: id_order(group[0])):
-        source.given = given_parts(root, registry, earlier, exercise)
-        left_s = budget_s - (time.perf_counter() - began)
-        for outcome in suite.run(again[exercise, earlier], source, left_s):
-            old = found[outcome.id]
-            found[outcome.id] = _merged(old, outcome, exercise, " ".join(earlier))
+    open_tests: dict[str, list[ManifestTest]] = {}
+    for outcome in outcomes:
+        if outcome.category not in (None, NOT_RUN):
+            test = tests[outcome.id]
+            open_tests.setdefault(test.exercise, []).append(test)
+    wrong = set(failed) | set(open_tests)
+    for exercise in sorted(open_tests, key=id_order):
+        again: dict[tuple[str, ...], set[str]] = {}
+        for test in open_tests[exercise]:
+            again.setdefault(wrong_earlier(test, registry, wrong), set()).add(test.id)
+        again.pop((), None)
+        for earlier, names in again.items():
+            source.given = given_parts(root, registry, earlier, exercise)
+            left_s = budget_s - (time.perf_counter() - began)
+            for outcome in suite.run(names, source, left_s):
+                old = found[outcome.id]
+                found[outcome.id] = _merged(old, outcome, exercise, " ".join(earlier))
+        if all(found[test.id].category is None for test in open_tests[exercise]):
+            wrong -= {exercise} - set(failed)  # it was another's mistake all along
     source.given = b""
     return [found[outcome.id] for outcome in outcomes]
 
