@@ -135,6 +135,8 @@ class Registry:
         default_parts: what is released and graded unless somebody says otherwise.
         dropped: exercises that nobody is asked for; their solutions are given.
         points: exercise -> what all its tests give together, instead of their own sum.
+        name, note: of a course that grades another way than this one: a word for
+            tables, and a sentence for pages that says how.
         leave_out: tests that do not count; "checks/*" means all that begin so.
         stands_for: exercise -> the names of the solution that stand for it in hand-ins
             whose functions are cut in another way; its own function if it is not there.
@@ -148,6 +150,8 @@ class Registry:
     default_parts: tuple[str, ...]
     dropped: tuple[str, ...] = ()
     points: dict[str, float] = field(default_factory=dict)
+    name: str = ""
+    note: str = ""
     leave_out: tuple[str, ...] = ()
     stands_for: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -157,7 +161,7 @@ class Registry:
         return tuple(module.name for module in self.modules.values() if module.visible)
 
     def names_of(self, exercise: str) -> tuple[str, ...]:
-        """What is put in the place of a wrong solution of an exercise; first its title."""
+        """What stands in for a wrong solution of an exercise; its title first."""
         return self.stands_for.get(exercise) or (self.exercises[exercise].function,)
 
     def all_needs(self, exercises: Iterable[str]) -> set[str]:

@@ -67,6 +67,9 @@ def course_text(registry: Registry) -> str:
         lines.append(f"drop = {_value(registry.dropped)}")
     if registry.points:
         lines.append(f"points = {_value(registry.points)}")
+    for name in ("name", "note"):
+        if getattr(registry, name):
+            lines.append(f"{name} = {_value(getattr(registry, name))}")
     if registry.leave_out:
         lines.append(f"leave_out = {_value(registry.leave_out)}")
     if registry.stands_for:

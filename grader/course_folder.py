@@ -42,8 +42,8 @@ def add_course_options(
         metavar="NAME",
         help=f"parts of the course (default: default_parts of {FILE})",
     )
-    folder = parser.add_mutually_exclusive_group()
-    folder.add_argument(
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
         "--course-dir",
         type=Path,
         metavar="DIR",
@@ -51,14 +51,19 @@ def add_course_options(
         "docs/own-exercises.md",
     )
     if root is not None:
-        folder.add_argument(
-            "--course",
-            dest="course_dir",
-            type=partial(_named_course, root),
-            metavar="NAME",
-            help="hand-ins of another course, graded by what its handout asks for: "
-            f"{', '.join(course_names(root))}",
-        )
+        add_named_course(group, root)
+
+
+def add_named_course(parser: argparse._ActionsContainer, root: Path) -> None:
+    """Add --course, whose folder is found as that of --course-dir is."""
+    parser.add_argument(
+        "--course",
+        dest="course_dir",
+        type=partial(_named_course, root),
+        metavar="NAME",
+        help="hand-ins of another course, graded by what its handout asks for: "
+        f"{', '.join(course_names(root))}",
+    )
 
 
 def course_names(root: Path) -> list[str]:

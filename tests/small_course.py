@@ -150,6 +150,7 @@ class LocalSession:
     """A Session without any walls, in the process of the tests."""
 
     start_cpu_seconds = cpu_seconds = 0.0  # in a sandbox; there is none
+    given = b""
 
     def __init__(self, submission: Path, level: Any, limits: Any, **others: Any):
         self.submission = submission

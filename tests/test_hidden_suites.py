@@ -108,7 +108,7 @@ def test_references_are_what_the_oracles_give():
 
 
 def expect_boxes_with_area() -> None:
-    """In the references in use every prediction is a box, though some deltas are < 0."""
+    """In the references in use each prediction is a box, though some deltas are < 0."""
     for case, size in IMAGE_SIZES.items():
         raw = read_raw(case)[0]
         assert not any(boxes_without_area(raw, size).values())

@@ -80,7 +80,12 @@ class ResultFolder:
         """Write what came out of the tests."""
         notes = top_notes(outcomes, entry.code, self.course.registry.visible)
         graded = Graded(
-            entry.submission, self.course.chosen, outcomes, entry.ignored, notes
+            entry.submission,
+            self.course.chosen,
+            outcomes,
+            entry.ignored,
+            notes,
+            (self.course.registry.name, self.course.registry.note),
         )
         measured = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -84,4 +84,6 @@ def python_names(folder: Path) -> frozenset[str]:
             for found in IMPORT.findall(path.read_bytes()):
                 parts = found.decode("ascii", "replace").split(".")
                 names |= {".".join(parts[: end + 1]) for end in range(len(parts))}
+                # torch.utils.tensorboard wants a package called tensorboard
+                names |= set(parts)
     return frozenset(names)

@@ -67,13 +67,7 @@ class RunReport(Protocol):
 
 
 class StudentSource(Protocol):
-    """What a suite needs of a Session: a fresh student for each test.
-
-    Attributes:
-        given: parts of the solution in place of the student's, or b"".
-    """
-
-    given: bytes
+    """What a suite needs of a Session: a fresh student for each test."""
 
     def student(self) -> Any:
         """The student's code, as helpers.checks.student.Student shows it."""

@@ -10,14 +10,13 @@ import importlib
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from grader.worker import original
-from grader.worker import given
+from grader.worker import given, original
 from grader.worker.bytecode import code_of
 from grader.worker.writes import writes_go_nowhere
 
@@ -75,12 +74,15 @@ class Submission(MetaPathFinder):
         package, _, name = fullname.rpartition(".")
         first = fullname.partition(".")[0]
         if first in original.NAMES and first not in self.files:
-            return _stand_in(fullname)
+            found = _stand_in(fullname)
+            if found is not None and (first != fullname or not _is_installed(first)):
+                return found
         if name not in self.files or name == "__init__" or "." in package:
             return None
         if package == PACKAGE:
             path_of = str(self.files[name])
-            loader = _FileLoader(fullname, path_of, self.compiled, self.given)
+            kind = _HelperLoader if name in original.NAMES else _FileLoader
+            loader = kind(fullname, path_of, self.compiled, self.given)
             return spec_from_file_location(fullname, path_of, loader=loader)
         if not package and name not in GIVEN and name not in sys.stdlib_module_names:
             return ModuleSpec(name, _ShortNameLoader(PACKAGE))
@@ -193,6 +195,8 @@ class _FileLoader(SourceFileLoader):
         self.given = parts
 
     def exec_module(self, module: ModuleType) -> None:
+        # A notebook that was saved as a script calls it where its magics stood.
+        vars(module)["get_ipython"] = original.NotebookShell
         with writes_go_nowhere(Path(self.path).parent):
             super().exec_module(module)
         if self.given is not None:
@@ -213,6 +217,27 @@ class _FileLoader(SourceFileLoader):
             line = data[: data.find(b"\0")].count(b"\n") + 1
             text = f"{NO_TEXT} ({error.msg})"
             raise SyntaxError(text, (path, line, 1, "")) from None
+
+
+class _HelperLoader(_FileLoader):
+    """A given file of the original assignment: if it cannot be loaded, the stand-in."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        try:
+            super().exec_module(module)
+        except Exception:  # noqa: BLE001 - newer Python, no such package: may be any
+            name = module.__name__.rpartition(".")[2]
+            ours = importlib.import_module(f"{original.__name__}.{name}")
+            vars(module).update(
+                (key, value)
+                for key, value in vars(ours).items()
+                if not key.startswith("__") or key == "__all__"
+            )
+
+
+def _is_installed(name: str) -> bool:
+    """Whether there is a package of this name beside the stand-in."""
+    return PathFinder.find_spec(name) is not None
 
 
 def _stand_in(fullname: str) -> ModuleSpec | None:
