@@ -68,10 +68,11 @@ def calls(tmp_path_factory) -> dict[str, set[str]]:
 
     def run_each(suite: Suite) -> dict[str, set[str]]:
         found = {}
-        for name in suite.ids:
-            called.clear()
-            suite.run({name}, LocalSession(folder))
-            found[name] = set(called)
+        with LocalSession(folder) as session:
+            for name in suite.ids:
+                called.clear()
+                suite.run({name}, session)
+                found[name] = set(called)
         return found
 
     try:
