@@ -197,7 +197,8 @@ def test_file_that_cannot_be_loaded_is_named_once_at_the_top(file, all_told):
         (
             "%matplotlib inline",
             "SyntaxError at line 1 of a.py",
-            "SyntaxError, line 1, a line of a notebook, which only notebooks understand.",
+            "SyntaxError, line 1, a line of a notebook, which only notebooks "
+            "understand.",
         ),
         (
             "<<<<<<< HEAD",
