@@ -56,6 +56,10 @@ OTHER_KEYS: dict[str, Any] = {
     "default_parts": tuple[Text, ...],
     "drop": tuple[Text, ...],
     "points": dict[str, Annotated[float, real(0)]],
+    "name": Text,
+    "note": Text,
+    "leave_out": tuple[Text, ...],
+    "stands_for": dict[str, tuple[Text, ...]],
 }
 
 
@@ -101,6 +105,9 @@ def make_registry(contents: Sequence[dict[str, Any]], where: str) -> Registry:
     default_parts: Any = []
     drop: list[Any] = []
     points: dict[str, Any] = {}
+    name = note = ""
+    leave_out: list[Any] = []
+    stands_for: dict[str, Any] = {}
     for content in contents:
         for key in content:
             if key not in (*KINDS, *OTHER_KEYS):
@@ -113,8 +120,11 @@ def make_registry(contents: Sequence[dict[str, Any]], where: str) -> Registry:
         for kind in KINDS:
             _add_entries(content.get(kind, []), kind, found[kind], where)
         default_parts = content.get("default_parts", default_parts)
+        name, note = content.get("name", name), content.get("note", note)
         drop += content.get("drop", [])
         points |= content.get("points", {})
+        leave_out += content.get("leave_out", [])
+        stands_for |= content.get("stands_for", {})
     registry = Registry(
         parts=found["part"],
         steps=found["step"],
@@ -126,6 +136,10 @@ def make_registry(contents: Sequence[dict[str, Any]], where: str) -> Registry:
         default_parts=tuple(default_parts),
         dropped=tuple(drop),
         points=points,
+        name=name,
+        note=note,
+        leave_out=tuple(leave_out),
+        stands_for={name: tuple(value) for name, value in stands_for.items()},
     )
     check_registry(registry, where)
     return registry

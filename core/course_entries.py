@@ -136,6 +136,11 @@ class Registry:
         default_parts: what is released and graded unless somebody says otherwise.
         dropped: exercises that nobody is asked for; their solutions are given.
         points: exercise -> what all its tests give together, instead of their own sum.
+        name, note: of a course that grades another way than this one: a word for
+            tables, and a sentence for pages that says how.
+        leave_out: tests that do not count; "checks/*" means all that begin so.
+        stands_for: exercise -> the names of the solution that stand for it in hand-ins
+            whose functions are cut in another way; its own function if it is not there.
     """
 
     parts: dict[str, Part]
@@ -146,11 +151,30 @@ class Registry:
     default_parts: tuple[str, ...]
     dropped: tuple[str, ...] = ()
     points: dict[str, float] = field(default_factory=dict)
+    name: str = ""
+    note: str = ""
+    leave_out: tuple[str, ...] = ()
+    stands_for: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def visible(self) -> tuple[str, ...]:
         """Names of the modules that tests ask, student.common."""
         return tuple(module.name for module in self.modules.values() if module.visible)
+
+    def names_of(self, exercise: str) -> tuple[str, ...]:
+        """What stands in for a wrong solution of an exercise; its title first."""
+        return self.stands_for.get(exercise) or (self.exercises[exercise].function,)
+
+    def all_needs(self, exercises: Iterable[str]) -> set[str]:
+        """All that these exercises need, and what that needs, without themselves."""
+        found: set[str] = set()
+        waiting = [need for name in exercises for need in self.exercises[name].needs]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += self.exercises[name].needs
+        return found
 
     def part_of(self, exercise: str) -> str:
         """The part that an exercise belongs to."""

@@ -67,6 +67,13 @@ def course_text(registry: Registry) -> str:
         lines.append(f"drop = {_value(registry.dropped)}")
     if registry.points:
         lines.append(f"points = {_value(registry.points)}")
+    for name in ("name", "note"):
+        if getattr(registry, name):
+            lines.append(f"{name} = {_value(getattr(registry, name))}")
+    if registry.leave_out:
+        lines.append(f"leave_out = {_value(registry.leave_out)}")
+    if registry.stands_for:
+        lines.append(f"stands_for = {_value(registry.stands_for)}")
     kinds: dict[str, Iterable[Any]] = {
         "part": registry.parts.values(),
         "module": registry.modules.values(),

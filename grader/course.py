@@ -50,8 +50,8 @@ class Course:
     @property
     def titles(self) -> dict[str, str]:
         """Exercise -> the function that is written there."""
-        exercises = self.registry.exercises
-        return {number: exercise.function for number, exercise in exercises.items()}
+        registry = self.registry
+        return {number: registry.names_of(number)[0] for number in registry.exercises}
 
 
 def read_course(

@@ -11,6 +11,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,19 @@ from grader.release.release_files import FOLDERS, README, SINGLE_FILES, tracked_
 
 COPIED = (*FOLDERS, "grader", "grader_tests")
 OWN_FOLDERS = ("assignment", "grader_tests", "helpers", "notebooks")
+NAMED = "grader_tests/courses"  # a folder each, see --course
 CACHES = ("__pycache__", ".ipynb_checkpoints")
 
 
-def add_course_options(parser: argparse.ArgumentParser) -> None:
-    """Add --parts and --course-dir to a sub-command."""
+def add_course_options(
+    parser: argparse.ArgumentParser, root: Path | None = None
+) -> None:
+    """Add --parts and --course-dir to a sub-command.
+
+    Args:
+        parser: of the sub-command.
+        root: the checkout, where --course makes sense, too: for what is handed in.
+    """
     parser.add_argument(
         "--parts",
         nargs="+",
@@ -33,13 +42,42 @@ def add_course_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"parts of the course (default: default_parts of {FILE})",
     )
-    parser.add_argument(
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
         "--course-dir",
         type=Path,
         metavar="DIR",
         help="folder with exercises of your own, and what you drop or weigh anew; "
         "docs/own-exercises.md",
     )
+    if root is not None:
+        add_named_course(group, root)
+
+
+def add_named_course(parser: argparse._ActionsContainer, root: Path) -> None:
+    """Add --course, whose folder is found as that of --course-dir is."""
+    parser.add_argument(
+        "--course",
+        dest="course_dir",
+        type=partial(_named_course, root),
+        metavar="NAME",
+        help="hand-ins of another course, graded by what its handout asks for: "
+        f"{', '.join(course_names(root))}",
+    )
+
+
+def course_names(root: Path) -> list[str]:
+    """The other courses whose hand-ins can be graded."""
+    return sorted(path.parent.name for path in (root / NAMED).glob(f"*/{FILE}"))
+
+
+def _named_course(root: Path, name: str) -> Path:
+    """Its folder, as --course-dir takes it."""
+    if name not in course_names(root):
+        raise argparse.ArgumentTypeError(
+            f"there is no course {name!r}; choose {', '.join(course_names(root))}"
+        )
+    return root / NAMED / name
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """The fixed list of tests that a grade is made of: grader_tests/manifest/*.toml."""
 
+import fnmatch
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +36,7 @@ class ManifestTest:
         title: what the feedback calls it.
         visible: whether students have this test themselves.
         hint: one sentence that a student sees when it fails.
+        needs: exercises whose functions it runs although its own does not need them.
     """
 
     id: Text
@@ -43,6 +45,7 @@ class ManifestTest:
     title: Text
     visible: Switch
     hint: Text
+    needs: tuple[Text, ...] = ()
 
 
 def read_manifest(root: Path, registry: Registry | None = None) -> list[ManifestTest]:
@@ -72,10 +75,22 @@ def read_manifest(root: Path, registry: Registry | None = None) -> list[Manifest
                     f"{where} ({test.id}): there is no exercise {test.exercise!r}; "
                     f"{FILE} has {', '.join(exercises)}"
                 )
+            for need in test.needs:
+                if need not in exercises:
+                    raise CourseError(
+                        f"{where} ({test.id}): needs {need!r}, which is no exercise"
+                    )
             if test.id in tests:
                 raise CourseError(f"{where}: {test.id} stands there twice; remove one")
             tests[test.id] = test
-    return [_weigh(test, tests.values(), registry) for test in tests.values()]
+    for pattern in registry.leave_out:
+        if not fnmatch.filter(tests, pattern):
+            raise CourseError(
+                f"{root / FILE}: leave_out: no test is called {pattern!r}; see "
+                f"{FOLDER}/"
+            )
+    kept = [test for test in tests.values() if _is_kept(test, registry)]
+    return [_weigh(test, kept, registry) for test in tests.values()]
 
 
 def _file_order(path: Path) -> list[tuple[int, str]]:
@@ -84,12 +99,19 @@ def _file_order(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
+def _is_kept(test: ManifestTest, registry: Registry) -> bool:
+    """Whether the course leaves it in."""
+    return not any(
+        fnmatch.fnmatchcase(test.id, pattern) for pattern in registry.leave_out
+    )
+
+
 def _weigh(
-    test: ManifestTest, tests: Iterable[ManifestTest], registry: Registry
+    test: ManifestTest, tests: Collection[ManifestTest], registry: Registry
 ) -> ManifestTest:
     """The test with the share of the points that course.toml gives to its exercise."""
     wanted = registry.points.get(test.exercise)
-    if wanted is None:
+    if wanted is None or test not in tests:
         return test
     own = sum(other.points for other in tests if other.exercise == test.exercise)
     if not own:
@@ -117,7 +139,7 @@ def choose_exercises(
     Raises:
         CourseError: there is no such exercise or part, or one has no hidden test.
     """
-    tests = list(tests)
+    tests = [test for test in tests if _is_kept(test, registry)]
     # With ids alone a part need not be named, too.
     asked = registry.asked(parts or (registry.parts if wanted else ()))
     for exercise in wanted:

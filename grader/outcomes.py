@@ -24,6 +24,8 @@ class Outcome:
         message: what the test said; may hold hidden inputs.
         cause: the known mistake, a fixed text of the test.
         blocked_by: number of the exercise that is not written yet, or "".
+        given: numbers of the exercises whose solution stood in for the student's when
+            it passed, "4.1 4.5", or "".
         traceback: lines of the student's own files.
         output: the end of what the student's code printed.
         seconds: how long it took, on the clock.
@@ -37,6 +39,7 @@ class Outcome:
     cause: str | None = None
     _: KW_ONLY
     blocked_by: str = ""
+    given: str = ""
     traceback: str = ""
     output: str = ""
     seconds: float = 0.0

@@ -47,7 +47,7 @@ NEAR = 1e-3
 def make_model(student: Student) -> Any:
     """A detector in eval mode; inference uses nothing of it but its strides."""
     student.seed(0)
-    fcos = student.make_detector(3, 8, [8])
+    fcos = student.make_detector(3, 8, [8, 8])
     fcos.eval()
     return fcos
 

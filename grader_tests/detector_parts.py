@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from grader_tests.head_parts import fill_parts
 from grader_tests.oracles.plain_losses import box_loss, centerness_loss, class_loss
 from grader_tests.oracles.plain_targets import (
     STRIDES,
@@ -43,7 +44,7 @@ def make_images(student: Student, height: int = HEIGHT, width: int = WIDTH) -> A
 def make_fcos(student: Student) -> Any:
     """A small FCOS whose head has known weights, so that its answers differ."""
     student.seed(0)
-    fcos = student.make_detector(NUM_CLASSES, 8, [8])
+    fcos = student.make_detector(NUM_CLASSES, 8, [8, 8])
 
     def value(_: str, old: torch.Tensor) -> torch.Tensor:
         return spread(*old.shape, low=-0.3, high=0.3).to(old.dtype)
@@ -62,6 +63,7 @@ def fill_head(
         for name, old in state.items()
     }
     fcos.pred_net.load_state_dict(new)
+    fill_parts(fcos.pred_net, new)
 
 
 def constant_head(

@@ -5,7 +5,12 @@ from functools import partial
 import torch
 from torch.nn import functional as F
 
-from grader_tests.head_parts import NO_PADDING, make_head, parameters_of
+from grader_tests.head_parts import (
+    NO_PADDING,
+    fill_parts,
+    make_head,
+    parameters_of,
+)
 from grader_tests.oracles.step3 import IN_CHANNELS, NUM_CLASSES, STEM_CHANNELS
 from grader_tests.references import load_cases
 from grader_tests.tools import expect_inputs_kept, expect_keys, give, spread
@@ -43,7 +48,7 @@ def filled_head(student):
                         "wrong shape", f"FCOSPredictionNetwork: {part}", message
                     )
                 state[own] = value.to(state[own])
-    head.load_state_dict(state)
+    fill_parts(head, state)
     return head, cases
 
 
@@ -137,7 +142,7 @@ def test_head_centerness_logits(student):
 
 def test_head_outputs_have_a_row_for_each_location(student):
     """(B, H * W, K), (B, H * W, 4) and (B, H * W, 1)."""
-    head = make_head(student, 6, 3, [4])
+    head = make_head(student, 6, 3, [3, 3])
     sizes = {"p3": (5, 7), "p4": (3, 4), "p5": (2, 2)}
     features = {
         level: give(student, spread(2, 3, *size, low=-1.0))
@@ -161,9 +166,12 @@ def test_head_outputs_have_a_row_for_each_location(student):
 
 def test_head_answers_at_every_location(student):
     """One answer for each place of a map, those at its edges included."""
-    widths, height, width = [4, 6], 11, 14
-    head = make_head(student, 5, 3, widths)
-    features = {"p4": give(student, spread(1, 3, height, width))}
+    widths, height, width = [4, 4], 11, 14
+    head = make_head(student, 5, 4, widths)
+    sizes = {"p3": (22, 28), "p4": (height, width), "p5": (6, 7)}
+    features = {
+        level: give(student, spread(1, 4, *size)) for level, size in sizes.items()
+    }
     outputs = outputs_of(student, head, features)
     convolutions = len(widths) + 1
     for got, channels in zip(outputs, (5, 4, 1), strict=True):

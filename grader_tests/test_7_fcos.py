@@ -71,7 +71,7 @@ def test_fcos_has_the_numbers_of_channels_asked_for(student: Student) -> None:
 
 def test_fcos_answers_at_every_location(student: Student) -> None:
     """The head takes what the backbone gives, also for an image of odd size."""
-    fcos = student.make_detector(NUM_CLASSES, 8, [8])
+    fcos = student.make_detector(NUM_CLASSES, 8, [8, 8])
     class_logits, deltas, centerness = predict(fcos, make_images(student, 70, 100))
     for level, (height, width) in level_shapes(70, 100).items():
         count = height * width
@@ -82,8 +82,8 @@ def test_fcos_answers_at_every_location(student: Student) -> None:
 
 def test_fcos_is_made_anew_each_time(student: Student) -> None:
     """Two detectors share no weight: changing one leaves the other."""
-    first: Any = student.make_detector(NUM_CLASSES, 8, [8])
-    second: Any = student.make_detector(NUM_CLASSES, 8, [8])
+    first: Any = student.make_detector(NUM_CLASSES, 8, [8, 8])
+    second: Any = student.make_detector(NUM_CLASSES, 8, [8, 8])
     before = second.pred_net.pred_box.bias.detach().cpu().clone()
     state = expect_state(first.pred_net.state_dict(), "FCOS.pred_net")
     filled = {name: torch.full_like(value, 0.5) for name, value in state.items()}
@@ -93,20 +93,20 @@ def test_fcos_is_made_anew_each_time(student: Student) -> None:
 
 def test_normalizer_starts_at_150(student: Student) -> None:
     """Foreground locations per image, before any was seen; number or tensor."""
-    fcos = student.make_detector(NUM_CLASSES, 8, [8])
+    fcos = student.make_detector(NUM_CLASSES, 8, [8, 8])
     expect_equal(normalizer_of(fcos), NORMALIZER_START, NORMALIZER)
 
 
 def test_normalizer_is_saved_with_the_weights(student: Student) -> None:
     """A buffer: part of state_dict, so that a resumed run continues."""
-    fcos = student.make_detector(NUM_CLASSES, 8, [8])
+    fcos = student.make_detector(NUM_CLASSES, 8, [8, 8])
     _load_normalizer(fcos, 20.0)
     expect_equal(normalizer_of(fcos), 20.0, f"{NORMALIZER} after load_state_dict")
 
 
 def test_normalizer_is_not_trained(student: Student) -> None:
     """It follows the counts, not the gradient."""
-    fcos = student.make_detector(NUM_CLASSES, 8, [8])
+    fcos = student.make_detector(NUM_CLASSES, 8, [8, 8])
     images = make_images(student)
     _, _, gradients = student.gradients(
         fcos, images, give(student, GT_BOXES), module=fcos
@@ -121,7 +121,7 @@ def test_normalizer_is_not_trained(student: Student) -> None:
 
 def test_update_normalizer_by_hand(student: Student) -> None:
     """0.9 * 150 + 0.1 * 40 / 2 = 137, then 0.9 * 137 + 0.1 * 0 = 123.3."""
-    fcos = student.make_detector(NUM_CLASSES, 8, [8])
+    fcos = student.make_detector(NUM_CLASSES, 8, [8, 8])
     for foreground, expected, causes in (
         (40, 137.0, {PER_BATCH: 139.0, EXCHANGED: 33.0, "the old value is lost": 20.0}),
         (0, 123.3, {EXCHANGED: 13.7}),
@@ -134,7 +134,7 @@ def test_update_normalizer_by_hand(student: Student) -> None:
 
 def test_update_normalizer_divides_by_the_number_of_images(student: Student) -> None:
     """Three images with 7 foreground locations: 0.9 * 150 + 0.1 * 7 / 3."""
-    fcos = student.make_detector(NUM_CLASSES, 8, [8])
+    fcos = student.make_detector(NUM_CLASSES, 8, [8, 8])
     method(fcos, "update_normalizer")(torch.tensor(7, device=student.device), 3)
     causes = {
         PER_BATCH: 135.7,

@@ -51,7 +51,7 @@ def test_make_targets_equals_a_slow_loop(student: Student) -> None:
     """Three images: with boxes for all levels, with none, with one between padding."""
     locations, gt_boxes, expected = _reference(student)
     count = sum(map(len, locations.values()))
-    fcos = student.make_detector(4, 8, [8])
+    fcos = student.make_detector(4, 8, [8, 8])
     classes, deltas, centerness = _targets(
         method(fcos, "make_targets")(locations, gt_boxes), 3, count
     )
@@ -107,7 +107,7 @@ def test_make_targets_of_a_batch_equals_its_single_images(student: Student) -> N
     """An image's targets do not depend on the other images."""
     locations, gt_boxes, _ = _reference(student)
     count = sum(map(len, locations.values()))
-    fcos = student.make_detector(4, 8, [8])
+    fcos = student.make_detector(4, 8, [8, 8])
     batch = _targets(method(fcos, "make_targets")(locations, gt_boxes[1:]), 2, count)
     for number in (1, 2):
         single = _targets(
@@ -126,7 +126,7 @@ def test_make_targets_does_not_see_padding(student: Student) -> None:
     boxes = gt_boxes[0, :5]
     padding = torch.full_like(boxes[:1], -1)
     padded = torch.cat((padding, boxes[:2], padding, padding, boxes[2:]))
-    fcos = student.make_detector(4, 8, [8])
+    fcos = student.make_detector(4, 8, [8, 8])
     classes, deltas, _ = _targets(
         method(fcos, "make_targets")(locations, padded[None]), 1, count
     )
@@ -139,7 +139,7 @@ def test_make_targets_without_any_row(student: Student) -> None:
     """(B, 0, 5) boxes, not even padding: all is background."""
     locations, gt_boxes, _ = _reference(student)
     count = sum(map(len, locations.values()))
-    fcos = student.make_detector(4, 8, [8])
+    fcos = student.make_detector(4, 8, [8, 8])
     make_targets = method(fcos, "make_targets")
     with expect_runs(
         TARGETS,
@@ -154,7 +154,7 @@ def test_make_targets_without_any_row(student: Student) -> None:
 def test_make_targets_leaves_its_inputs_alone(student: Student) -> None:
     """Neither locations nor boxes change."""
     locations, gt_boxes, _ = _reference(student)
-    fcos = student.make_detector(4, 8, [8])
+    fcos = student.make_detector(4, 8, [8, 8])
     expect_inputs_kept(
         student, TARGETS, method(fcos, "make_targets"), locations, gt_boxes
     )

@@ -129,7 +129,7 @@ def test_training_losses_equal_a_slow_loop(student: Student) -> None:
     """Given predictions for three images: the three losses and the new normalizer."""
     cases = load_cases("step7", "training_losses")
     targets = load_cases("step7", "make_targets")
-    fcos = student.make_detector(4, 8, [8])
+    fcos = student.make_detector(4, 8, [8, 8])
     losses = check_losses(
         method(fcos, "training_losses")(
             {level: give(student, targets["locations"][level]) for level in STRIDES},

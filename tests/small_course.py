@@ -153,6 +153,7 @@ class LocalSession:
 
     start_cpu_seconds = cpu_seconds = load_seconds = 0.0  # in a sandbox; there is none
     next_limits, ends_at = Limits(), 0.0
+    given = b""
 
     def __init__(self, submission: Path, level: Any, limits: Any, **others: Any):
         self.submission = submission

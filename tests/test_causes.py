@@ -194,6 +194,17 @@ def test_file_that_cannot_be_loaded_is_named_once_at_the_top(file, all_told):
         ("    x = exec(y)", "SyntaxError at line 1 of a.py", ""),
         ("    x = (", "SyntaxError at line 1 of a.py", "SyntaxError, line 1."),
         ("raise S5", "S5 at line 1 of a.py", "an exception, line 1."),
+        (
+            "%matplotlib inline",
+            "SyntaxError at line 1 of a.py",
+            "SyntaxError, line 1, a line of a notebook, which only notebooks "
+            "understand.",
+        ),
+        (
+            "<<<<<<< HEAD",
+            "SyntaxError at line 1 of a.py",
+            "SyntaxError, line 1, a mark that git leaves where two versions meet.",
+        ),
         ("x = 1", "KeyError at line 7 of a.py", ""),
         ("x = 1", "KeyError at line 1 of b.py", ""),
     ],

@@ -42,6 +42,25 @@ VARIANTS = {
             "    order = order[(sides > 0).all(dim=1)]\n",
         ),
     ),
+    "0 / 0 in NMS, which drops": (
+        Edit(
+            "common.py",
+            "torch.where(union > 0, intersection / union, torch.zeros_like(union))",
+            "intersection / union",
+        ),
+    ),
+    "0 / 0 in NMS, which keeps": (
+        Edit(
+            "common.py",
+            "torch.where(union > 0, intersection / union, torch.zeros_like(union))",
+            "intersection / union",
+        ),
+        Edit(
+            "common.py",
+            "rest[overlap <= iou_threshold]",
+            "rest[~(overlap > iou_threshold)]",
+        ),
+    ),
     "last of equal scores first": (
         Edit(
             "common.py",
@@ -94,6 +113,8 @@ TOUCHED = {
     "clip at the last pixel": {"8.2"},
     "at least the score threshold": {"8.2"},
     "boxes without area dropped": {"8.1", "8.2"},
+    "0 / 0 in NMS, which drops": {"8.1", "8.2"},
+    "0 / 0 in NMS, which keeps": {"8.1", "8.2"},
     "last of equal scores first": {"8.1", "8.2"},
     "lists, prints and extra attributes": {"8.2"},
     "levels in another order": EXERCISES,

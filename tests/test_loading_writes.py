@@ -21,15 +21,29 @@ HABITS = {
     "nothing": "print('a', file=open(os.devnull, 'w'))",
     "a figure": "plt.plot([1]); plt.savefig('x.png')",
     "appending": "open(file='log.txt', mode='a+', encoding='utf-8').write('a')",
+    "a file by its number": "os.close(os.open('log.txt', os.O_CREAT | os.O_WRONLY))",
+    "a mark": "Path('done').touch()",
+    "a temporary file": "tempfile.NamedTemporaryFile('w').close(); tempfile.mkstemp()",
+    "another": "tempfile.TemporaryFile().write(b'a')",
+    "weights": "torch.save({'a': torch.zeros(2)}, 'x.pt')",
+    "arrays": "np.savez('x.npz', a=np.zeros(2)); np.savetxt('x.txt', np.zeros(2))",
+    "prints": "out = sys.stdout; sys.stdout = os.fdopen(os.open('log.txt', os.O_CREAT "
+    "| os.O_WRONLY), 'w'); print('a'); sys.stdout = out",
+    "Colab": "from google.colab import drive; drive.mount('/content/drive')",
+    "its folders": "os.makedirs('/content/drive/My Drive/A4'); os.chdir('/content')",
+    "arguments": "import argparse; argparse.ArgumentParser().parse_args()",
+    "a notebook's script": "get_ipython().run_line_magic('matplotlib', 'inline')",
 }
 BEGIN = """
-import logging, os, tempfile
+import logging, os, sys, tempfile
 from pathlib import Path
+import numpy as np
 import torch
 """
 # What it wrote, and whether a call can write: 1 for a state that was found.
 REST = """
-found = [name for name in ("log.txt", "runs", "out", "x.png") if os.path.exists(name)]
+names = ("log.txt", "runs", "out", "x.png", "x.pt", "done")
+found = [name for name in names if os.path.exists(name)]
 def iou(boxes1, boxes2):
     return torch.tensor(float(len(found)))
 def nms(boxes, scores, iou_threshold):
@@ -80,6 +94,6 @@ def test_what_is_no_habit_is_still_refused(tmp_path: Path, line: str):
     (tmp_path / "common.py").write_text(BEGIN + line + REST)
     with (
         Session(tmp_path, probe_level().level) as session,
-        pytest.raises(CheckError, match=r"Error at line 5 of common\.py"),
+        pytest.raises(CheckError, match=r"Error at line 6 of common\.py"),
     ):
         session.student().common.iou(torch.zeros(1, 4), torch.zeros(1, 4))

@@ -28,7 +28,7 @@ def add_gradescope_parser(
     parser.add_argument(
         "--references", type=Path, help="folder with the references of a term"
     )
-    add_course_options(parser)
+    add_course_options(parser, root)
     parser.set_defaults(run=lambda options: run_gradescope(options, root))
 
 

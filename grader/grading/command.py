@@ -49,7 +49,7 @@ def add_grade_parser(
     parser.add_argument(
         "--exercises", nargs="+", default=[], metavar="N.N", help="only these count"
     )
-    add_course_options(parser)
+    add_course_options(parser, root)
     parser.add_argument(
         "--regrade",
         nargs="+",
@@ -153,7 +153,9 @@ def grade_paths(
     check_allowed(allowed_ops, registry.closed(registry.parts))
     course = read_course(root, exercises, level.value, allowed_ops, parts)
     asked = list(dict.fromkeys(test.exercise for test in course.chosen))
-    counting = add_earlier(asked, out, {test.exercise for test in course.tests})
+    known = {test.exercise for test in course.tests}
+    known &= set(registry.asked(registry.parts))
+    counting = add_earlier(asked, out, known)
     course = read_course(root, counting, level.value, allowed_ops)
     submissions = find_submissions(paths, out.resolve())
     join_earlier(out.resolve(), submissions)

@@ -209,8 +209,22 @@ class Run:
             ids = frozenset(
                 outcome.id for outcome in late[name] if is_late(outcome, self.puts_off)
             )
-            own = replace(work, chosen=ids, ended=len(late[name]) - len(ids))
+            own = replace(
+                work,
+                chosen=ids,
+                ended=len(late[name]) - len(ids),
+                failed=self._failed(late[name]),
+            )
             yield job_for(name, entry.code, own, folder, "again")
+
+    def _failed(self, outcomes: Sequence[Outcome]) -> frozenset[str]:
+        """Exercises of which a test failed for another reason than time."""
+        exercises = {test.id: test.exercise for test in self.course.tests}
+        return frozenset(
+            exercises[outcome.id]
+            for outcome in outcomes
+            if outcome.category not in (None, "timeout")
+        )
 
     def _outcomes(self, entry: Waiting, answer: Answer) -> list[Outcome] | None:
         """What came back; None, and a result without points, if there is nothing."""

@@ -15,8 +15,9 @@ from grader.grading.time_limits import Calibration
 from grader.outcomes import Outcome
 from grader.sandbox.sandbox import Level
 from grader.session.session import START_FACTOR, Session
+from grader.suites.earlier import run_with_earlier
 from grader.suites.pace import MOST_LOADING_S, Pace
-from grader.suites.suite_run import SuiteError, run_suite
+from grader.suites.suite_run import SuiteError, with_suite
 
 # Beyond its budget a job may start a sandbox again and end a test that hangs.
 SPARE_S = 120.0
@@ -33,6 +34,7 @@ class Work:
         level: of the sandbox.
         calibration: the limits.
         ended: tests of an earlier turn that did not take too long.
+        failed: exercises that have failed already, in an earlier run of the same code.
     """
 
     course: Course
@@ -40,6 +42,7 @@ class Work:
     level: Level
     calibration: Calibration
     ended: int = 0
+    failed: Collection[str] = ()
 
 
 def job_for(name: str, code: Path, work: Work, folder: Path, kind: str = "job") -> Job:
@@ -80,12 +83,18 @@ def run_tests(code: Path, work: Work) -> dict[str, Any]:
                 stops_at_first=calibration.is_first,
                 ended=work.ended,
             )
-            outcomes = run_suite(
-                work.course.root,
-                work.course.tests,
-                work.chosen,
-                session,
-                pace=pace,
+            course = work.course
+            outcomes = with_suite(
+                course.root,
+                course.tests,
+                lambda suite: run_with_earlier(
+                    suite,
+                    (course.root, course.registry, course.tests),
+                    work.chosen,
+                    session,
+                    pace,
+                    work.failed,
+                ),
             )
     except (SuiteError, CourseError) as error:
         return {"problem": str(error)}

@@ -112,7 +112,12 @@ class ResultFolder:
                 f"not {listed(list(entry.submission.earlier))}."
             )
         graded = Graded(
-            entry.submission, self.course.chosen, outcomes, entry.ignored, notes
+            entry.submission,
+            self.course.chosen,
+            outcomes,
+            entry.ignored,
+            notes,
+            (self.course.registry.name, self.course.registry.note),
         )
         measured = {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),

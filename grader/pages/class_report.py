@@ -35,7 +35,9 @@ def render_csv(students: Sequence[Student]) -> str:
     exercises = _exercises(students)
     lines = io.StringIO()
     table = csv.writer(lines, lineterminator="\n")
-    table.writerow(["submission", "score", "max_score", "status", *exercises, "folder"])
+    is_named = any(student.course[0] for student in students)
+    head = ["submission", "score", "max_score", "status", *exercises, "folder"]
+    table.writerow([*head, "course"] if is_named else head)
     for student in students:
         points = student.extra["exercises"]
         own = [points.get(name, {}).get("score", "") for name in exercises]
@@ -45,6 +47,7 @@ def render_csv(students: Sequence[Student]) -> str:
             student.extra["max_score"],
         ]
         row = [*head, student.status, *own, student.id]
+        row += [student.course[0]] if is_named else []
         table.writerow([safe_cell(cell) for cell in row])
     return lines.getvalue()
 
@@ -109,6 +112,7 @@ def render_class(
         "troubled": sum(
             bool({"crashed", "timeout"} & set(student.troubles)) for student in graded
         ),
+        "notes": sorted({student.course[1] for student in graded} - {""}),
         "causes": _causes(graded),
         "exercises": [
             _exercise(exercise, graded, titles) for exercise in _exercises(graded)

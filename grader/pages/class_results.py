@@ -11,6 +11,7 @@ from grader.results.results import FILE as RESULTS
 from grader.results.results import FINISHED, make_zero, read_results
 from grader.submissions.find import Submission
 
+PAIR = 2
 TROUBLES = ("crashed", "timeout", "out of memory", "not allowed")
 
 
@@ -62,6 +63,14 @@ class Student:
         """What is wrong with the hand-in as a whole; older results have none."""
         notes = self.extra.get("notes")
         return [str(note) for note in notes] if isinstance(notes, list) else []
+
+    @property
+    def course(self) -> list[str]:
+        """Name and note of the course it was graded by; older results have none."""
+        found = self.extra.get("course")
+        if not isinstance(found, list) or len(found) != PAIR:
+            return ["", ""]
+        return [str(part) for part in found]
 
     @property
     def link(self) -> str:

@@ -151,6 +151,7 @@ def render_feedback(
         "groups": list(groups.values()),
         "ignored": graded.ignored,
         "notes": graded.notes,
+        "course": graded.course[1],
     }
     return environment().get_template("feedback.html").render(page=page)
 

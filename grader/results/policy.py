@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from grader.manifest import ManifestTest
 from grader.outcomes import NOT_RUN, NOT_TRIED, USED_UP, Outcome
+from grader.submissions.names import listed
 from helpers.checks.no_gpu import NO_GPU
 
 # How the proxy names a place: "TypeError at line 12 of common.py".
@@ -75,7 +76,14 @@ class Told:
 def tell(test: ManifestTest, outcome: Outcome) -> Told:
     """What the student reads."""
     if outcome.category is None:
-        return Told("passed", "Passed.")
+        if not outcome.given:
+            return Told("passed", "Passed.")
+        which = listed(outcome.given.split())
+        return Told(
+            f"passed, with our {which}",
+            f"Passed with the course's own solution of {which} in place of yours, so "
+            "that a mistake costs only the exercise it is in.",
+        )
     hint = "" if outcome.category == "blocked" else test.hint
     told = Told(_label(outcome), _sentence(outcome), hint)
     if not test.visible:

@@ -32,6 +32,7 @@ class Graded:
     Attributes:
         ignored: number of files that were not looked at.
         notes: sentences about the whole, see grader/results/top_notes.py.
+        course: how it is graded, if in another way than this course's: name and note.
     """
 
     submission: Submission
@@ -39,6 +40,7 @@ class Graded:
     outcomes: Sequence[Outcome]
     ignored: int = 0
     notes: Sequence[str] = ()
+    course: tuple[str, str] = ("", "")
 
     @property
     def score(self) -> float:
@@ -73,7 +75,7 @@ def make_results(
     return {
         "score": graded.score,
         "execution_time": round(seconds, DIGITS_S),
-        "output": "\n".join([*graded.notes, f"{passed} of {len(tests)} tests passed."]),
+        "output": "\n".join(_top_lines(graded, passed)),
         "output_format": "text",
         "stdout_visibility": "hidden",
         "tests": [
@@ -86,6 +88,7 @@ def make_results(
             "exercises": _by_exercise(graded),
             "ignored_files": graded.ignored,
             "notes": list(graded.notes),
+            "course": list(graded.course),
             "instructor": [_for_instructor(outcome) for outcome in graded.outcomes],
             "measured": {
                 **measured,
@@ -100,6 +103,12 @@ def make_results(
             },
         },
     }
+
+
+def _top_lines(graded: Graded, passed: int) -> list[str]:
+    note = [graded.course[1]] if graded.course[1] else []
+    count = f"{passed} of {len(graded.tests)} tests passed."
+    return [*note, *graded.notes, count]
 
 
 def make_zero(
@@ -187,7 +196,7 @@ def _by_exercise(graded: Graded) -> dict[str, dict[str, float]]:
 def _for_instructor(outcome: Outcome) -> dict[str, Any]:
     """Category and cause; the message is not there, since it may hold hidden inputs."""
     found = asdict(outcome)
-    names = ("id", "category", "cause", "blocked_by")
+    names = ("id", "category", "cause", "blocked_by", "given")
     return {name: found[name] for name in names}
 
 

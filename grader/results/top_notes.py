@@ -21,6 +21,13 @@ NO_PYTHON = ("SyntaxError", "IndentationError", "TabError")
 LATER = re.compile(r"(def|class|async|lambda|@)\b|.*\blambda\b")
 FROM_TEXT = re.compile(r".*\b(exec|eval|compile|import_module|__import__)\b")
 MOST_FILES = 3
+ODD_LINES = (
+    (re.compile(r"\s*[%!]"), "a line of a notebook, which only notebooks understand"),
+    (re.compile(r"<{7}|={7}|>{7}"), "a mark that git leaves where two versions meet"),
+    (re.compile(r"\s*(>>>|In \[)"), "a line of a session, with its prompt"),
+    (re.compile(r"\s*<(!DOCTYPE|html)", re.IGNORECASE), "a web page, not the file"),
+    (re.compile(r"\s*```"), "a mark of Markdown around code"),
+)
 
 
 def top_notes(
@@ -52,7 +59,8 @@ def _not_loaded(outcomes: Sequence[Outcome], code: Path) -> list[str]:
                 counts[file, line, found["module"] or _known(kind)] += 1
     first: dict[str, str] = {}
     for (file, line, why), _ in counts.most_common():
-        note = f"{file} cannot be loaded: {why}, line {line}."
+        odd = _odd_line(code / file, line) if why in NO_PYTHON else ""
+        note = f"{file} cannot be loaded: {why}, line {line}{odd}."
         first.setdefault(file, note if line else f"{file} takes too long to be loaded.")
     return list(first.values())[:MOST_FILES]
 
@@ -68,9 +76,8 @@ def _is_at_loading(path: Path, line: int, kind: str) -> bool:
 
     Its text is only looked at, never parsed: nobody knows what a student wrote.
     """
-    try:
-        lines = path.read_bytes().decode("utf-8", "replace").splitlines()
-    except OSError:
+    lines = _lines(path)
+    if not lines:
         return False
     if not 0 < line <= len(lines):
         return kind in NO_PYTHON and line == len(lines) + 1
@@ -78,6 +85,20 @@ def _is_at_loading(path: Path, line: int, kind: str) -> bool:
     if kind in NO_PYTHON:
         return not FROM_TEXT.match(text)
     return bool(text) and not text[0].isspace() and not LATER.match(text)
+
+
+def _odd_line(path: Path, line: int) -> str:
+    """What a line is that is no Python, if its beginning says so."""
+    text = _lines(path)[line - 1 : line]
+    kinds = (kind for start, kind in ODD_LINES if text and start.match(text[0]))
+    return next((f", {kind}" for kind in kinds), "")
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_bytes().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
 
 
 def _not_there(

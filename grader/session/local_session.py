@@ -20,6 +20,7 @@ from grader.session.replies import submitted_names
 from grader.session.session import TestRun
 from grader.worker.bytecode import compile_here
 from grader.worker.child import Server
+from grader.worker.given import Given
 from grader.worker.modules import Submission
 
 
@@ -29,10 +30,14 @@ class LocalSession:
     Args:
         submission: folder with the student's *.py files.
         device: where checks make their tensors.
+
+    Attributes:
+        given: as Session's.
     """
 
     def __init__(self, submission: Path, device: str = "cpu"):
         self.submission = submission
+        self.given = b""
         self.device = device
         self._compiled = compile_here(Submission(submission, ()).files)
         self._calls: _LocalCalls | None = None
@@ -51,7 +56,9 @@ class LocalSession:
     def student(self, exercise: str = "") -> RemoteStudent:
         """The student's code, its files loaded anew; an earlier test ends."""
         self.end_test()
-        self._calls = _LocalCalls(self.submission, self._compiled, self.device)
+        self._calls = _LocalCalls(
+            self.submission, self._compiled, self.device, self.given
+        )
         return RemoteStudent(self._calls, self._calls.submission.visible, self.device)
 
     def end_test(self) -> TestRun:
@@ -67,10 +74,11 @@ class LocalSession:
 class _LocalCalls(Calls):
     """Answers in this process, with the submission importable meanwhile."""
 
-    def __init__(self, folder: Path, compiled: bytes, device: str):
+    def __init__(self, folder: Path, compiled: bytes, device: str, given: bytes):
         super().__init__(submitted_names(folder))
         self.submission = Submission(folder, read_registry().visible)
         self.submission.compiled = compiled
+        self.submission.given = Given(given) if given else None
         self.submission.install()
         self.server = Server(self.submission, device)
         self.printed = io.StringIO()

@@ -120,4 +120,6 @@ def submitted_names(folder: Path) -> SubmittedNames:
             for found in IMPORT.findall(text):
                 parts = found.decode("ascii", "replace").split(".")
                 modules |= {".".join(parts[: end + 1]) for end in range(len(parts))}
+                # torch.utils.tensorboard wants a package called tensorboard
+                modules |= set(parts)
     return SubmittedNames(lines, frozenset(modules))

@@ -69,6 +69,8 @@ class Session:
         load_seconds: of the processor, to load the files; each test has it on top.
         next_limits: of the tests from now on, without what loading takes.
         ends_at: when all tests have to be over, on the clock of time.monotonic.
+        given: for the tests that begin from now on, parts of the solution in place of
+            the student's own, see grader/suites/given_parts.py.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Session:
         self.load_seconds = self._load_clock = 0.0
         self.next_limits = self.limits
         self.ends_at = math.inf
+        self.given = b""
         self._sandbox: Sandbox | None = None
         self._starts = 0
         self._test: _Test | None = None
@@ -198,17 +201,23 @@ class Session:
         ours, theirs = socket.socketpair()
         reading, writing = os.pipe()
         limits = self._with_loading(self.next_limits)
-        parts = self._parts.open_files(exercise)
+        files = [writing, *self._parts.open_files(exercise)]
+        if self.given:
+            files.append(_file_of(self.given))
         try:
-            request = {"do": "fork", "cpu_seconds": limits.cpu_seconds}
-            self._tell(request, [theirs.fileno(), writing, *parts])
+            request = {
+                "do": "fork",
+                "cpu_seconds": limits.cpu_seconds,
+                "has_given": bool(self.given),
+            }
+            self._tell(request, [theirs.fileno(), *files])
         except ZygoteError:
             ours.close()
             os.close(reading)
             raise
         finally:
             theirs.close()
-            for file in (writing, *parts):
+            for file in files:
                 os.close(file)
         output = OutputTail(reading, self.limits.output_mb * MEBIBYTE)
         test = _Test(self, output)
@@ -250,6 +259,15 @@ class Session:
         if self._sandbox is None:
             raise ZygoteError
         return tell(self._sandbox.control, request, files)
+
+
+def _file_of(data: bytes) -> int:
+    """An open file in memory that holds this, to be read from its start."""
+    number = os.memfd_create("given")
+    with os.fdopen(os.dup(number), "wb") as file:
+        file.write(data)
+    os.lseek(number, 0, os.SEEK_SET)
+    return number
 
 
 class _Test:

@@ -11,9 +11,10 @@ from core.command import (
     CommandParser,
     CourseError,
 )
-from core.course import id_order
+from core.course import id_order, read_registry
 from grader.course import REFERENCES_VARIABLE
-from grader.manifest import ManifestTest, read_manifest
+from grader.course_folder import add_named_course, course_with
+from grader.manifest import ManifestTest, choose_exercises, read_manifest
 from grader.outcomes import Outcome
 
 
@@ -37,6 +38,7 @@ def add_tests_parser(
         "--references", type=Path, help="folder with the references of a term"
     )
     parser.add_argument("-k", default="", dest="chosen", help="only tests that match")
+    add_named_course(parser, root)
     parser.set_defaults(run=lambda options: run_tests(options, root))
 
 
@@ -48,6 +50,7 @@ def run_tests(options: argparse.Namespace, root: Path) -> int:
     """
     from grader.session.local_session import LocalSession  # imports torch
     from grader.suites.suite_run import Suite, SuiteError, with_suite
+    from grader.worker.vision import work_offline
 
     use_device(options.device)
     folder = options.solution.resolve()
@@ -58,18 +61,27 @@ def run_tests(options: argparse.Namespace, root: Path) -> int:
         )
     if options.references:
         os.environ[REFERENCES_VARIABLE] = str(options.references.resolve())
-    tests = read_manifest(root)
+    with course_with(root, options.course_dir) as course_root:
+        registry = read_registry(course_root)
+        tests = read_manifest(course_root, registry)
+        chosen = {test.id for test in tests}
+        if options.course_dir is not None:
+            chosen = {test.id for test in choose_exercises(tests, (), registry)}
+            work_offline()  # backbones without their weights, as in the sandbox
 
-    def run(suite: Suite) -> list[Outcome]:
-        if not suite.ids:
-            raise CourseError(f"-k {options.chosen}: no test matches; see pytest's -k")
-        with LocalSession(folder, options.device) as session:
-            return suite.run(suite.ids, session)
+        def run(suite: Suite) -> list[Outcome]:
+            ids = [name for name in suite.ids if name in chosen]
+            if not ids:
+                raise CourseError(
+                    f"-k {options.chosen}: no test matches; see pytest's -k"
+                )
+            with LocalSession(folder, options.device) as session:
+                return suite.run(ids, session)
 
-    try:
-        outcomes = with_suite(root, tests, run, options.chosen)
-    except SuiteError as error:
-        raise CourseError(f"{root / 'grader_tests'}: {error}") from error
+        try:
+            outcomes = with_suite(course_root, tests, run, options.chosen)
+        except SuiteError as error:
+            raise CourseError(f"{root / 'grader_tests'}: {error}") from error
     print(format_table(outcomes, {test.id: test for test in tests}))
     failed = any(outcome.category for outcome in outcomes)
     return EXIT_PARTLY_FAILED if failed else EXIT_OK

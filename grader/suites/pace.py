@@ -43,6 +43,9 @@ class Pace:
         short: id of a test -> processor seconds that are many times the solution's.
         stops_at_first: once a test took too long, the others wait for a second run.
         ended: tests of an earlier run that did not take too long.
+
+    Attributes:
+        is_first: what takes too long has a second turn.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class Pace:
         self._cpu_s = cpu_s
         self._session = session
         self._short = short or {}
-        self._stops_at_first = stops_at_first
+        self.is_first = stops_at_first
         self._used = 0.0
         self._late: Counter[str] = Counter()  # exercise -> tests that took too long
         self._ended = ended
@@ -93,9 +96,7 @@ class Pace:
             self._ended += 1
             return
         self._late[test.exercise] += 1
-        if self._stops_at_first or (
-            not self._ended and len(self._late) >= LATE_EXERCISES
-        ):
+        if self.is_first or (not self._ended and len(self._late) >= LATE_EXERCISES):
             self._stopped = NOT_TRIED
 
     def _limits_of(self, test: ManifestTest) -> Limits:

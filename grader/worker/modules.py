@@ -10,13 +10,13 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from grader.worker import original
+from grader.worker import given, original
 from grader.worker.bytecode import code_of
 from grader.worker.writes import writes_go_nowhere
 
@@ -33,7 +33,7 @@ GIVEN = (
     PACKAGE,
 )
 # Of modules that the next submission finds anew.
-OWN_NAMES = (f"{PACKAGE}.", f"{original.__name__}.")
+OWN_NAMES = (f"{PACKAGE}.", f"{original.__name__}.", f"{given.PACKAGE}.")
 
 
 class MissingPartError(Exception):
@@ -56,6 +56,7 @@ class Submission(MetaPathFinder):
         compiled: what grader/worker/bytecode.py makes of them; may be empty.
         slow: those that do not end while they are loaded; see grader/worker/loading.py.
         note: is told "begins" and "ends" of each file that is loaded, and its name.
+        given: parts of the solution in place of some of its own, if there are any.
     """
 
     def __init__(self, folder: Path, visible: Sequence[str]):
@@ -64,6 +65,7 @@ class Submission(MetaPathFinder):
         self.compiled = b""
         self.slow: set[str] = set()
         self.note: Callable[[str, str], None] = lambda what, name: None
+        self.given: given.Given | None = None
         self.files = {path.stem: path for path in sorted(folder.glob("*.py"))}
 
     def find_spec(
@@ -80,14 +82,17 @@ class Submission(MetaPathFinder):
         package, _, name = fullname.rpartition(".")
         first = fullname.partition(".")[0]
         if first in original.NAMES and first not in self.files:
-            return _stand_in(fullname)
+            found = _stand_in(fullname)
+            if found is not None and (first != fullname or not _is_installed(first)):
+                return found
         if name not in self.files or name == "__init__" or "." in package:
             return None
         if package == PACKAGE:
             path_of = str(self.files[name])
             if name in self.slow:
                 raise SlowFileError(f"{name}.py")
-            loader = _FileLoader(fullname, path_of, self)
+            kind = _HelperLoader if name in original.NAMES else _FileLoader
+            loader = kind(fullname, path_of, self)
             return spec_from_file_location(fullname, path_of, loader=loader)
         if not package and name not in GIVEN and name not in sys.stdlib_module_names:
             return ModuleSpec(name, _ShortNameLoader(PACKAGE))
@@ -98,6 +103,8 @@ class Submission(MetaPathFinder):
         # Looking through all modules writes to memory shared by fork, which is slow.
         if PACKAGE in sys.modules:
             self.forget()
+        if self.given is not None:
+            self.given.load()
         sys.meta_path.insert(0, self)
 
     def remove(self) -> None:
@@ -197,8 +204,12 @@ class _FileLoader(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         name = Path(self.path).stem
         self.submission.note("begins", name)
+        # A notebook that was saved as a script calls it where its magics stood.
+        vars(module)["get_ipython"] = original.NotebookShell
         with writes_go_nowhere(Path(self.path).parent):
             super().exec_module(module)
+        if self.submission.given is not None:
+            self.submission.given.put_into(module)
         self.submission.note("ends", name)
 
     def get_code(self, fullname: str) -> Any:
@@ -216,6 +227,27 @@ class _FileLoader(SourceFileLoader):
             line = data[: data.find(b"\0")].count(b"\n") + 1
             text = f"{NO_TEXT} ({error.msg})"
             raise SyntaxError(text, (path, line, 1, "")) from None
+
+
+class _HelperLoader(_FileLoader):
+    """A given file of the original assignment: if it cannot be loaded, the stand-in."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        try:
+            super().exec_module(module)
+        except Exception:  # noqa: BLE001 - newer Python, no such package: may be any
+            name = module.__name__.rpartition(".")[2]
+            ours = importlib.import_module(f"{original.__name__}.{name}")
+            vars(module).update(
+                (key, value)
+                for key, value in vars(ours).items()
+                if not key.startswith("__") or key == "__all__"
+            )
+
+
+def _is_installed(name: str) -> bool:
+    """Whether there is a package of this name beside the stand-in."""
+    return PathFinder.find_spec(name) is not None
 
 
 def _stand_in(fullname: str) -> ModuleSpec | None:

@@ -6,8 +6,8 @@ parent has computed may hang. The student's files are read, and compiled, only i
 processes.
 
 The grader speaks over a socket, in lines of JSON: {"do": "fork"} comes with open files,
-the test's own socket, what its prints go to, and perhaps what it gets of torchvision;
-{"do": "end"} ends the test.
+the test's own socket, what its prints go to, perhaps what it gets of torchvision, and
+parts of the solution where it has been given any; {"do": "end"} ends the test.
 """
 
 import gc
@@ -42,7 +42,7 @@ from grader.worker.closed import (  # noqa: E402
 )
 from grader.worker.compiler import put_to_sleep  # noqa: E402
 
-SETTINGS = json.loads(sys.argv[1])
+SETTINGS = json.loads(sys.argv.pop())  # a file that reads arguments finds none
 sys.meta_path.insert(
     0, ClosedModules(Path(SETTINGS["closed"]), not SETTINGS["operators"])
 )
@@ -53,6 +53,7 @@ put_to_sleep(Path(SETTINGS["submission"]))  # before anything imports torchvisio
 from grader.worker.absent import leave_out  # noqa: E402
 from grader.worker.bytecode import compile_files  # noqa: E402
 from grader.worker.child import seed_torch, serve_test  # noqa: E402
+from grader.worker.given import Given  # noqa: E402
 from grader.worker.large_pages import use_large_pages  # noqa: E402
 from grader.worker.loading import measure_loading  # noqa: E402
 from grader.worker.lockdown import Lockdown, close_child, lock_zygote  # noqa: E402
@@ -62,7 +63,7 @@ from grader.worker.vision import refusing, work_offline  # noqa: E402
 
 LONGEST_LINE = 4096
 CHILDREN = Path("/proc/thread-self/children")
-FILES_OF_FORK = 4  # the first two are always there
+FILES_OF_FORK = 5  # the first two are always there
 PAUSE_S = 0.002
 TEMPORARY = "/tmp"
 
@@ -129,15 +130,17 @@ class Zygote:
                 return
             request = json.loads(line)
             if request["do"] == "fork":
-                self.fork(files, request["cpu_seconds"])
+                self.fork(files, request)
                 _say(self.control, {"pid": self.child})
             elif request["do"] == "end":
                 _say(self.control, self.end_child(request["grace"]))
 
-    def fork(self, files: list[int], cpu_seconds: int) -> None:
+    def fork(self, files: list[int], request: dict[str, Any]) -> None:
         """Start the process of a test, which gets these files and so much time."""
-        limits = replace(self.limits, cpu_seconds=cpu_seconds)
-        self._fork(lambda: self._serve(limits, *files))
+        limits = replace(self.limits, cpu_seconds=request["cpu_seconds"])
+        solution = files[-1] if request["has_given"] else None
+        own = files[:-1] if request["has_given"] else files
+        self._fork(lambda: self._serve(limits, solution, *own))
         for file in files:
             os.close(file)
 
@@ -204,11 +207,15 @@ class Zygote:
     def _serve(
         self,
         limits: Limits,
+        solution: int | None,
         channel_file: int,
         output_file: int,
         given: int | None = None,
         library: int | None = None,
     ) -> None:
+        if solution is not None:
+            with os.fdopen(solution, "rb") as file:
+                self.submission.given = Given(file.read())
         self._be_child(output_file)
         channel = socket.socket(fileno=channel_file)
         close_child(self.lockdown, limits, self.in_use)

@@ -5,8 +5,9 @@ import torch
 from grader_tests.oracles import slow
 
 NUM_CLASSES = 7
-IN_CHANNELS = 3
-STEM_CHANNELS = (4, 5)
+# Equal widths, and two of them, as people train it: others are asked for in 3.1 alone.
+IN_CHANNELS = 4
+STEM_CHANNELS = (4, 4)
 SIZES = {"p3": (3, 5), "p4": (2, 3), "p5": (1, 2)}  # rows, columns: wider than high
 BATCH = 2
 PREDICTORS = {"cls": NUM_CLASSES, "box": 4, "ctr": 1}

@@ -15,6 +15,7 @@ from grader_tests.oracles.plain_detect import (
     ACCEPTED,
     RIGHT,
     Candidate,
+    How,
     Raw,
     candidates,
     plain_inference,
@@ -29,6 +30,7 @@ TRIES = 200
 IMAGE_SIZES = {"wide": (50, 90), "high": (101, 43)}  # (H, W) in pixels
 THRESHOLDS = {"usual": (0.3, 0.5), "strict": (0.6, 0.2), "loose": (0.05, 0.8)}
 NUM_CLASSES = 3
+LEAST_SIDE = 1.0  # pixels of each box within the image, clipped in any accepted way
 NMS_THRESHOLDS = (0.3, 0.5, 0.7)
 # case -> number of boxes, width, height of the image that they crowd
 NMS_CASES = {"some": (60, 60, 40), "crowd": (800, 130, 90)}
@@ -109,7 +111,48 @@ def _raw(generator: torch.Generator, size: tuple[int, int]) -> Raw:
         level: points_of_level.float() for level, points_of_level in locations.items()
     }
     # Some deltas below 0, and many that leave the image.
-    return Raw(points, draw(NUM_CLASSES, -4, 3), draw(4, -0.4, 5), draw(1, -3, 3))
+    raw = Raw(points, draw(NUM_CLASSES, -4, 3), draw(4, -0.4, 5), draw(1, -3, 3))
+    _give_area(generator, raw, size)
+    return raw
+
+
+def _give_area(generator: torch.Generator, raw: Raw, size: tuple[int, int]) -> None:
+    """Draw the deltas of each box without area again, until it has one.
+
+    0 / 0 is NaN, which is not above any threshold and not below either: what NMS makes
+    of boxes without area depends on how a comparison is written, so none occur.
+    """
+    for level, places in boxes_without_area(raw, size).items():
+        for place in places:
+            one = {level: raw.locations[level][place : place + 1]}
+            deltas = raw.deltas[level][:, place : place + 1]
+            for _ in range(TRIES):
+                deltas[:] = slow.random(generator, 1, 1, 4, low=-0.4, high=5)
+                part = Raw(
+                    one,
+                    {level: raw.cls_logits[level][:, place : place + 1]},
+                    {level: deltas},
+                    {level: raw.ctr_logits[level][:, place : place + 1]},
+                )
+                if not boxes_without_area(part, size)[level]:
+                    break
+
+
+def boxes_without_area(raw: Raw, size: tuple[int, int]) -> dict[str, list[int]]:
+    """Level -> places of boxes that are less than a pixel wide or high.
+
+    Args:
+        raw: the predictions.
+        size: (H, W) of the image in pixels, whose last pixel may be its end.
+    """
+    found: dict[str, list[int]] = {level: [] for level in raw.locations}
+    every = iter(candidates(raw, size, How(inset=1.0)))
+    for level, points in raw.locations.items():
+        for place in range(len(points)):
+            x1, y1, x2, y2 = next(every).box
+            if min(x2 - x1, y2 - y1) < LEAST_SIDE:
+                found[level].append(place)
+    return found
 
 
 def _inference_case(generator: torch.Generator, size: tuple[int, int]) -> Reference:

@@ -49,6 +49,29 @@ def expect_indices(got: Any, what: str, most: int) -> list[int]:
     return listed
 
 
+def names_sharing(module: Any, first: str, second: str, what: str) -> list[str]:
+    """Weights of one part of a module that lie where another part's lie.
+
+    One weight may have many names, and two may hold equal numbers; here what is written
+    under the first part's names is looked for under the second's.
+
+    Args:
+        module: its numbers are changed.
+        first, second: beginnings of names in its state_dict, "stem_cls.".
+        what: the module, for messages.
+    """
+    before = expect_state(module.state_dict(), what)
+    new = {
+        name: torch.full_like(value, float(number + 2))
+        for number, (name, value) in enumerate(before.items())
+        if name.startswith(first) and value.is_floating_point()
+    }
+    module.load_state_dict(new, strict=False)
+    after = expect_state(module.state_dict(), what)
+    own = [name for name in before if name.startswith(second)]
+    return [name for name in own if not torch.equal(after[name], before[name])]
+
+
 def expect_state(got: Any, what: str) -> dict[str, torch.Tensor]:
     """What state_dict() of a module of the course can give: name -> tensor."""
     if not isinstance(got, dict):

@@ -48,7 +48,7 @@ def detect(
     student: Any, threshold: float = THRESHOLD
 ) -> tuple[Any, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Detections, and the logits of classes and of centerness after the call."""
-    detector = student.make_detector(3, 8, [8])
+    detector = student.make_detector(3, 8, [8, 8])
     detector.eval()
     images = torch.zeros(1, 3, HEIGHT, WIDTH, device=student.device)
     answers = (

@@ -1,0 +1,1 @@
+"""Only for `google.colab`; another package of this name is not hidden."""
