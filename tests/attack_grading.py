@@ -136,7 +136,8 @@ def expect_no_gain(graded: Graded, attack: Attack, exercises: tuple[str, ...]) -
     assert results["execution_time"] < attack.seconds
     assert results["extra_data"]["status"] == "finished"
     for exercise in set(exercises) - {CONTROL}:
-        if attack.exercise in (exercise, "all"):
+        is_in_all = FUNCTIONS[exercise][0] != FUNCTIONS["1.1"][0]  # of CONTROL's file
+        if attack.exercise == exercise or (attack.exercise == "all" and is_in_all):
             honest = graded.results(id_of_wrong())["extra_data"]["exercises"][exercise]
             got = results["extra_data"]["exercises"][exercise]
             assert got["score"] <= honest["score"]
