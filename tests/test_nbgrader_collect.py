@@ -251,7 +251,13 @@ def test_full_disk_stops_the_collection_with_a_sentence(group, monkeypatch, kind
             raise CourseError(f"{folder}: cannot write") from cause
         return real(folder)
 
+    def no_bytes(size):
+        raise OSError(kind, os.strerror(kind))
+
     monkeypatch.setattr(place_module, "new_folder", full)
+    monkeypatch.setattr(
+        importlib.import_module(collect.__module__), "bytes", no_bytes, raising=False
+    )
     with pytest.raises(CourseError, match="after 1 hand-ins; make room"):
         collect(group)
     assert files_of(group.submitted / "ada" / NAME) == dict(GOOD)

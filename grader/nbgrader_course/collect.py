@@ -1,13 +1,13 @@
 """Collect hand-ins into submitted/: each by itself, with its reason."""
 
-import errno
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.command import NO_ROOM, CourseError
+from core.command import CourseError
 from core.files import locked_folder
 from grader.nbgrader_course.hand_in import MOST_NAMED, HandIn, read_hand_in
 from grader.nbgrader_course.names import STUDENT_ID, check_name, show
@@ -17,6 +17,8 @@ from grader.submissions.names import shown
 from grader.submissions.pile import is_left_out
 
 REFUSED = "REFUSED"
+PROBE = ".room"
+LEAST_ROOM = 2**20  # bytes that can be written if a disk is not full
 EARLIER = "earlier"  # folder of submissions that a later one replaced
 
 
@@ -105,11 +107,19 @@ def _check_room(group: Class, error: BaseException | None, done: int) -> None:
     Raises:
         CourseError: nothing can be written.
     """
-    if isinstance(error, OSError) and error.errno in (*NO_ROOM, errno.EROFS):
+    if not isinstance(error, OSError):
+        return
+    probe = group.course / PROBE
+    try:
+        probe.write_bytes(bytes(LEAST_ROOM))
+    except OSError as full:
         raise CourseError(
-            f"{group.submitted}: cannot be written ({error.strerror}), after {done} "
+            f"{group.course}: cannot be written ({full.strerror}), after {done} "
             "hand-ins; make room and call it again: what is collected stays"
-        ) from error
+        ) from full
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def _refused(group: Class, owner: str, why: str) -> Row:
