@@ -1,7 +1,9 @@
 """Collecting for nbgrader: every hand-in has a row, and names come from its place."""
 
 import dataclasses
+import errno
 import importlib
+import os
 
 import nbformat
 import pytest
@@ -10,7 +12,7 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 from core.command import CourseError
 from core.files import new_folder
 from grader.nbgrader_course import place as place_module
-from grader.nbgrader_course.collect import EARLIER, REFUSED, Class, collect, report
+from grader.nbgrader_course.collect import EARLIER, REFUSED, Class, Row, collect, report
 from grader.nbgrader_course.config import SANITIZE
 from grader.nbgrader_course.names import check_name, show
 from tests.nbgrader_archives import (
@@ -234,3 +236,36 @@ def test_names_are_checked_before_anything_else_of_autograde():
     with pytest.raises(CourseError, match="is no name of a student"):
         check.preprocess(new_notebook(), {"nbgrader": {"student": HTML_NAME}})
     assert check.preprocess(new_notebook(), {"nbgrader": {"student": "ada"}})
+
+
+@pytest.mark.parametrize("kind", [errno.ENOSPC, errno.EROFS])
+def test_full_disk_stops_the_collection_with_a_sentence(group, monkeypatch, kind):
+    """It is nobody's fault, so nobody is refused; what is collected stays."""
+    for name in ("ada", "bob"):
+        write_zip(group.archive / f"{name}.zip", GOOD)
+    real = place_module.new_folder
+
+    def full(folder):
+        if "bob" in folder.parts:
+            cause = OSError(kind, os.strerror(kind))
+            raise CourseError(f"{folder}: cannot write") from cause
+        return real(folder)
+
+    def no_bytes(size):
+        raise OSError(kind, os.strerror(kind))
+
+    monkeypatch.setattr(place_module, "new_folder", full)
+    monkeypatch.setattr(
+        importlib.import_module(collect.__module__), "bytes", no_bytes, raising=False
+    )
+    with pytest.raises(CourseError, match="after 1 hand-ins; make room"):
+        collect(group)
+    assert files_of(group.submitted / "ada" / NAME) == dict(GOOD)
+    monkeypatch.undo()
+    assert [row.what for row in collect(group)] == ["unchanged", "taken"]
+
+
+def test_table_is_plain_whatever_a_reason_holds():
+    """A name in a reason neither steers the terminal nor stops it."""
+    (line, _) = report([Row("ada", REFUSED, "a\x1b[2J\u202e\N{BULLET}")])
+    assert line.isascii() and line.isprintable() and "\\ufffd[2J" in line

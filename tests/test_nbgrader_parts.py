@@ -3,6 +3,8 @@
 import json
 import logging
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -269,3 +271,24 @@ def test_links_of_the_course_folder_lead_somewhere(tmp_path):
     assert len(links) > len(texts)
     dead = [(path.name, to) for path, to in links if not (path.parent / to).exists()]
     assert not dead
+
+
+def test_course_folder_that_cannot_be_written_is_one_sentence(tmp_path):
+    """A file stands in the way; read-only and full disks are told likewise."""
+    (tmp_path / "file").write_text("mine")
+    answer = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "grader",
+            "nbgrader",
+            "--out",
+            str(tmp_path / "file" / "course"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 2 and answer.stderr.count("\n") == 1
+    assert "cannot be written (Not a directory)" in answer.stderr

@@ -1,5 +1,6 @@
 """Collect hand-ins into submitted/: each by itself, with its reason."""
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Collection
@@ -12,9 +13,12 @@ from grader.nbgrader_course.hand_in import MOST_NAMED, HandIn, read_hand_in
 from grader.nbgrader_course.names import STUDENT_ID, check_name, show
 from grader.nbgrader_course.place import place
 from grader.submissions.intake_zip import IntakeError
+from grader.submissions.names import shown
 from grader.submissions.pile import is_left_out
 
 REFUSED = "REFUSED"
+PROBE = ".room"
+LEAST_ROOM = 2**20  # bytes that can be written if a disk is not full
 EARLIER = "earlier"  # folder of submissions that a later one replaced
 
 
@@ -80,14 +84,42 @@ def collect(group: Class) -> list[Row]:
                     )
                 rows.append(_collect_one(group, path, owner))
             except (IntakeError, CourseError) as error:
+                _check_room(group, error.__cause__, len(rows))
                 rows.append(_refused(group, owner, str(error)))
             except OSError as error:
+                _check_room(group, error, len(rows))
                 why = f"a file cannot be read or written ({error.strerror})"
                 rows.append(_refused(group, owner, why))
             except Exception as error:  # noqa: BLE001 - it concerns this hand-in alone
                 why = f"it cannot be read ({type(error).__name__}); pack it anew"
                 rows.append(_refused(group, owner, why))
     return rows
+
+
+def _check_room(group: Class, error: BaseException | None, done: int) -> None:
+    """Stop where nothing can be written: that is no fault of the hand-in at hand.
+
+    Args:
+        group: where hand-ins go to.
+        error: what happened, if the system said so.
+        done: entries that have a row already.
+
+    Raises:
+        CourseError: nothing can be written.
+    """
+    if not isinstance(error, OSError):
+        return
+    probe = group.course / PROBE
+    try:
+        probe.write_bytes(bytes(LEAST_ROOM))
+    except OSError as full:
+        raise CourseError(
+            f"{group.course}: cannot be written ({full.strerror}), after {done} "
+            "hand-ins; make room and call it again: what is collected stays"
+        ) from full
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def _refused(group: Class, owner: str, why: str) -> Row:
@@ -159,7 +191,8 @@ def report(rows: list[Row]) -> list[str]:
     lines.append(f"{len(rows)} hand-ins: {', '.join(_counted(counts))}")
     if counts["replaced"]:
         lines.append("replaced ones are graded anew by nbgrader autograde --force")
-    return lines
+    # Names of files stand in them, and nobody knows what the terminal can show.
+    return [shown(line).encode("ascii", "backslashreplace").decode() for line in lines]
 
 
 def _counted(counts: Counter[str]) -> list[str]:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from core.command import EXIT_OK, CommandParser
+from core.command import EXIT_OK, CommandParser, CourseError
 from grader.course_folder import add_course_options
 
 
@@ -39,14 +39,20 @@ def run_nbgrader(options: argparse.Namespace, root: Path) -> int:
     """Build, and say what comes next."""
     from grader.nbgrader_course.build import build_course
 
-    built = build_course(
-        root,
-        options.out,
-        options.name,
-        notebooks=options.notebooks,
-        parts=options.parts,
-        own=options.course_dir,
-    )
+    try:
+        built = build_course(
+            root,
+            options.out,
+            options.name,
+            notebooks=options.notebooks,
+            parts=options.parts,
+            own=options.course_dir,
+        )
+    except OSError as error:
+        raise CourseError(
+            f"{error.filename or options.out}: cannot be written ({error.strerror}); "
+            "make room, or give another --out"
+        ) from error
     print(
         f"{options.out / 'source' / options.name}: {len(built.exercises)} graded "
         f"exercises; next, in {options.out}: nbgrader generate_assignment "
