@@ -49,6 +49,26 @@ def expect_indices(got: Any, what: str, most: int) -> list[int]:
     return listed
 
 
+def weights_in_common(module: Any, what: str) -> list[list[str]]:
+    """Names of a module's state_dict that hold one and the same tensor, by groups.
+
+    Each gets a number of its own; what is found in two of them was written last.
+    """
+    state = expect_state(module.state_dict(), what)
+    numbered = {
+        name: torch.full_like(value, float(number))
+        for number, (name, value) in enumerate(state.items(), start=1)
+    }
+    module.load_state_dict(numbered)
+    after = expect_state(module.state_dict(), what)
+    groups: dict[float, list[str]] = {}
+    for name in state:
+        found = after.get(name)
+        if found is not None and found.numel():
+            groups.setdefault(float(found.flatten()[0]), []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
 def expect_state(got: Any, what: str) -> dict[str, torch.Tensor]:
     """What state_dict() of a module of the course can give: name -> tensor."""
     if not isinstance(got, dict):

@@ -7,7 +7,7 @@ import torch
 from helpers.checks.answers import expect_keys
 from helpers.checks.exercises import exercise
 from helpers.checks.expect import expect_close, expect_tensor
-from helpers.checks.inputs import STRIDES, tensor
+from helpers.checks.inputs import STRIDES, tensor, wrong_signs
 
 # H = 2, W = 3, stride 8.
 TWO_BY_THREE = [[4.0, 4], [12, 4], [20, 4], [4, 12], [12, 12], [20, 12]]
@@ -143,6 +143,7 @@ def test_distances_by_hand(student: Any) -> None:
         causes={
             "left and top have the wrong sign": right * torch.tensor([-1, -1, 1, 1]),
             "all four have the wrong sign": -right,
+            **wrong_signs(right),
             "the order is left, right, top, bottom": right[:, :, [0, 2, 1, 3]],
             "the order is top, left, bottom, right": right[:, :, [1, 0, 3, 2]],
             "negative distances are cut off or made positive": right.clamp(min=0),
