@@ -38,6 +38,9 @@ KNOWN_MISTAKES: Mapping[str, How] = {
     "boxes are clipped at the far side only": How(clip="high"),
     "boxes are not clipped to the image": How(clip="no"),
     "NMS runs across classes": How(across_classes=True),
+    "NMS runs within each level; boxes of different levels never meet": How(
+        per_level=True
+    ),
     "NMS is left out": How(suppress=False),
     "the detections are not sorted by score": How(order="location"),
     "one stride for all levels": How(stride=8.0),

@@ -29,6 +29,7 @@ PICK, MATCH = "fcos_pick_smallest_box", "fcos_match_locations_to_gt"
 ROW = "x1,y1,x2,y2,class"
 NO_BOXES = "an image without boxes is not foreseen"
 LOOP = "a Python loop over locations or boxes; compare all pairs at once"
+FORGOTTEN = "rows of class -1 take part in the matching; they are padding"
 BACKGROUND_ROW = [-1.0] * 5
 
 
@@ -188,6 +189,35 @@ def test_match_ignores_padding_between_boxes(student):
     boxes = [[8.0, 8, 60, 30, 5], [30.0, 9, 50, 20, 0]]
     rows = torch.tensor([padding, boxes[0], padding, boxes[1], padding])
     expect_match(student, grid(40, 72), rows)
+
+
+def test_match_tells_padding_by_its_class(student):
+    """A row of class -1 is padding even if it holds the numbers of a box."""
+    padding = [4.0, 2, 40, 34, -1]  # smaller than the box, and around the same places
+    box = [2.0, 1, 60, 39, 3]
+    points = grid(40, 72)
+    for rows in ([padding, box], [box, padding], [padding]):
+        rows = torch.tensor(rows)
+        is_box = rows[:, 4] != -1
+        expected = slow_matches(points, rows[is_box], RANGES)
+        forgotten = slow_matches(points, rows, RANGES)
+        got = match(student, points, rows)
+        for level in STRIDES:
+            causes = {
+                FORGOTTEN: forgotten[level],
+                # a row of class -1 may also be written over with -1
+                f"{FORGOTTEN}, and hide the boxes below": torch.where(
+                    forgotten[level][:, 4:] == -1, -1.0, forgotten[level]
+                ),
+            }
+            expect_close(
+                got[level],
+                expected[level].float(),
+                f"{MATCH}: {level}",
+                names=ROW,
+                place="location",
+                causes=causes,
+            )
 
 
 def test_match_of_a_box_of_class_zero(student):

@@ -69,6 +69,7 @@ class How(NamedTuple):
         late_clip: boxes are clipped behind NMS.
         drop_empty: boxes without area are no detections.
         across_classes: NMS does not look at the class.
+        per_level: NMS does not compare boxes of different levels.
         suppress: whether there is NMS at all.
         order: "score" or "location".
         stride: of all levels; 0 means each level its own.
@@ -85,6 +86,7 @@ class How(NamedTuple):
     late_clip: bool = False
     drop_empty: bool = False
     across_classes: bool = False
+    per_level: bool = False
     suppress: bool = True
     order: str = "score"
     stride: float = 0.0
@@ -103,11 +105,12 @@ ACCEPTED = (
 
 
 class Candidate(NamedTuple):
-    """A location's answer: its box (4 numbers), its class, its score."""
+    """A location's answer: its box (4 numbers), its class, its score, its level."""
 
     box: tuple[float, ...]
     class_id: int
     score: float
+    level: str
 
 
 def _sigmoid(x: float) -> float:
@@ -146,7 +149,7 @@ def _candidate(
     box = (x - ltrb[0], y - ltrb[1], x + ltrb[2], y + ltrb[3])
     if not how.late_clip:
         box = _clip(box, *size, how)
-    return Candidate(box, class_id, math.sqrt(score) if how.root else score)
+    return Candidate(box, class_id, math.sqrt(score) if how.root else score, level)
 
 
 def candidates(raw: Raw, size: tuple[int, int], how: How = RIGHT) -> list[Candidate]:
@@ -203,12 +206,15 @@ def plain_inference(
             and candidate.box[3] > candidate.box[1]
         ]
 
-    groups = {candidate.class_id for candidate in kept}
+    def group_of(candidate: Candidate) -> tuple[int | None, str | None]:
+        return (
+            None if how.across_classes else candidate.class_id,
+            candidate.level if how.per_level else None,
+        )
+
     chosen: list[int] = []
-    for group in [None] if how.across_classes else groups:
-        own = [
-            i for i, candidate in enumerate(kept) if group in (None, candidate.class_id)
-        ]
+    for group in set(map(group_of, kept)):
+        own = [i for i, candidate in enumerate(kept) if group_of(candidate) == group]
         scores = [kept[i].score for i in own]
         limit = nms_threshold if how.suppress else math.inf
         found = plain_nms([kept[i].box for i in own], scores, limit)

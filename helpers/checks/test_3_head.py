@@ -81,11 +81,19 @@ def test_head_layers_have_their_shapes(student: Any) -> None:
             causes.get(tuple(own)),
         )
     for name, channels in {"pred_cls": 3, "pred_box": 4, "pred_ctr": 1}.items():
-        weight = expect_tensor(getattr(head, name).weight, f"weight of {name}")
-        expect_equal(
-            tuple(weight.shape),
-            (channels, 6, 3, 3),
+        expect_tensor(
+            getattr(head, name).weight,
             f"FCOSPredictionNetwork(3, 8, [12, 6]): weight of {name}",
+            shape=(channels, 6, 3, 3),
+            shape_causes={
+                "the number of classes is built in": (20, 6, 3, 3),
+                "a predictor takes the last width of its stem, not the first": (
+                    channels,
+                    12,
+                    3,
+                    3,
+                ),
+            },
         )
 
 

@@ -57,6 +57,11 @@ def test_candidates_fit_the_range_of_their_level(student: Any) -> None:
         (64.0, 128.0): [False, True, True, False, False],
         (128.0, math.inf): [False, False, False, True, True],
     }
+    centre = {
+        (0.0, 64.0): [True, True, True, True, True],
+        (64.0, 128.0): [False, False, False, False, False],
+        (128.0, math.inf): [False, False, False, False, False],
+    }
     both = {
         (0.0, 64.0): [True, True, False, False, False],
         (64.0, 128.0): [False, True, True, True, False],
@@ -91,6 +96,10 @@ def test_candidates_fit_the_range_of_their_level(student: Any) -> None:
             ),
             "the range of the level is not looked at": torch.ones(
                 3, 5, dtype=torch.bool
+            ),
+            # (128.1 - 7) / 2 is the largest of these distances
+            "the distance to the centre of the box is held against the range": (
+                torch.tensor(list(centre.values()))
             ),
         },
     )
@@ -193,6 +202,27 @@ def _shifted(right: torch.Tensor) -> torch.Tensor:
         if row[4] >= 0
     }
     return torch.stack([before.get(tuple(row.tolist()), row) for row in right])
+
+
+@exercise("4.5")
+def test_match_of_padding_that_looks_like_a_box(student: Any) -> None:
+    """A row of class -1 is padding, whatever its other numbers say."""
+    locations = {"p3": [[12.0, 12.0], [44.0, 20.0]], "p4": [[24.0, 24.0]]}
+    padding = [*BOXES[4][:4], -1.0]  # at the smallest box of the picture
+    got = student.one_stage_detector.fcos_match_locations_to_gt(
+        levels(student, locations), {"p3": 8, "p4": 16}, tensor(student, [padding])
+    )
+    expect_keys(got, locations, "fcos_match_locations_to_gt: its keys")
+    forgotten = torch.tensor([padding, [-1.0] * 5])
+    expect_close(
+        got["p3"],
+        torch.full((2, 5), -1.0),
+        f"fcos_match_locations_to_gt: p3, with the one row {padding}",
+        inputs={"location": torch.tensor(locations["p3"])},
+        names="x1,y1,x2,y2,class",
+        place="location",
+        causes={"rows of class -1 take part; they are padding": forgotten},
+    )
 
 
 @exercise("4.5")

@@ -158,6 +158,9 @@ def test_apply_deltas_that_are_negative(student: Any) -> None:
             "negative deltas are not set to 0": torch.tensor(
                 [[108.0, 208, 92, 192], [8.0, 6, 28, -20]]
             ),
+            "background is decoded like a box; it is (x, y, x, y)": torch.tensor(
+                [[108.0, 208, 92, 192], [8.0, 4, 28, 4]]
+            ),
             "background becomes a row of -1; it is (x, y, x, y)": torch.tensor(
                 [[-1.0, -1, -1, -1], [8.0, 4, 28, 4]]
             ),
