@@ -262,6 +262,9 @@ def make_parser() -> CommandParser:
         "--only", nargs="+", default=[], help="only these mistakes or exercises"
     )
     parser.add_argument(
+        "--alone", action="store_true", help="into our solution only, not into variants"
+    )
+    parser.add_argument(
         "--downstream",
         action="store_true",
         help="also the tests of exercises that call what a mistake spoils",
@@ -286,6 +289,8 @@ def main() -> int:
         )
     started = time.perf_counter()
     planted, apart = plant_all(mistakes, sources)
+    if options.alone:
+        planted = [one for one in planted if one.variant == one.mistake.variant]
     verdicts = with_suite(
         ROOT,
         read_manifest(ROOT),
@@ -298,7 +303,7 @@ def main() -> int:
         f"\n{count[RIGHT]} of {len(verdicts)} wrong solutions are named right, "
         f"{count[FALSE]} falsely, {count[UNNAMED]} not at all; {seconds:.0f} s"
     )
-    if not options.only and not options.downstream:
+    if not (options.only or options.alone or options.downstream):
         figures = summary(verdicts, apart, seconds)
         print(f"stored as {write_result('causes', figures)}")
     return EXIT_OK if count[RIGHT] == len(verdicts) else EXIT_PARTLY_FAILED

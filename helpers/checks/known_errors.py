@@ -16,9 +16,6 @@ KNOWN = {
         "one_hot takes no -1; compare the classes with torch.arange, or treat "
         "background before"
     ),
-    "Target size (": (
-        "predictions and targets of this loss have different shapes; print them"
-    ),
     "Class values must be smaller than num_classes": (
         "one_hot got a class that is not below its num_classes"
     ),

@@ -74,25 +74,24 @@ def test_location_coords_of_three_levels(student: Any) -> None:
         "p5": [[16.0, 16], [48, 16], [80, 16], [112, 16], [144, 16]],
     }
     for level, rows in first.items():
-        what = f"get_fpn_location_coords: first five locations of {level}"
+        what = f"get_fpn_location_coords: first five and last locations of {level}"
         height, width = shapes[level][2:]
         all_of_level = expect_tensor(got[level], what, shape=(height * width, 2))
+        last = torch.tensor([[288.0, 160.0]]) - STRIDES[level] / 2
+        right = torch.cat((torch.tensor(rows), last))
+        by_column = torch.cat((torch.tensor(rows).flip(1), last))
+        of_p3 = torch.tensor([*first["p3"], [8 * width - 4.0, 8 * height - 4.0]])
         expect_close(
-            all_of_level[:5],
-            torch.tensor(rows),
+            all_of_level[[0, 1, 2, 3, 4, -1]],
+            right,
             what,
             names="x,y",
             place="location",
             causes={
-                "x and y are swapped (as in the handout)": torch.tensor(rows).flip(1),
-                "every level takes the stride of p3": torch.tensor(first["p3"]),
+                "x and y are swapped (as in the handout)": right.flip(1),
+                "the grid is flattened column by column": by_column,
+                "every level takes the stride of p3": of_p3,
             },
-        )
-        expect_close(
-            all_of_level[-1],
-            torch.tensor([288.0, 160.0]) - STRIDES[level] / 2,
-            f"get_fpn_location_coords: last location of {level}",
-            names="x,y",
         )
 
 

@@ -41,7 +41,8 @@ def test_candidates_lie_strictly_inside(student: Any) -> None:
 def test_candidates_fit_the_range_of_their_level(student: Any) -> None:
     """64 belongs to the range that ends there, not to the one that begins there."""
     largest = [63.9, 64.0, 64.1, 128.0, 128.1]
-    ltrb = tensor(student, [[[distance, 10.0, 7.0, 20.0] for distance in largest]])
+    # The distance to the centre, half of largest - 0.05, is above 64 only at the last.
+    ltrb = tensor(student, [[[distance, 10.0, 0.05, 20.0] for distance in largest]])
     expected = {
         (0.0, 64.0): [True, True, False, False, False],
         (64.0, 128.0): [False, False, True, True, False],
@@ -58,8 +59,8 @@ def test_candidates_fit_the_range_of_their_level(student: Any) -> None:
         (128.0, math.inf): [False, False, False, True, True],
     }
     centre = {
-        (0.0, 64.0): [True, True, True, True, True],
-        (64.0, 128.0): [False, False, False, False, False],
+        (0.0, 64.0): [True, True, True, True, False],
+        (64.0, 128.0): [False, False, False, False, True],
         (128.0, math.inf): [False, False, False, False, False],
     }
     both = {
@@ -97,7 +98,9 @@ def test_candidates_fit_the_range_of_their_level(student: Any) -> None:
             "the range of the level is not looked at": torch.ones(
                 3, 5, dtype=torch.bool
             ),
-            # (128.1 - 7) / 2 is the largest of these distances
+            "the smallest distance is held against the range; it is the largest": (
+                torch.tensor([[True] * 5, [False] * 5, [False] * 5])
+            ),
             "the distance to the centre of the box is held against the range": (
                 torch.tensor(list(centre.values()))
             ),
@@ -138,17 +141,26 @@ def test_pick_smallest_candidate(student: Any) -> None:
 @exercise("4.4")
 def test_pick_smallest_of_nearly_equal_areas(student: Any) -> None:
     """Areas of 40001 and 40000 square pixels are not equal."""
-    got = student.one_stage_detector.fcos_pick_smallest_box(
-        tensor(student, [[True, True]], torch.bool), tensor(student, [40001.0, 40000.0])
-    )
+    both = tensor(student, [[True, True]], torch.bool)
+
+    def pick(*areas: float) -> torch.Tensor:
+        what = "fcos_pick_smallest_box of two candidates"
+        call = student.one_stage_detector.fcos_pick_smallest_box
+        return expect_tensor(call(both, tensor(student, areas)), what, shape=(1,))
+
+    causes = {}
+    # Where areas are far apart the smaller one must win, or the mistake is another.
+    if pick(60.0, 20.0).tolist() == [1]:
+        cause = (
+            "the areas were taken from a large number such as 1e8, where float32 "
+            "cannot tell them apart"
+        )
+        causes[cause] = torch.tensor([0])
     expect_close(
-        got,
+        pick(40001.0, 40000.0),
         torch.tensor([1]),
         "fcos_pick_smallest_box with areas 40001 and 40000",
-        causes={
-            "the areas were taken from a large number such as 1e8, where float32 "
-            "cannot tell them apart": torch.tensor([0])
-        },
+        causes=causes,
     )
 
 
