@@ -14,6 +14,8 @@ these ourselves. A verdict is
 
 import json
 import os
+import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -91,7 +93,7 @@ def plant_all(
     """
     planted, apart = [], []
     for mistake in mistakes:
-        base = accepted(mistake.variant, sources) if mistake.variant else sources
+        base = accepted(mistake.variant, sources)
         planted.append(Planted(mistake, mistake.variant, edited(mistake.edits, base)))
         if mistake.variant:
             continue
@@ -167,21 +169,25 @@ def in_children(parts: Sequence[Any], work: Callable[[Any], Any]) -> list[Any]:
         RuntimeError: a child ended early.
     """
     with tempfile.TemporaryDirectory() as name:
-        children = {}
-        for number, part in enumerate(parts):
-            answer = Path(name) / f"{number}.json"
-            child = os.fork()
-            if not child:
-                with end_of_process():
-                    answer.write_text(json.dumps(work(part)))
-            children[child] = answer
-        found = []
-        for child, answer in children.items():
-            _, status = os.waitpid(child, 0)
-            if status or not answer.is_file():
-                raise RuntimeError(f"a child process ended with status {status}")
-            found.append(json.loads(answer.read_text()))
-    return found
+        answers = [Path(name) / f"{number}.json" for number in range(len(parts))]
+        children: list[int] = []
+        try:
+            for part, answer in zip(parts, answers, strict=True):
+                child = os.fork()
+                if not child:
+                    with end_of_process():
+                        answer.write_text(json.dumps(work(part)))
+                children.append(child)
+            while children:
+                _, status = os.waitpid(children[0], 0)
+                del children[0]
+                if status:
+                    raise RuntimeError(f"a child process ended with status {status}")
+        finally:  # stopped in between: nobody reads what the others find
+            for child in children:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+        return [json.loads(answer.read_text()) for answer in answers]
 
 
 def judge_all(
@@ -194,10 +200,13 @@ def judge_all(
         import torch
 
         torch.set_num_threads(1)
-        return [
-            asdict(judge_planted(planted[number], suite, tests, downstream))
-            for number in part
-        ]
+        found = []
+        for number in part:
+            verdict = judge_planted(planted[number], suite, tests, downstream)
+            if verdict.verdict != RIGHT:  # at once, for whoever stops the run
+                print(format_verdict(verdict), file=sys.stderr, flush=True)
+            found.append(asdict(verdict))
+        return found
 
     numbers = list(range(len(planted)))
     parts = [numbers[job::jobs] for job in range(min(jobs, len(numbers)))]
@@ -210,7 +219,7 @@ def judge_all(
 
 
 def format_table(verdicts: Sequence[Verdict]) -> str:
-    """One line per exercise, then what is false or unnamed."""
+    """One line per exercise."""
     lines = ["exercise  mistakes  planted   right   false  unnamed"]
     numbers = sorted({verdict.exercise for verdict in verdicts}, key=id_order)
     for number in [*numbers, "all"]:
@@ -221,12 +230,14 @@ def format_table(verdicts: Sequence[Verdict]) -> str:
             f"{number:8}  {mistakes:8}  {len(own):7}  {count[RIGHT]:6}  "
             f"{count[FALSE]:6}  {count[UNNAMED]:7}"
         )
-    for verdict in verdicts:
-        if verdict.verdict != RIGHT:
-            where = f" in {verdict.variant!r}" if verdict.variant else ""
-            lines.append(f"\n{verdict.mistake}{where}: {verdict.verdict}")
-            lines += [f"  {why}" for why in verdict.why]
     return "\n".join(lines)
+
+
+def format_verdict(verdict: Verdict) -> str:
+    """Which wrong solution, and what was named falsely or not at all."""
+    where = f" in {verdict.variant!r}" if verdict.variant else ""
+    head = f"{verdict.mistake}{where}: {verdict.verdict}"
+    return "\n".join([head, *(f"  {why}" for why in verdict.why)])
 
 
 def summary(
