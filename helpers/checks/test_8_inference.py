@@ -199,8 +199,8 @@ def test_inference_compares_boxes_of_all_levels(student: Any) -> None:
     # Two locations of p3 and one of p4 see the box (4, 4, 36, 36), p5 sees nothing.
     locations = {"p3": [[20.0, 20.0], [12.0, 12.0]], "p4": [[24.0, 24.0]]}
     locations["p5"] = [[16.0, 16.0]]
-    boxes = {"p3": [[2.0] * 4, [1.0, 1, 3, 3]], "p4": [[1.25, 1.25, 0.75, 0.75]]}
-    boxes["p5"] = [[0.1] * 4]
+    deltas = {"p3": [[2.0] * 4, [1.0, 1, 3, 3]], "p4": [[1.25, 1.25, 0.75, 0.75]]}
+    deltas["p5"] = [[0.1] * 4]
     classes = {"p3": [[0.9], [0.8]], "p4": [[0.7]], "p5": [[0.01]]}
     detector = student.make_detector(1, 8, [8])
     detector.eval()
@@ -208,22 +208,28 @@ def test_inference_compares_boxes_of_all_levels(student: Any) -> None:
         torch.zeros(1, 3, HEIGHT, WIDTH, device=student.device),
         levels(student, locations),
         logits_of(student, classes),
-        {level: rows[None] for level, rows in levels(student, boxes).items()},
-        logits_of(student, {level: [[0.9]] * len(locations[level]) for level in boxes}),
+        {level: rows[None] for level, rows in levels(student, deltas).items()},
+        logits_of(
+            student, {level: [[0.9]] * len(rows) for level, rows in deltas.items()}
+        ),
         test_score_thresh=THRESHOLD,
         test_nms_thresh=NMS_THRESHOLD,
     )
     expect_equal(len(found), 3, "FCOS.inference: boxes, classes and scores")
-    scores = expect_tensor(found[2], "FCOS.inference: scores").double()
+    boxes, scores = (expect_tensor(found[k], "FCOS.inference") for k in (0, 2))
+    expect_tensor(boxes, "FCOS.inference: boxes", shape=(len(scores), 4))
+    # The score of each box found, and where it begins.
+    rows = torch.stack((scores, boxes[:, 0]), dim=1).double()
     causes = {
         "NMS runs within each level; boxes of different levels never meet": [
-            0.81,
-            0.63,
+            [0.9, 4.0],
+            [0.793725, 4.0],
         ],
-        "NMS is not run": [0.81, 0.72, 0.63],
+        "NMS is not run": [[0.9, 4.0], [0.848528, 4.0], [0.793725, 4.0]],
+        "every level takes the stride of p3": [[0.9, 4.0], [0.793725, 14.0]],
     }
-    wrong = {name: torch.tensor(values).sqrt() for name, values in causes.items()}
-    cause = find_cause(scores, wrong, atol=1e-4, rtol=0)
+    wrong = {name: torch.tensor(values) for name, values in causes.items()}
+    cause = find_cause(rows, wrong, atol=1e-3, rtol=0)
     what = "FCOS.inference: number of boxes, of one object on p3 and on p4"
     expect_equal(len(scores), 1, what, cause)
 
