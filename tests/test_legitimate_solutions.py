@@ -25,6 +25,7 @@ OURS_ONLY = {"1.1", "2.1", "4.2", "4.3", "4.4"}
 KNOWN_OF_ORIGINAL = (
     "test_match_of_close_areas",
     "test_match_at_the_border",
+    "test_match_tells_padding_by_its_class",
     "test_match_of_an_image_without_boxes",
     "test_merge_levels",
 )
