@@ -43,8 +43,14 @@ from tests.legitimate import EDITED, REWRITTEN, accepted, meets, needed_for
 
 ROOT = Path(__file__).resolve().parent.parent
 RIGHT, FALSE, UNNAMED = "right", "false", "unnamed"
-# Seconds each, and they run on a solution only where it is their own mistake.
-SLOW = ("::test_fcos_finds_what_it_was_trained_on",)
+# Slow, or of this machine's speed: they run only where it is their own mistake.
+SLOW = (
+    "::test_fcos_finds_what_it_was_trained_on",
+    "::test_iou_needs_no_python_loop",
+    "::test_match_needs_no_python_loop",
+    "::test_get_deltas_of_thousands_of_locations",
+    "::test_nms_is_not_slow",
+)
 Sources = Mapping[str, str]
 
 
