@@ -15,7 +15,7 @@ REPOSITORY ?=
 # written last, so an interrupted installation is repeated
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo notebooks nbgrader release mutation lint format \
+.PHONY: help venv test demo notebooks nbgrader release mutation causes lint format \
   requirements upgrade clean
 
 help: ## list these targets
@@ -65,6 +65,9 @@ release: $(STAMP) ## make the students' version: build/student and build/student
 
 mutation: $(STAMP) ## change the solution in 1,100 ways: does a hidden test notice? (5 minutes)
 	OMP_NUM_THREADS=1 $(RUN) -m benchmarks.mutation --jobs $(JOBS)
+
+causes: $(STAMP) ## is the cause that a test names true? every mistake in every variant (10 minutes)
+	OMP_NUM_THREADS=1 $(RUN) -m benchmarks.causes
 
 lint: $(STAMP) ## check style, format and types
 	$(RUN) -m ruff check .

@@ -123,16 +123,18 @@ class DetectorBackboneWithFPN(nn.Module):
 
         Start from the coarsest map and walk down: enlarge the merged map of the level
         above (nearest neighbour) to the size of this level, add this level's lateral,
-        and go on. What goes up to the next level is this sum, before its output
+        and go on. What goes down to the next level is this sum, before its output
         convolution. Sizes may be odd, so "twice as large" is not always right.
+        Published pyramids differ: to enlarge bilinearly, or to pass on what comes out
+        of the output convolution, is accepted as well.
         Source: Lin et al., "Feature Pyramid Networks", 2017, section 3 and figure 3.
 
         Args:
             features: {"c3", "c4", "c5"}, each (B, C, H / stride, W / stride).
 
         Returns:
-            {"p3", "p4", "p5"} in that order, each (B, out_channels, H / stride,
-            W / stride) with the height and width of c3, c4, c5.
+            {"p3", "p4", "p5"}, each (B, out_channels, H / stride, W / stride) with the
+            height and width of c3, c4, c5.
         """
         ### BEGIN SOLUTION
         merged5 = self.fpn_params["lateral5"](features["c5"])

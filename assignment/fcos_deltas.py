@@ -77,7 +77,8 @@ def fcos_make_centerness_targets(deltas: torch.Tensor) -> torch.Tensor:
     Source: Tian et al., "FCOS", 2019, equation 3.
 
     Args:
-        deltas: (N, 4): left, top, right, bottom in any one unit; all -1 for background.
+        deltas: (N, 4): left, top, right, bottom in any one unit, of locations inside
+            their boxes; all -1 for background.
 
     Returns:
         (N,) in [0, 1]; -1 for background.

@@ -144,7 +144,7 @@ def fcos_match_locations_to_gt(
         if len(valid_boxes) == 0:
             matched[level] = background_row.expand(len(locations), 5).clone()
             continue
-        ltrb_px = fcos_distances_to_edges(locations, valid_boxes)
+        ltrb_px = fcos_distances_to_edges(locations, valid_boxes[:, :4])
         is_candidate = fcos_is_candidate(ltrb_px, size_ranges[level])
         matched[level] = rows[fcos_pick_smallest_box(is_candidate, areas)]
     return matched

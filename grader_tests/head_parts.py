@@ -17,13 +17,12 @@ NO_PADDING = "a convolution makes maps smaller; 3x3 needs padding 1"
 def make_head(
     student: Student, num_classes: int, in_channels: int, widths: list[int]
 ) -> Any:
-    """A head where the student's code runs."""
+    """A head where the student's code runs.
+
+    Unequal widths make no head crash while it is made, so no cause is known here.
+    """
     make = student.one_stage_detector.FCOSPredictionNetwork
-    same = [in_channels] * len(widths)
-    cause = ONE_WIDTH if len(set(widths)) > 1 else None
-    with expect_runs(
-        "FCOSPredictionNetwork", cause, lambda: make(num_classes, in_channels, same)
-    ):
+    with expect_runs("FCOSPredictionNetwork"):
         head = make(num_classes, in_channels, widths)
     if student.device.type != "cpu":
         head.to(str(student.device))

@@ -8,6 +8,7 @@ ON_EDGE = "a location on the edge of a box counts as inside"
 NOT_INSIDE = "locations outside of the box are let in"
 LOW_LET_IN = "a distance equal to the low end of the range is let in"
 HIGH_LEFT_OUT = "a distance equal to the high end of the range is left out"
+TO_THE_CENTRE = "the distance to the centre of the box is held against the range"
 NO_RANGE = "the size range of the level is ignored"
 SMALLEST_SIDE = "the range is for the largest of the four distances"
 LAST_OF_EQUAL = "of boxes with the same area the first wins, not the last"
@@ -16,7 +17,7 @@ CLOSE_AREAS = "areas that are close count as equal; compare them as they are"
 NOT_A_CANDIDATE = "a box is taken that is no candidate"
 NO_BACKGROUND = "a location without a candidate gets a box"
 PADDING = "padding rows take part in the matching, or shift the others"
-EXACT_BORDER = "a distance of exactly 64 or 128 belongs to no level, or to two"
+EXACT_BORDER = "a distance of exactly 64 or 128 must belong to the finer level alone"
 
 
 def wrong_candidates(
@@ -26,7 +27,11 @@ def wrong_candidates(
     low, high = size_range
     smallest, largest = ltrb.amin(dim=2), ltrb.amax(dim=2)
     is_inside, is_of_level = smallest > 0, (largest > low) & (largest <= high)
+    offset = (ltrb[..., :2] - ltrb[..., 2:]).abs().amax(dim=2) / 2
+    is_central = (offset > low) & (offset <= high)
     wrong = {
+        TO_THE_CENTRE: is_inside & is_central,
+        f"{TO_THE_CENTRE}, its low end left out": is_inside & (offset <= high),
         ON_EDGE: (smallest >= 0) & is_of_level,
         NOT_INSIDE: is_of_level,
         NO_RANGE: is_inside,

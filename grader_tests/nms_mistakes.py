@@ -9,6 +9,7 @@ from grader_tests.oracles.plain_detect import Box, plain_iou, plain_nms
 from helpers.checks.answers import expect_indices
 from helpers.checks.expect import (
     CheckError,
+    any_of,
 )
 from helpers.checks.student import Student
 
@@ -89,7 +90,7 @@ def expect_kept(
         return
     if causes is None:
         causes = _mistakes(boxes, scores, threshold)
-    cause = next((cause for cause, wrong in causes.items() if wrong() == kept), None)
+    cause = any_of(cause for cause, wrong in causes.items() if wrong() == kept)
     raise CheckError(
         "wrong value",
         NMS,

@@ -36,11 +36,15 @@ STAGES = {
 }
 TWICE = "a map is enlarged to twice its size, which does not fit odd sizes"
 NO_TOP_DOWN = "there is no top-down path; a coarser level does not reach a finer one"
+LATERAL_ALONE = "what goes on to p3 is c4's lateral, not the merged map of p4"
+P3_ALONE = "p3 gets nothing from above"
+P4_ALONE = "p4 gets nothing from above"
 STRAIGHT = "p5 is enlarged straight to p3; what p3 adds must come from p4"
 LEFT_OUT = "the map of the level itself is left out"
 UPWARDS = "a finer map reaches a coarser level; the path goes down only"
-UNUSED = {1: "a lateral convolution is never applied"}
-NEVER = "an output convolution is never applied"
+UNUSED = {1: "a lateral convolution is never applied, or its answer is detached"}
+NEVER = "an output convolution is never applied, or its answer is detached"
+DETACHED = "the maps are detached, or made without gradient"
 
 
 def change_one(student, changed: str) -> dict[str, bool]:
@@ -125,15 +129,29 @@ def test_pyramid_brings_c5_to_every_level(student):
     """What the coarsest map knows reaches p5, p4 and p3."""
     answers = change_one(student, "c5")
     expect_change(answers, "p5", "c5", LEFT_OUT)
-    expect_change(answers, "p4", "c5", NO_TOP_DOWN)
-    expect_change(answers, "p3", "c5", NO_TOP_DOWN)
+    if answers["p4"] and answers["p3"]:
+        return
+    from_c4 = change_one(student, "c4")["p3"]
+    causes = {
+        (False, False, False): NO_TOP_DOWN,
+        (False, False, True): P4_ALONE,
+        (False, True, False): f"{STRAIGHT}; and {P4_ALONE}",
+        (False, True, True): P4_ALONE,
+        (True, False, False): P3_ALONE,
+        (True, False, True): LATERAL_ALONE,
+    }
+    cause = causes[answers["p4"], answers["p3"], from_c4]
+    expect_change(answers, "p4", "c5", cause)
+    expect_change(answers, "p3", "c5", cause)
 
 
 def test_pyramid_brings_c4_to_p4_and_p3(student):
     """What goes on to p3 is the merged map of p4."""
     answers = change_one(student, "c4")
     expect_change(answers, "p4", "c4", LEFT_OUT)
-    expect_change(answers, "p3", "c4", STRAIGHT)
+    if not answers["p3"]:
+        cause = STRAIGHT if change_one(student, "c5")["p3"] else P3_ALONE
+        expect_change(answers, "p3", "c4", cause)
 
 
 def test_pyramid_brings_c3_to_p3(student):
@@ -162,12 +180,20 @@ def test_pyramid_applies_all_its_layers(student):
     state = expect_state(fpn.state_dict(), "DetectorBackboneWithFPN")
     shapes = {name: tuple(value.shape) for name, value in state.items()}
     expect_true(bool(own), "DetectorBackboneWithFPN", "the FPN has no parameters")
-    for name, gradient in own.items():
-        arrives = gradient is not None and bool(gradient.abs().sum() > 0)
+    reached = {name for name, gradient in own.items() if _arrives(gradient)}
+    expect_true(
+        bool(reached), "DetectorBackboneWithFPN", "no gradient arrives", DETACHED
+    )
+    for name in own:
+        arrives = name in reached
         sibling = shapes.get(name.removesuffix("bias") + "weight", shapes[name])
         cause = UNUSED.get(sibling[-1] if name.endswith("bias") else shapes[name][-1])
         message = f"no gradient arrives at {name}"
         expect_true(arrives, "DetectorBackboneWithFPN", message, cause or NEVER)
+
+
+def _arrives(gradient: torch.Tensor | None) -> bool:
+    return gradient is not None and bool(gradient.abs().sum() > 0)
 
 
 def test_pyramid_of_a_batch_equals_its_single_images(student):

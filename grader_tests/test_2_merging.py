@@ -7,6 +7,8 @@ from grader_tests.tools import expect_inputs_kept, expect_keys, give, spread
 from helpers.checks.answers import MOST_NUMBERS, expect_state
 from helpers.checks.expect import expect_tensor, expect_true
 
+MULTIPLIED = "maps are multiplied; the map of the level above is added"
+SUBTRACTED = "a map is subtracted; the map of the level above is added"
 GROWTH = 2.01  # doubled inputs of a sum of convolutions give at most twice as much
 
 
@@ -70,9 +72,22 @@ def test_merge_levels_adds(student):
             float(answer[level].detach().sum()) for answer in answers
         )
         is_sum = abs(twice - nothing) <= GROWTH * abs(once - nothing) + 1e-3
-        cause = "maps are multiplied; the map of the level above is added"
+        cause = None if is_sum else _product(student, features, level)
         message = f"{level} grows by more than its inputs do"
         expect_true(is_sum, "merge_levels", message, cause)
+
+
+def _product(student, features: dict[str, torch.Tensor], level: str) -> str | None:
+    """The cause, if a map from above that is 0 makes this level 0 as well."""
+    fpn = with_positive_weights(make_pyramid(student))
+    state = expect_state(fpn.state_dict(), "DetectorBackboneWithFPN")
+    for name, value in state.items():
+        if name.endswith("bias") and not name.startswith("backbone."):
+            state[name] = torch.zeros_like(value)
+    fpn.load_state_dict(state)
+    empty = {**features, "c5": torch.zeros_like(features["c5"])}
+    answer = levels_of(fpn.merge_levels(empty), "merge_levels", 64, 96)[level]
+    return MULTIPLIED if not bool(answer.any()) else None
 
 
 def test_merge_levels_subtracts_nothing(student):
@@ -88,8 +103,8 @@ def test_merge_levels_subtracts_nothing(student):
         change = (after[level] - before[level]).detach()[0].sum(dim=0)
         rows, columns = change.shape[0] // 6 * 2, change.shape[1] // 8 * 2
         at_spot = change[:rows, :columns].mean()
-        message = f"{level} falls where c5 grows"
-        cause = "a map is subtracted; the map of the level above is added"
+        message = f"{level} does not grow where c5 grows"
+        cause = SUBTRACTED if float(at_spot) < min(0.0, float(change.mean())) else None
         grows = float(at_spot) > float(change.mean())
         expect_true(grows, "merge_levels", message, cause)
 

@@ -199,6 +199,7 @@ def test_head_takes_any_levels(student):
         "a head on one level",
         "the names of the levels are built in",
         lambda: outputs_of(student, head, give_features(student, cases)),
+        ("KeyError",),
     ):
         outputs = outputs_of(student, head, features)
     for got, name in zip(outputs, ("cls", "box", "ctr"), strict=True):

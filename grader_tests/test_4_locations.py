@@ -115,6 +115,7 @@ def test_locations_of_any_levels(student):
             LOCATIONS,
             NAMES_BUILT_IN,
             lambda usual=usual: coords(student, usual, STRIDES),
+            ("KeyError",),
         ):
             got = coords(student, sizes, strides)
         for level, size in sizes.items():

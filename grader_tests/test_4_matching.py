@@ -29,6 +29,7 @@ PICK, MATCH = "fcos_pick_smallest_box", "fcos_match_locations_to_gt"
 ROW = "x1,y1,x2,y2,class"
 NO_BOXES = "an image without boxes is not foreseen"
 LOOP = "a Python loop over locations or boxes; compare all pairs at once"
+FORGOTTEN = "rows of class -1 take part in the matching; they are padding"
 BACKGROUND_ROW = [-1.0] * 5
 
 
@@ -144,16 +145,26 @@ def test_match_of_close_areas(student):
 
 def test_match_at_the_border_of_two_levels(student):
     """A distance of exactly 64 or 128 belongs to the finer level, and to it alone."""
-    borders = {64.0: "p3", 64.5: "p4", 128.0: "p4", 128.5: "p5"}
-    for distance, level in borders.items():
-        rows = torch.tensor([[90.0, 40, 100 + distance, 60, 0]])
-        points = {name: torch.tensor([[100.0, 50]]) for name in STRIDES}
-        got = match(student, points, rows)
-        for name in STRIDES:
-            expect_tensor(got[name], f"{MATCH}: {name}", shape=(1, 5))
-        found = [name for name in STRIDES if float(got[name][0, 4]) == 0]
+    right = {64.0: ["p3"], 64.5: ["p4"], 128.0: ["p4"], 128.5: ["p5"]}
+    found = {distance: _levels_of(student, distance) for distance in right}
+    # Open or closed at both ends, or the other way round: else all is as it should be.
+    exact = found[64.0], found[128.0]
+    wrong = [([], []), (["p3", "p4"], ["p4", "p5"]), (["p4"], ["p5"])]
+    others = all(found[distance] == right[distance] for distance in (64.5, 128.5))
+    cause = EXACT_BORDER if others and exact in wrong else None
+    for distance, levels in right.items():
         what = f"{MATCH}: levels of a largest distance of {distance}"
-        expect_equal(found, [level], what, EXACT_BORDER)
+        expect_equal(found[distance], levels, what, cause)
+
+
+def _levels_of(student, distance: float) -> list[str]:
+    """The levels that take a box whose largest distance is this."""
+    rows = torch.tensor([[90.0, 40, 100 + distance, 60, 1]])
+    points = {name: torch.tensor([[100.0, 50]]) for name in STRIDES}
+    got = match(student, points, rows)
+    for name in STRIDES:
+        expect_tensor(got[name], f"{MATCH}: {name}", shape=(1, 5))
+    return [name for name in STRIDES if float(got[name][0, 4]) == 1]
 
 
 def test_match_leaves_out_the_edge_of_a_box(student):
@@ -178,6 +189,44 @@ def test_match_ignores_padding_between_boxes(student):
     boxes = [[8.0, 8, 60, 30, 5], [30.0, 9, 50, 20, 0]]
     rows = torch.tensor([padding, boxes[0], padding, boxes[1], padding])
     expect_match(student, grid(40, 72), rows)
+
+
+def test_match_tells_padding_by_its_class(student):
+    """A row of class -1 is padding even if it holds the numbers of a box."""
+    padding = [4.0, 2, 40, 34, -1]  # smaller than the box, and around the same places
+    box = [2.0, 1, 60, 39, 3]
+    points = grid(40, 72)
+    for rows in ([padding, box], [box, padding], [padding]):
+        rows = torch.tensor(rows)
+        is_box = rows[:, 4] != -1
+        expected = slow_matches(points, rows[is_box], RANGES)
+        forgotten = _with_padding(points, rows)
+        got = match(student, points, rows)
+        for level in STRIDES:
+            causes = {
+                FORGOTTEN: forgotten[level],
+                # a row of class -1 may also be written over with -1
+                f"{FORGOTTEN}, and hide the boxes below": torch.where(
+                    forgotten[level][:, 4:] == -1, -1.0, forgotten[level]
+                ),
+            }
+            expect_close(
+                got[level],
+                expected[level].float(),
+                f"{MATCH}: {level}",
+                names=ROW,
+                place="location",
+                causes=causes,
+            )
+
+
+def _with_padding(points, rows) -> dict[str, torch.Tensor]:
+    """The matches where rows of class -1 are taken for boxes."""
+    odd = torch.where(rows == -1, 9.0, rows)
+    return {
+        level: torch.where(found == 9, -1.0, found)
+        for level, found in slow_matches(points, odd, RANGES).items()
+    }
 
 
 def test_match_of_a_box_of_class_zero(student):
@@ -240,7 +289,14 @@ def test_match_needs_no_python_loop(student):
             expect_tensor(got[level], f"{MATCH}: {level}", shape=(len(centers), 5))
         expect_close(got["p3"][::100], own, f"{MATCH}: every 100th of p3", names=ROW)
 
-    expect_faster(lambda: match(student, points, rows), check, loop, MATCH, LOOP)
+    expect_faster(
+        lambda: match(student, points, rows),
+        check,
+        loop,
+        MATCH,
+        LOOP,
+        few=lambda: match(student, grid(32, 32), rows[:3]),
+    )
 
 
 def test_match_leaves_its_inputs_alone(student):

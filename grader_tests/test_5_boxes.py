@@ -14,6 +14,7 @@ from helpers.checks.expect import (
     expect_runs,
     expect_tensor,
 )
+from helpers.checks.inputs import wrong_signs
 
 APPLY = "fcos_apply_deltas_to_locations"
 NOT_MULTIPLIED = "not multiplied by the stride"
@@ -42,6 +43,10 @@ def test_apply_deltas_gives_boxes(student):
             NOT_MULTIPLIED: here + clipped * signs,
             NEGATED: here + clipped * stride,
             "left and right have each other's sign": here - clipped * signs * stride,
+            **{
+                cause: here + wrong * stride
+                for cause, wrong in wrong_signs(clipped * signs).items()
+            },
             "divided by the stride, not multiplied": here + clipped * signs / stride,
             "width and height are returned, not x2 and y2": torch.cat(
                 (corner, sides * stride), dim=1

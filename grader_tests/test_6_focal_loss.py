@@ -1,6 +1,7 @@
 """Step 6: the loss of the class of each location, before normalisation."""
 
 import math
+from contextlib import suppress
 
 import torch
 
@@ -8,20 +9,40 @@ from grader_tests.oracles.plain_losses import (
     class_loss,
 )
 from grader_tests.references import load_cases
-from helpers.checks.expect import expect_close, expect_tensor, expect_true
+from grader_tests.tools import give
+from helpers.checks.expect import (
+    CheckError,
+    expect_close,
+    expect_runs,
+    expect_tensor,
+    expect_true,
+)
 from helpers.checks.student import Student
 
 FOCAL = "fcos_classification_loss"
 CLASS_0_LOST = "class 0 is taken for background"
+BUILT_IN = "the number of classes is built in; it is the last dimension of the logits"
 
 
 def test_classification_loss_equals_torchvision(student: Student) -> None:
     """Two images of 7 locations with all classes and background."""
     case = load_cases("step6", FOCAL)["batch"]
     logits, classes = case["logits"], case["classes"]
-    got = student.one_stage_detector.fcos_classification_loss(
-        logits.to(student.device, copy=True), classes.to(student.device, copy=True)
-    )
+    call = student.one_stage_detector.fcos_classification_loss
+
+    classes_of_usual = give(student, torch.tensor([2]), torch.int64)
+
+    def usual() -> None:  # VOC has 20 classes, and COCO 80
+        for count in (20, 80):
+            with suppress(CheckError):
+                call(give(student, torch.zeros(1, count)), classes_of_usual)
+                return
+        raise ValueError("neither runs")
+
+    with expect_runs(FOCAL, BUILT_IN, usual):
+        got = call(
+            logits.to(student.device, copy=True), classes.to(student.device, copy=True)
+        )
     expect_tensor(
         got,
         FOCAL,
@@ -53,6 +74,9 @@ def test_classification_loss_equals_torchvision(student: Student) -> None:
             "alpha is forgotten": lambda: class_loss(logits, classes, alpha=-1),
             "the factor (1 - p)^gamma is forgotten": lambda: class_loss(
                 logits, classes, gamma=0
+            ),
+            "a sigmoid is applied twice": lambda: class_loss(
+                logits, classes, sigmoid_first=True
             ),
             "gamma is 1 instead of 2": lambda: class_loss(logits, classes, gamma=1),
             "the mean over the classes instead of their sum": lambda: class_loss(
@@ -98,18 +122,22 @@ def test_classification_loss_of_a_single_class(student: Student) -> None:
 
 def test_classification_loss_of_extreme_logits_is_finite(student: Student) -> None:
     """Logits of +-1000 are wrong by 1000, not by infinity or NaN."""
-    logits = torch.tensor([[1000.0, -1000.0]] * 3)
-    got = student.one_stage_detector.fcos_classification_loss(
-        logits.to(student.device, copy=True),
-        torch.tensor([1, 0, -1]).to(student.device, copy=True),
-    )
-    got = expect_tensor(got, FOCAL, shape=(3,))
-    expect_true(
-        bool(got.isfinite().all()),
-        FOCAL,
-        "logits of +-1000 give infinity",
-        "the logarithm of a probability that was rounded to 0",
-    )
+
+    def loss_at(size: float) -> torch.Tensor:
+        logits = torch.tensor([[size, -size]] * 3)
+        got = student.one_stage_detector.fcos_classification_loss(
+            logits.to(student.device, copy=True),
+            torch.tensor([1, 0, -1]).to(student.device, copy=True),
+        )
+        return expect_tensor(got, FOCAL, shape=(3,))
+
+    got = loss_at(1000.0)
+    is_finite = bool(got.isfinite().all())
+    # At 30 a probability is rounded to 1 already, while exp is far from infinity.
+    cause = "exp of a large logit is infinite"
+    if not is_finite and not bool(loss_at(30.0).isfinite().all()):
+        cause = "the logarithm of a probability that was rounded to 0"
+    expect_true(is_finite, FOCAL, "logits of +-1000 give infinity", cause)
     # 0.75 * 1000 for the wrong "yes", 0.25 * 1000 for the wrong "no"
     expect_close(
         got,

@@ -16,6 +16,7 @@ from grader_tests.oracles.plain_targets import Targets
 from helpers.checks.expect import expect_close
 
 Losses = dict[str, torch.Tensor]
+WITH_BOX_ONLY = "divided by the images with a box only"
 CLASS_0_LOST = "class 0 is taken for background"
 # Float32 sums of some hundred numbers, against float64
 NEAR = 1e-4
@@ -35,6 +36,8 @@ def _mistakes(
     batch, locations = classes.shape
     foreground = int((classes >= 0).sum())
     after = updated_normalizer(classes)
+    with_box = max(int((classes >= 0).any(dim=1).sum()), 1)
+    own = 0.9 * NORMALIZER_START + 0.1 * foreground / with_box
 
     def other(**mistake: Any) -> Callable[[], Losses]:
         return lambda: batch_losses(predictions, targets, **mistake)
@@ -54,6 +57,9 @@ def _mistakes(
             normalizer=after * batch * locations
         ),
         "not divided by the normalizer": other(normalizer=1.0),
+        f"{WITH_BOX_ONLY}, in the losses": other(normalizer=after * with_box / batch),
+        f"{WITH_BOX_ONLY}, in the normalizer": other(normalizer=own),
+        f"{WITH_BOX_ONLY}, in both": other(normalizer=own * with_box / batch),
         CLASS_0_LOST: other(lowest_class=1),
         "background locations are counted": other(
             box={"counts_background": True}, ctr={"background_target": -1.0}

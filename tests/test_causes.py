@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from core.course import read_registry
 from grader.manifest import read_manifest
@@ -13,7 +14,8 @@ from grader.results.top_notes import NO_PART, top_notes
 from grader.session.local_session import LocalSession
 from grader.suites.suite_run import Suite, with_suite
 from helpers.checks.exercises import read_exercises
-from helpers.checks.expect import CheckError, expect_runs
+from helpers.checks.expect import CheckError, expect_runs, find_cause
+from helpers.checks.explain import explain_exception
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {path.name: path.read_text() for path in (ROOT / "assignment").glob("*.py")}
@@ -141,8 +143,22 @@ class DriverError(ImportError):
 @pytest.mark.parametrize(
     ("error", "is_given"),
     [
-        (KeyError("p3"), True),
+        (IndexError("no elements"), True),
+        (RuntimeError("must match the size"), True),
         (CheckError("exception", "nms", "IndexError at line 3 of common.py"), True),
+        (CheckError("exception", "nms", "IndexError"), True),
+        (KeyError("p3"), False),
+        (NameError("name 'box' is not defined"), False),
+        (TypeError("nms() got an unexpected keyword argument"), False),
+        (AttributeError("'Tensor' object has no attribute 'sise'"), False),
+        (RecursionError("maximum recursion depth exceeded"), False),
+        (AssertionError(), False),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), False),
+        (RuntimeError("[enforce fail] can't allocate memory"), False),
+        (RuntimeError("Found no NVIDIA driver on your system"), False),
+        (CheckError("exception", "nms", "KeyError at line 3 of common.py"), False),
+        (CheckError("exception", "nms", "RecursionError at line 3 of a.py"), False),
+        (CheckError("exception", "nms", "IndexErrors at line 3 of a.py"), False),
         (DriverError("cv2"), False),
         (MemoryError(), False),
         (PermissionError(), False),
@@ -225,3 +241,50 @@ def test_files_that_came_instead_are_named(tmp_path):
     assert top_notes([missed], tmp_path, ("common",)) == [sentence]
     assert top_notes([Outcome("t", None)], tmp_path, ("common",)) == []
     assert top_notes([missed], tmp_path, ("A4",)) == []
+
+
+@pytest.mark.parametrize("error", [KeyError("p3"), IndexError(3)])
+def test_cause_of_a_crash_may_ask_for_a_type(error):
+    """Built-in names of levels are a KeyError and nothing else."""
+    with (
+        pytest.raises(CheckError) as caught,
+        expect_runs("head", "names are built in", lambda: None, ("KeyError",)),
+    ):
+        raise error
+    assert (caught.value.cause is not None) is isinstance(error, KeyError)
+
+
+def test_several_mistakes_that_give_one_answer_are_all_said():
+    """Nobody knows which of them it is; a third one is not said."""
+    got = torch.tensor([2.0])
+    causes = {"a": got, "b": torch.tensor([3.0]), "c": lambda: got.clone()}
+    assert find_cause(got.double(), causes, 0, 0) == "a; or c"
+    assert find_cause(got.double() + 5, causes, 0, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (IndexError("Dimension out of range (expected [-1, 0], got 1)"), "dimensions"),
+        (IndexError("list index out of range"), "not there"),
+        (RuntimeError("Can't call numpy() on Tensor that requires grad."), ""),
+        (AttributeError("'list' object has no attribute 'shape'"), ""),
+        (ImportError("cannot import name 'nmss' from 'torchvision.ops'"), "typing"),
+        (ImportError("cannot import name 'a' (... circular import)"), "each other"),
+        (RuntimeError("Boolean value of Tensor with more than one value"), "`and`"),
+        (RuntimeError("Class values must be non-negative."), "one_hot"),
+        (UnboundLocalError("x"), "no value yet"),
+        (ValueError("anything"), ""),
+    ],
+)
+def test_meaning_of_an_exception_is_true_of_each_such_text(tmp_path, error, said):
+    """What a student reads under a crash at home says nothing that may be false."""
+    (tmp_path / "assignment").mkdir()
+    path = tmp_path / "assignment" / "common.py"
+    path.write_text("def f(error):\n    raise error\n")
+    names: dict = {}
+    exec(compile(path.read_text(), str(path), "exec"), names)
+    with pytest.raises(type(error)) as caught:
+        names["f"](error)
+    likely = explain_exception(caught.value, tmp_path)[2]
+    assert said in likely and (bool(said) or not likely)

@@ -9,9 +9,10 @@ from torchvision import models
 from grader.manifest import read_manifest
 from grader.outcomes import Outcome
 from grader.session.local_session import LocalSession
-from grader.suites.mistakes import Edit, plant
+from grader.suites.mistakes import plant
 from grader.suites.suite_run import run_suite
 from grader.worker.regnet import small_regnet
+from tests.legitimate import EDITED
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {path.name: path.read_text() for path in (ROOT / "assignment").glob("*.py")}
@@ -22,90 +23,7 @@ MANIFEST = {
     if not entry.visible and entry.exercise[0] in "678"
 }
 OVERFIT = "test_8_overfit.py::test_fcos_finds_what_it_was_trained_on"
-CLIP_X, CLIP_Y = "clamp(min=0, max=width)", "clamp(min=0, max=height)"
-DETECTOR = "one_stage_detector.py"
 
-VARIANTS = {
-    "clip at the last pixel": (
-        Edit(DETECTOR, CLIP_X, "clamp(min=0, max=width - 1)"),
-        Edit(DETECTOR, CLIP_Y, "clamp(min=0, max=height - 1)"),
-    ),
-    "at least the score threshold": (
-        Edit(DETECTOR, "best > test_score_thresh", "best >= test_score_thresh"),
-    ),
-    "boxes without area dropped": (
-        Edit(
-            "common.py",
-            "    order = scores.argsort(descending=True, stable=True)\n",
-            "    order = scores.argsort(descending=True)\n"
-            "    sides = boxes[order, 2:] - boxes[order, :2]\n"
-            "    order = order[(sides > 0).all(dim=1)]\n",
-        ),
-    ),
-    "0 / 0 in NMS, which drops": (
-        Edit(
-            "common.py",
-            "torch.where(union > 0, intersection / union, torch.zeros_like(union))",
-            "intersection / union",
-        ),
-    ),
-    "0 / 0 in NMS, which keeps": (
-        Edit(
-            "common.py",
-            "torch.where(union > 0, intersection / union, torch.zeros_like(union))",
-            "intersection / union",
-        ),
-        Edit(
-            "common.py",
-            "rest[overlap <= iou_threshold]",
-            "rest[~(overlap > iou_threshold)]",
-        ),
-    ),
-    "last of equal scores first": (
-        Edit(
-            "common.py",
-            "scores.argsort(descending=True, stable=True)",
-            "scores.flip(0).argsort(descending=True, stable=True).neg() "
-            "+ len(scores) - 1",
-        ),
-    ),
-    "lists, prints and extra attributes": (
-        Edit(
-            DETECTOR,
-            "        return all_boxes[keep], all_classes[keep], all_scores[keep]",
-            "        print('kept', len(keep))\n"
-            "        self.last = keep\n"
-            "        return [all_boxes[keep], all_classes[keep], all_scores[keep]]",
-        ),
-    ),
-    "levels in another order": (
-        Edit(
-            "fcos_head.py",
-            "for level, features in feats_per_fpn_level.items():",
-            "for level, features in list(feats_per_fpn_level.items())[::-1]:",
-        ),
-        Edit(
-            DETECTOR,
-            "torch.cat(list(per_level.values()), dim=1)",
-            "torch.cat([per_level[k] for k in sorted(per_level)], dim=1)",
-        ),
-    ),
-    "an extra module that nothing uses": (
-        Edit(
-            DETECTOR,
-            '        self.register_buffer("_normalizer"',
-            "        self.scale = nn.Linear(2, 2)\n"
-            '        self.register_buffer("_normalizer"',
-        ),
-    ),
-    "a normalizer of shape (1,)": (
-        Edit(
-            DETECTOR,
-            "torch.tensor(NORMALIZER_START)",
-            "torch.tensor([NORMALIZER_START])",
-        ),
-    ),
-}
 EXERCISES = {entry.exercise for entry in MANIFEST.values()}
 STEP_7 = {number for number in EXERCISES if number[0] == "7"}
 # Exercises whose tests a variant can meet; the others' would only take time.
@@ -155,10 +73,10 @@ def run(folder: Path, chosen: set[str]) -> list[Outcome]:
     return run_suite(ROOT, TESTS, chosen, LocalSession(folder), math.inf)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", EDITED)
 def test_legitimate_variant_passes(variant: str, tmp_path: Path):
     """Another right way costs no point."""
-    plant(VARIANTS[variant], SOURCES, tmp_path)
+    plant(EDITED[variant], SOURCES, tmp_path)
     assert failures(tmp_path, TOUCHED[variant], ours=True, slow=False) == []
 
 

@@ -11,6 +11,7 @@ from grader.outcomes import Outcome
 from grader.session.local_session import LocalSession
 from grader.suites.mistakes import Edit, Mistake, plant, read_mistakes
 from grader.suites.suite_run import Suite, with_suite
+from tests.legitimate import accepted
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {path.name: path.read_text() for path in (ROOT / "assignment").glob("*.py")}
@@ -19,22 +20,22 @@ MISTAKES = read_mistakes(ROOT)
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory) -> dict[str, Outcome | CourseError]:
-    """Id of a mistake -> how its test ended, or why it could not be planted."""
+def outcomes(tmp_path_factory) -> dict[str, dict[str, Outcome] | CourseError]:
+    """Id of a mistake -> how its tests ended, or why it could not be planted."""
 
-    def try_all(suite: Suite) -> dict[str, Outcome | CourseError]:
-        found: dict[str, Outcome | CourseError] = {}
+    def try_all(suite: Suite) -> dict[str, dict[str, Outcome] | CourseError]:
+        found: dict[str, dict[str, Outcome] | CourseError] = {}
         for mistake in MISTAKES:
             folder = tmp_path_factory.mktemp("mistake")
             try:
-                plant(mistake.edits, SOURCES, folder)
+                base = accepted(mistake.variant, SOURCES)
+                plant(mistake.edits, base, folder)
             except CourseError as error:
                 found[mistake.id] = error
                 continue
-            found.update(
-                (mistake.id, told)
-                for told in suite.run({mistake.test}, LocalSession(folder))
-            )
+            chosen = {mistake.test, mistake.check} & set(MANIFEST)
+            told = suite.run(chosen, LocalSession(folder))
+            found[mistake.id] = {outcome.id: outcome for outcome in told}
         return found
 
     return with_suite(ROOT, list(MANIFEST.values()), try_all)
@@ -42,14 +43,18 @@ def outcomes(tmp_path_factory) -> dict[str, Outcome | CourseError]:
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=[mistake.id for mistake in MISTAKES])
 def test_mistake_is_caught_and_named(mistake: Mistake, outcomes):
-    """The named test fails, and tells a student why."""
-    assert mistake.test in MANIFEST, "there is no such test"
-    assert MANIFEST[mistake.test].exercise == mistake.exercise
-    told = outcomes[mistake.id]
-    assert not isinstance(told, CourseError), told
-    assert told.category, f"{mistake.test} passes"
+    """The named test fails, and tells a student why; so does the visible check."""
+    found = outcomes[mistake.id]
+    assert not isinstance(found, CourseError), found
     assert mistake.cause, "say which cause the test must name"
-    assert mistake.cause in (told.cause or ""), f"{told.cause!r}\n{told.message}"
+    for test in filter(None, (mistake.test, mistake.check)):
+        assert test in MANIFEST, f"there is no {test}"
+        assert MANIFEST[test].exercise == mistake.exercise
+        told = found[test]
+        assert told.category, f"{test} passes"
+        assert mistake.explains(told.cause), f"{told.cause!r}\n{told.message}"
+    assert mistake.cause in (found[mistake.test].cause or "")
+    assert not mistake.check or MANIFEST[mistake.check].visible
 
 
 def test_every_exercise_has_a_planted_mistake():

@@ -8,7 +8,7 @@ from typing import Any
 from core.course import mentioned
 from grader.border.wire_types import WireError
 from helpers.checks.expect import CheckError
-from helpers.checks.no_gpu import NO_GPU, lacks_gpu
+from helpers.checks.known_errors import known_error
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}\Z")
 # The line of an import, and what Python says of one that finds nothing.
@@ -95,7 +95,7 @@ def student_error(
         message = "it is not in the files of the submission"
     else:
         message = _known_reason(type_name, text, names.modules) + place
-    cause = NO_GPU if category == "exception" and lacks_gpu(text) else None
+    cause = known_error(text) if category == "exception" else None
     return CheckError(category, what, message, cause, traceback=traceback)
 
 

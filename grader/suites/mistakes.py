@@ -33,6 +33,9 @@ class Mistake:
         edits: what to change.
         test: id of the test that must fail.
         cause: must be part of the cause that the test names.
+        check: id of the visible check that must fail and name a true cause as well.
+        true_causes: parts of what else is true of it; tests may name no other cause.
+        variant: the right solution of tests/legitimate.py that it spoils; "" is ours.
     """
 
     id: Text
@@ -41,6 +44,13 @@ class Mistake:
     edits: tuple[Edit, ...]
     test: Text
     cause: Text
+    check: AnyText = ""
+    true_causes: tuple[Text, ...] = ()
+    variant: AnyText = ""
+
+    def explains(self, cause: str | None) -> bool:
+        """Whether this cause is true of it."""
+        return any(part in (cause or "") for part in (self.cause, *self.true_causes))
 
 
 def read_mistakes(root: Path) -> list[Mistake]:
@@ -76,6 +86,12 @@ def plant(edits: tuple[Edit, ...], sources: Mapping[str, str], folder: Path) -> 
     Raises:
         CourseError: a text to be replaced is not there exactly once.
     """
+    for name, text in edited(edits, sources).items():
+        (folder / name).write_text(text, "utf-8")
+
+
+def edited(edits: tuple[Edit, ...], sources: Mapping[str, str]) -> dict[str, str]:
+    """All sources with the edits made; raises as `plant` does."""
     changed = dict(sources)
     for edit in edits:
         count = changed.get(edit.file, "").count(edit.find)
@@ -85,5 +101,4 @@ def plant(edits: tuple[Edit, ...], sources: Mapping[str, str], folder: Path) -> 
                 "write the planted mistake for the solution as it is now"
             )
         changed[edit.file] = changed[edit.file].replace(edit.find, edit.replace)
-    for name, text in changed.items():
-        (folder / name).write_text(text, "utf-8")
+    return changed

@@ -61,12 +61,15 @@ class How(NamedTuple):
     Attributes:
         root: whether the score is the root of the product.
         centerness: whether the score has the centerness in it.
-        activation: "sigmoid" or "softmax" of the class logits.
-        threshold: "drop", "keep" or "relabel" (as class -1) the low scores.
+        activation: "sigmoid", "softmax" or "twice" a sigmoid, of the class logits.
+        threshold: "drop", "keep" or "relabel" (as class -1) the low scores, or set
+            the "score" to -1.
         clip: where x and y are clipped: "WH", "HW", "low", "high" or "no".
         inset: 1 clips to W - 1 and H - 1.
+        late_clip: boxes are clipped behind NMS.
         drop_empty: boxes without area are no detections.
         across_classes: NMS does not look at the class.
+        per_level: NMS does not compare boxes of different levels.
         suppress: whether there is NMS at all.
         order: "score" or "location".
         stride: of all levels; 0 means each level its own.
@@ -80,8 +83,10 @@ class How(NamedTuple):
     threshold: str = "drop"
     clip: str = "WH"
     inset: float = 0.0
+    late_clip: bool = False
     drop_empty: bool = False
     across_classes: bool = False
+    per_level: bool = False
     suppress: bool = True
     order: str = "score"
     stride: float = 0.0
@@ -100,11 +105,12 @@ ACCEPTED = (
 
 
 class Candidate(NamedTuple):
-    """A location's answer: its box (4 numbers), its class, its score."""
+    """A location's answer: its box (4 numbers), its class, its score, its level."""
 
     box: tuple[float, ...]
     class_id: int
     score: float
+    level: str
 
 
 def _sigmoid(x: float) -> float:
@@ -127,11 +133,11 @@ def _candidate(
 ) -> Candidate:
     logits = raw.cls_logits[level][0, n].double()
     class_id = int(logits.argmax())
-    probability = (
-        float(logits.softmax(dim=0)[class_id])
-        if how.activation == "softmax"
-        else _sigmoid(float(logits[class_id]))
-    )
+    probability = _sigmoid(float(logits[class_id]))
+    if how.activation == "softmax":
+        probability = float(logits.softmax(dim=0)[class_id])
+    elif how.activation == "twice":
+        probability = _sigmoid(probability)
     centerness = _sigmoid(float(raw.ctr_logits[level][0, n, 0]))
     score = probability * (centerness if how.centerness else 1.0)
     x, y = raw.locations[level][n].double().tolist()
@@ -141,9 +147,9 @@ def _candidate(
         for v in raw.deltas[level][0, n].double().tolist()
     ]
     box = (x - ltrb[0], y - ltrb[1], x + ltrb[2], y + ltrb[3])
-    return Candidate(
-        _clip(box, *size, how), class_id, math.sqrt(score) if how.root else score
-    )
+    if not how.late_clip:
+        box = _clip(box, *size, how)
+    return Candidate(box, class_id, math.sqrt(score) if how.root else score, level)
 
 
 def candidates(raw: Raw, size: tuple[int, int], how: How = RIGHT) -> list[Candidate]:
@@ -175,6 +181,13 @@ def plain_inference(
             else candidate._replace(class_id=-1)
             for candidate in every
         ]
+    elif how.threshold == "score":
+        kept = [
+            candidate
+            if candidate.score > score_threshold
+            else candidate._replace(score=-1.0)
+            for candidate in every
+        ]
     if how.mixed_up == "classes":
         kept = [
             candidate._replace(class_id=other.class_id)
@@ -193,12 +206,15 @@ def plain_inference(
             and candidate.box[3] > candidate.box[1]
         ]
 
-    groups = {candidate.class_id for candidate in kept}
+    def group_of(candidate: Candidate) -> tuple[int | None, str | None]:
+        return (
+            None if how.across_classes else candidate.class_id,
+            candidate.level if how.per_level else None,
+        )
+
     chosen: list[int] = []
-    for group in [None] if how.across_classes else groups:
-        own = [
-            i for i, candidate in enumerate(kept) if group in (None, candidate.class_id)
-        ]
+    for group in set(map(group_of, kept)):
+        own = [i for i, candidate in enumerate(kept) if group_of(candidate) == group]
         scores = [kept[i].score for i in own]
         limit = nms_threshold if how.suppress else math.inf
         found = plain_nms([kept[i].box for i in own], scores, limit)
@@ -206,5 +222,10 @@ def plain_inference(
     chosen.sort()
     if how.order == "score":
         chosen.sort(key=lambda i: -kept[i].score)
+    if how.late_clip:
+        kept = [
+            candidate._replace(box=_clip(candidate.box, *size, how))
+            for candidate in kept
+        ]
     rows = [(*kept[i].box, kept[i].class_id, kept[i].score) for i in chosen]
     return torch.tensor(rows, dtype=torch.float64).reshape(-1, 6)

@@ -44,6 +44,7 @@ def class_loss(
     background_asks: int | None = None,
     counts_background: bool = True,
     mean: bool = False,
+    sigmoid_first: bool = False,
 ) -> torch.Tensor:
     """(..., K) logits and (...) classes -> (...) float64.
 
@@ -52,7 +53,9 @@ def class_loss(
         background_asks: class that background says "yes" to.
         counts_background: False leaves background out.
         mean: over the classes, for their sum.
+        sigmoid_first: takes the probabilities for logits.
     """
+    logits = logits.double().sigmoid() if sigmoid_first else logits
     result = []
     for row, number in zip(_rows(logits), classes.reshape(-1).tolist(), strict=True):
         is_background = number < lowest_class

@@ -49,27 +49,24 @@ def expect_indices(got: Any, what: str, most: int) -> list[int]:
     return listed
 
 
-def names_sharing(module: Any, first: str, second: str, what: str) -> list[str]:
-    """Weights of one part of a module that lie where another part's lie.
+def weights_in_common(module: Any, what: str) -> list[list[str]]:
+    """Names of a module's state_dict that hold one and the same tensor, by groups.
 
-    One weight may have many names, and two may hold equal numbers; here what is written
-    under the first part's names is looked for under the second's.
-
-    Args:
-        module: its numbers are changed.
-        first, second: beginnings of names in its state_dict, "stem_cls.".
-        what: the module, for messages.
+    Each gets a number of its own; what is found in two of them was written last.
     """
-    before = expect_state(module.state_dict(), what)
-    new = {
-        name: torch.full_like(value, float(number + 2))
-        for number, (name, value) in enumerate(before.items())
-        if name.startswith(first) and value.is_floating_point()
+    state = expect_state(module.state_dict(), what)
+    numbered = {
+        name: torch.full_like(value, float(number))
+        for number, (name, value) in enumerate(state.items(), start=1)
     }
-    module.load_state_dict(new, strict=False)
+    module.load_state_dict(numbered)
     after = expect_state(module.state_dict(), what)
-    own = [name for name in before if name.startswith(second)]
-    return [name for name in own if not torch.equal(after[name], before[name])]
+    groups: dict[float, list[str]] = {}
+    for name in state:
+        found = after.get(name)
+        if found is not None and found.numel():
+            groups.setdefault(float(found.flatten()[0]), []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
 
 
 def expect_state(got: Any, what: str) -> dict[str, torch.Tensor]:

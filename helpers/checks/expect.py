@@ -4,8 +4,7 @@ Tests call these functions instead of `assert`. A failure is a CheckError: its c
 is one of CATEGORIES, its cause is the known mistake that gives just these numbers.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from reprlib import Repr
@@ -14,7 +13,8 @@ from typing import Any
 import torch
 
 from helpers.checks.describe import LONGEST_LINE, describe_place, describe_row
-from helpers.checks.no_gpu import NO_GPU, lacks_gpu
+from helpers.checks.full_memory import is_out_of_memory
+from helpers.checks.known_errors import known_error
 
 CATEGORIES = (
     "wrong value",
@@ -31,11 +31,15 @@ CATEGORIES = (
     "out of memory",
 )
 
-# Exceptions that never come from an input: of a file, of memory, of what is closed.
-OTHER_REASON = re.compile(
-    r"\b(ImportError|ModuleNotFoundError|SyntaxError|IndentationError|TabError|"
-    r"MissingPartError|MemoryError|OutOfMemoryError|OSError|PermissionError|"
-    r"TimeoutError|NotAllowedError)\b"
+# What odd inputs lead to: an empty minimum, sizes that do not fit. Any other type, such
+# as an ImportError, a NameError or a MemoryError, has a reason of its own.
+OF_INPUTS = (
+    "IndexError",
+    "RuntimeError",
+    "ValueError",
+    "ZeroDivisionError",
+    "UnboundLocalError",
+    "StopIteration",
 )
 
 # Of an answer, which may hold thousands of tensors, only the beginning is put in words.
@@ -82,7 +86,10 @@ def expect_true(
 
 @contextmanager
 def expect_runs(
-    what: str, cause: str | None = None, plain: Callable[[], object] | None = None
+    what: str,
+    cause: str | None = None,
+    plain: Callable[[], object] | None = None,
+    kinds: Collection[str] = OF_INPUTS,
 ) -> Iterator[None]:
     """Around a call that a known mistake would make crash, in a `with` statement.
 
@@ -90,7 +97,8 @@ def expect_runs(
         what: is called, in words.
         cause: the known mistake; it is true only if the usual case does not crash.
         plain: the same call with usual inputs, made only after a crash. Where it
-            crashes as well, or a file cannot be loaded, no cause is given.
+            crashes as well no cause is given.
+        kinds: the types of exceptions that the mistake raises; another has no cause.
 
     Raises:
         CheckError: the call raised; of category "exception", with this cause.
@@ -102,22 +110,24 @@ def expect_runs(
     except NotImplementedError:
         raise
     except CheckError as error:
-        if error.category == "exception" and error.cause is None:
-            error.cause = cause if _is_special(error, plain) else None
+        # The sandbox says the type first: "IndexError at line 3 of common.py".
+        kind = error.message.split(maxsplit=1)[0].rstrip(":") if error.message else ""
+        is_open = error.category == "exception" and error.cause is None
+        if is_open and kind in kinds and _runs(plain):
+            error.cause = cause
         raise
     except Exception as error:
-        kind = type(error).__name__
-        told = cause if _is_special(error, plain) else None
-        told = NO_GPU if lacks_gpu(str(error)) else told
-        raise CheckError("exception", what, f"{kind}: {error}", told) from error
+        kind, said = type(error).__name__, str(error)
+        told = known_error(said)
+        is_other = told or is_out_of_memory(error, said)
+        if kind in kinds and not is_other and _runs(plain):
+            told = cause
+        raise CheckError("exception", what, f"{kind}: {said}", told) from error
 
 
-def _is_special(error: Exception, plain: Callable[[], object] | None) -> bool:
-    """Whether it crashed for its inputs: the plain call does not crash."""
-    kind = " ".join(base.__name__ for base in type(error).__mro__)
-    if isinstance(error, CheckError):  # of the sandbox: the type is in its message
-        kind = error.message
-    if plain is None or OTHER_REASON.search(kind):
+def _runs(plain: Callable[[], object] | None) -> bool:
+    """Whether the call with usual inputs does not crash."""
+    if plain is None:
         return False
     try:
         plain()
@@ -212,8 +222,8 @@ def expect_close(
         names: of the numbers in a row, e.g. "l,t,r,b".
         place: what the first dimension counts, e.g. "location"; with `names`, the
             message says only this index.
-        causes: known mistake -> the values that it gives; the first that fits what was
-            got is named.
+        causes: known mistake -> the values that it gives; named is what fits all that
+            was got.
         atol, rtol: tolerances; a caller who changes them says why.
         check_dtype: whether the dtypes must agree.
 
@@ -248,14 +258,20 @@ def expect_close(
 def find_cause(
     got: torch.Tensor, causes: Causes | None, atol: float, rtol: float
 ) -> str | None:
-    """The known mistake that gives these numbers, if any."""
-    for cause, values in (causes or {}).items():
+    """The known mistake that gives these numbers; all of them where several do."""
+
+    def gives(values: torch.Tensor | Callable[[], torch.Tensor]) -> bool:
         wrong = (values() if callable(values) else values).detach().cpu().double()
-        if wrong.shape == got.shape and bool(
+        return wrong.shape == got.shape and bool(
             torch.isclose(got, wrong, atol=atol, rtol=rtol, equal_nan=True).all()
-        ):
-            return cause
-    return None
+        )
+
+    return any_of(cause for cause, values in (causes or {}).items() if gives(values))
+
+
+def any_of(causes: Iterable[str]) -> str | None:
+    """One sentence of the known mistakes that give an answer; None of none."""
+    return "; or ".join(dict.fromkeys(causes)) or None
 
 
 def not_implemented(what: str) -> CheckError:

@@ -7,11 +7,12 @@ from pathlib import Path
 from types import FrameType
 
 from helpers.checks.exercises import ROOT
-from helpers.checks.no_gpu import NO_GPU, lacks_gpu
+from helpers.checks.known_errors import known_error
 
 PLACES = 3  # of the student's own frames; the innermost ones tell the most
 MESSAGE_LETTERS = 300
-# What the commonest exceptions mean here: type, part of the text, sentence.
+# What the commonest exceptions mean here: type, part of the text, sentence. The first
+# that fits is said, so that what is narrower comes first.
 MEANINGS = (
     ("RuntimeError", "must match the size", "two tensors do not fit together; print "
      "their shapes just before this line"),
@@ -19,36 +20,35 @@ MEANINGS = (
      "devices; make new ones with dtype= and device= of the input"),
     ("RuntimeError", "same device", "two tensors are on different devices; make new "
      "ones with device= of the input"),
-    ("RuntimeError", "requires grad", "a tensor that is trained was changed in place; "
-     "make a new one"),
-    ("RuntimeError", "shape mismatch", "the two sides of this line have different "
-     "shapes; print both"),
-    ("IndexError", "out of range", "this index is not there; print the shape, and "
-     "think of the case without any box"),
+    ("RuntimeError", "in-place operation", "a tensor that a gradient needs was changed "
+     "in place; make a new one"),
+    ("RuntimeError", "shape mismatch", "tensors of this line have shapes that do not "
+     "fit; print them"),
+    ("RuntimeError", "non-empty TensorList", "there is nothing to join; print what "
+     "is joined"),
+    ("IndexError", "Dimension out of range", "the tensor has fewer dimensions than "
+     "this line thinks; print its shape"),
+    ("IndexError", "out of range", "this index is not there; print the index and the "
+     "length"),
     ("IndexError", "too many indices", "the tensor has fewer dimensions than this "
      "line thinks; print its shape"),
-    ("IndexError", "no elements", "a minimum or maximum over nothing; think of the "
-     "case without any box"),
-    ("IndexError", "non-zero size", "a minimum or maximum over nothing; think of the "
-     "case without any box"),
-    ("RuntimeError", "non-empty TensorList", "there was nothing to join; think of the "
-     "case where no box is left"),
-    ("TypeError", "NoneType", "something is None here; is a return missing in what "
-     "you called?"),
-    ("AttributeError", "NoneType", "something is None here; is a return missing in "
-     "what you called?"),
+    ("IndexError", "no elements", "a minimum or maximum over nothing; print the shape"),
+    ("IndexError", "non-zero size", "a minimum or maximum over nothing; print the "
+     "shape"),
+    ("TypeError", "NoneType", "something is None here; print what this line uses"),
+    ("AttributeError", "NoneType", "something is None here; print what this line uses"),
     ("AttributeError", "before Module.__init__", "call super().__init__() first"),
-    ("AttributeError", "has no attribute", "a typing mistake, or it was never set in "
-     "__init__"),
-    ("ImportError", "cannot import name", "that file has lost this name, which was "
-     "given; look there, or take it out of a fresh copy"),
+    ("ImportError", "circular import", "two files import each other; take one of these "
+     "imports out"),
+    ("ImportError", "cannot import name", "that file or package has no such name; look "
+     "for a typing mistake, or take what was given out of a fresh copy"),
     ("NameError", "", "this name is not known here; a typing mistake, or an import "
      "is missing"),
     ("KeyError", "", "this key is not in the dict; print its keys"),
-    ("UnboundLocalError", "", "this name gets its value only in a branch that did not "
-     "run"),
-    ("RecursionError", "", "the function calls itself without an end"),
-    ("ZeroDivisionError", "", "divided by zero; think of the empty case"),
+    ("UnboundLocalError", "", "this name has no value yet; it gets one only further "
+     "down, or in a branch or loop that did not run"),
+    ("RecursionError", "", "functions call each other, or themselves, without an end"),
+    ("ZeroDivisionError", "", "divided by zero; print what is below the line"),
 )  # fmt: skip
 
 
@@ -151,8 +151,6 @@ def explain_import(error: BaseException, file: str, root: Path = ROOT) -> Explai
 
 
 def _meaning(kind: str, said: str) -> str:
-    if lacks_gpu(said):
-        return NO_GPU
-    return next(
+    return known_error(said) or next(
         (text for name, part, text in MEANINGS if name == kind and part in said), ""
     )

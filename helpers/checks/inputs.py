@@ -78,6 +78,14 @@ def levels(student: Any, values: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {level: tensor(student, rows) for level, rows in values.items()}
 
 
+def wrong_signs(ltrb: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Known mistake -> distances (..., 4) of which one has the wrong sign."""
+    return {
+        f"the sign of {name} is wrong": ltrb * (1 - 2 * torch.eye(4)[place])
+        for place, name in enumerate(("left", "top", "right", "bottom"))
+    }
+
+
 def make_fcos(student: Any) -> Any:
     """A small detector for the classes of BOXES, ready to train."""
     detector = student.make_detector(NUM_CLASSES, 8, [8])

@@ -92,14 +92,37 @@ def test_make_fpn_layers_has_two_convolutions_a_level(student: Any) -> None:
 @exercise("2.1")
 def test_make_fpn_layers_follow_their_arguments(student: Any) -> None:
     """Other channels give other layers."""
-    got = conv_shapes(student.common.make_fpn_layers({"c3": 4, "c4": 6, "c5": 3}, 8))
+    make = student.common.make_fpn_layers
+    got = conv_shapes(make({"c3": 4, "c4": 6, "c5": 3}, 8))
     expected = [(8, 3, 1, 1), (8, 4, 1, 1), (8, 6, 1, 1), *[(8, 8, 3, 3)] * 3]
-    expect_equal(
-        got,
-        expected,
-        "make_fpn_layers({'c3': 4, 'c4': 6, 'c5': 3}, 8): shapes of the weights",
-        "numbers of channels are written into the code",
-    )
+    cause = None
+    if got != expected and got == conv_shapes(make({"c3": 5, "c4": 7, "c5": 9}, 12)):
+        cause = "numbers of channels are written into the code"
+    what = "make_fpn_layers({'c3': 4, 'c4': 6, 'c5': 3}, 8): shapes of the weights"
+    expect_equal(got, expected, what, cause)
+
+
+@exercise("2.1")
+def test_make_fpn_layers_keep_the_size_of_a_map(student: Any) -> None:
+    """No layer makes a map of 9 x 14 larger or smaller: a 3x3 needs a padding of 1."""
+    layers = student.common.make_fpn_layers({"c3": 5, "c4": 7, "c5": 9}, 12)
+    state = expect_state(layers.state_dict(), "make_fpn_layers")
+    for name, weight in state.items():
+        # Only where the layer is an entry of its own can it be called by its name.
+        if weight.dim() != 4 or name.count(".") != 1:
+            continue
+        layer = name.removesuffix(".weight")
+        given = torch.ones(1, weight.shape[1], 9, 14, device=student.device)
+        expect_tensor(
+            getattr(layers, layer)(given),
+            f"make_fpn_layers: {layer} on a map of 9 x 14",
+            shape=(1, weight.shape[0], 9, 14),
+            shape_causes={
+                "a 3x3 output convolution has no padding": (1, weight.shape[0], 7, 12),
+                "a 1x1 lateral needs no padding": (1, weight.shape[0], 11, 16),
+                "a stride leaves places out; it must be 1": (1, weight.shape[0], 5, 7),
+            },
+        )
 
 
 @exercise("2.2")
@@ -173,16 +196,17 @@ def test_merge_levels_uses_every_convolution(student: Any) -> None:
     pyramid = student.make_pyramid(OUT)
     features = constant_features(student, 6, 10)
     _, _, gradients = student.gradients(pyramid.merge_levels, features, module=pyramid)
-    unused = [
-        name
-        for name, gradient in gradients.items()
-        if name.startswith("fpn_params.") and gradient is None
-    ]
+    own = [name for name in gradients if name.startswith("fpn_params.")]
+    unused = [name for name in own if gradients[name] is None]
+    # Where nothing arrives anywhere, the sum was cut off from all that made it.
+    cause = "the result is detached, or made without gradient"
+    if len(unused) < len(own):
+        cause = "a convolution is never applied, or its answer is detached"
     expect_true(
         not unused,
         "merge_levels: layers that take part",
         f"no gradient reaches {', '.join(unused[:3])}",
-        "a convolution is never applied",
+        cause,
     )
 
 
@@ -199,9 +223,14 @@ def test_merge_levels_keeps_places(student: Any) -> None:
     features["c5"][0, :, 1, 3] = 1.0
     got = expect_tensor(pyramid.merge_levels(features)["p3"], "merge_levels: p3")[0, 0]
     row, column = divmod(int(got.argmax()), got.shape[1])
+    cause = None
+    if float(got.max()) > 0 and (row, column) == (1, 3):
+        cause = "the map was filled up at its end instead of enlarged"
+    elif 12 <= row < 16 and 4 <= column < 8:
+        cause = "rows and columns are exchanged"
     expect_true(
         4 <= row < 8 and 12 <= column < 16,
         "merge_levels: c5 is 1 at row 1, column 3",
         f"p3 is largest at row {row}, column {column}; expected row 4-7, column 12-15",
-        "rows and columns are exchanged, or the map was cut instead of enlarged",
+        cause,
     )

@@ -41,7 +41,8 @@ def test_candidates_lie_strictly_inside(student: Any) -> None:
 def test_candidates_fit_the_range_of_their_level(student: Any) -> None:
     """64 belongs to the range that ends there, not to the one that begins there."""
     largest = [63.9, 64.0, 64.1, 128.0, 128.1]
-    ltrb = tensor(student, [[[distance, 10.0, 7.0, 20.0] for distance in largest]])
+    # The distance to the centre, half of largest - 0.05, is above 64 only at the last.
+    ltrb = tensor(student, [[[distance, 10.0, 0.05, 20.0] for distance in largest]])
     expected = {
         (0.0, 64.0): [True, True, False, False, False],
         (64.0, 128.0): [False, False, True, True, False],
@@ -56,6 +57,11 @@ def test_candidates_fit_the_range_of_their_level(student: Any) -> None:
         (0.0, 64.0): [True, False, False, False, False],
         (64.0, 128.0): [False, True, True, False, False],
         (128.0, math.inf): [False, False, False, True, True],
+    }
+    centre = {
+        (0.0, 64.0): [True, True, True, True, False],
+        (64.0, 128.0): [False, False, False, False, True],
+        (128.0, math.inf): [False, False, False, False, False],
     }
     both = {
         (0.0, 64.0): [True, True, False, False, False],
@@ -91,6 +97,12 @@ def test_candidates_fit_the_range_of_their_level(student: Any) -> None:
             ),
             "the range of the level is not looked at": torch.ones(
                 3, 5, dtype=torch.bool
+            ),
+            "the smallest distance is held against the range; it is the largest": (
+                torch.tensor([[True] * 5, [False] * 5, [False] * 5])
+            ),
+            "the distance to the centre of the box is held against the range": (
+                torch.tensor(list(centre.values()))
             ),
         },
     )
@@ -129,17 +141,26 @@ def test_pick_smallest_candidate(student: Any) -> None:
 @exercise("4.4")
 def test_pick_smallest_of_nearly_equal_areas(student: Any) -> None:
     """Areas of 40001 and 40000 square pixels are not equal."""
-    got = student.one_stage_detector.fcos_pick_smallest_box(
-        tensor(student, [[True, True]], torch.bool), tensor(student, [40001.0, 40000.0])
-    )
+    both = tensor(student, [[True, True]], torch.bool)
+
+    def pick(*areas: float) -> torch.Tensor:
+        what = "fcos_pick_smallest_box of two candidates"
+        call = student.one_stage_detector.fcos_pick_smallest_box
+        return expect_tensor(call(both, tensor(student, areas)), what, shape=(1,))
+
+    causes = {}
+    # Where areas are far apart the smaller one must win, or the mistake is another.
+    if pick(60.0, 20.0).tolist() == [1]:
+        cause = (
+            "the areas were taken from a large number such as 1e8, where float32 "
+            "cannot tell them apart"
+        )
+        causes[cause] = torch.tensor([0])
     expect_close(
-        got,
+        pick(40001.0, 40000.0),
         torch.tensor([1]),
         "fcos_pick_smallest_box with areas 40001 and 40000",
-        causes={
-            "the areas were taken from a large number such as 1e8, where float32 "
-            "cannot tell them apart": torch.tensor([0])
-        },
+        causes=causes,
     )
 
 
@@ -193,6 +214,27 @@ def _shifted(right: torch.Tensor) -> torch.Tensor:
         if row[4] >= 0
     }
     return torch.stack([before.get(tuple(row.tolist()), row) for row in right])
+
+
+@exercise("4.5")
+def test_match_of_padding_that_looks_like_a_box(student: Any) -> None:
+    """A row of class -1 is padding, whatever its other numbers say."""
+    locations = {"p3": [[12.0, 12.0], [44.0, 20.0]], "p4": [[24.0, 24.0]]}
+    padding = [*BOXES[4][:4], -1.0]  # at the smallest box of the picture
+    got = student.one_stage_detector.fcos_match_locations_to_gt(
+        levels(student, locations), {"p3": 8, "p4": 16}, tensor(student, [padding])
+    )
+    expect_keys(got, locations, "fcos_match_locations_to_gt: its keys")
+    forgotten = torch.tensor([padding, [-1.0] * 5])
+    expect_close(
+        got["p3"],
+        torch.full((2, 5), -1.0),
+        f"fcos_match_locations_to_gt: p3, with the one row {padding}",
+        inputs={"location": torch.tensor(locations["p3"])},
+        names="x1,y1,x2,y2,class",
+        place="location",
+        causes={"rows of class -1 take part; they are padding": forgotten},
+    )
 
 
 @exercise("4.5")

@@ -11,6 +11,7 @@ from helpers.checks.inputs import (
     HANDOUT_DELTAS,
     HANDOUT_LOCATIONS,
     tensor,
+    wrong_signs,
 )
 
 GET = "fcos_get_deltas_from_locations"
@@ -43,6 +44,7 @@ def test_get_deltas_of_the_handout(student: Any) -> None:
             "right and bottom have the wrong sign": right
             * torch.tensor([1, 1, -1, -1]),
             "all four have the wrong sign": -right,
+            **wrong_signs(right),
             "the order is left, right, top, bottom": right[:, [0, 2, 1, 3]],
             "x and y are swapped in the result": right[:, [1, 0, 3, 2]],
             "right and bottom come first": right[:, [2, 3, 0, 1]],
@@ -125,6 +127,10 @@ def test_apply_deltas_of_the_handout(student: Any) -> None:
             "all four are added; left and top must be subtracted": twice
             + (right - twice).abs(),
             "all four have the wrong sign": 2 * twice - right,
+            **{
+                cause: twice + offsets
+                for cause, offsets in wrong_signs(right - twice).items()
+            },
             "the result is (x, y, width, height)": torch.cat(
                 (right[:, :2], right[:, 2:] - right[:, :2]), dim=1
             ),
@@ -151,6 +157,12 @@ def test_apply_deltas_that_are_negative(student: Any) -> None:
         causes={
             "negative deltas are not set to 0": torch.tensor(
                 [[108.0, 208, 92, 192], [8.0, 6, 28, -20]]
+            ),
+            "background is decoded like a box; it is (x, y, x, y)": torch.tensor(
+                [[108.0, 208, 92, 192], [8.0, 4, 28, 4]]
+            ),
+            "background becomes a row of -1; it is (x, y, x, y)": torch.tensor(
+                [[-1.0, -1, -1, -1], [8.0, 4, 28, 4]]
             ),
             "only background is handled; any negative delta counts as 0": torch.tensor(
                 [[100.0, 200, 100, 200], [8.0, 6, 28, -20]]

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from helpers.checks.exercises import exercise
-from helpers.checks.expect import expect_close, expect_true
+from helpers.checks.expect import expect_close, expect_runs, expect_true
 from helpers.checks.inputs import tensor
 
 # Four locations as two images of two; three classes.
@@ -40,10 +40,16 @@ FOCAL_CAUSES = {
 def test_classification_loss_by_hand(student: Any) -> None:
     """Four locations, class 0 and background among them."""
     right = torch.tensor(FOCAL)
+    call = student.one_stage_detector.fcos_classification_loss
+    twenty = torch.zeros(1, 20, device=student.device)
+    with expect_runs(
+        "fcos_classification_loss of 3 classes",
+        "the number of classes is built in; it is the last dimension of the logits",
+        lambda: call(twenty, tensor(student, [2], torch.int64)),
+    ):
+        got = call(tensor(student, LOGITS), tensor(student, CLASSES, torch.int64))
     expect_close(
-        student.one_stage_detector.fcos_classification_loss(
-            tensor(student, LOGITS), tensor(student, CLASSES, torch.int64)
-        ),
+        got,
         right,
         "fcos_classification_loss",
         inputs={"logits": torch.tensor(LOGITS), "class": torch.tensor(CLASSES)},

@@ -7,7 +7,13 @@ import torch
 
 from helpers.checks.answers import expect_keys, expect_state
 from helpers.checks.exercises import exercise
-from helpers.checks.expect import expect_close, expect_equal, expect_tensor, expect_true
+from helpers.checks.expect import (
+    expect_close,
+    expect_equal,
+    expect_runs,
+    expect_tensor,
+    expect_true,
+)
 from helpers.checks.inputs import (
     LOCATIONS,
     NUM_CLASSES,
@@ -19,7 +25,10 @@ from helpers.checks.inputs import (
 )
 
 START = 150.0
-NUM_LOCATIONS, NUM_FOREGROUND = 9, 7
+NUM_LOCATIONS, NUM_FOREGROUND = (
+    9,
+    14,
+)  # of an image; of three, one of them without a box
 
 
 @exercise("7.1")
@@ -32,7 +41,6 @@ def test_fcos_has_its_parts(student: Any) -> None:
             any(name.startswith(f"{part}.") for name in state),
             "FCOS: its parts",
             f"there is no module self.{part} with weights",
-            "the part has another name, or is not kept in self",
         )
     features = detector.backbone(torch.zeros(1, 3, 64, 96, device=student.device))
     logits = expect_tensor(
@@ -51,7 +59,7 @@ def test_fcos_normalizer_is_a_buffer(student: Any) -> None:
         "_normalizer" in detector.state_dict(),
         "FCOS: _normalizer",
         "it is not in state_dict(), so a resumed run would lose it",
-        "it is a plain attribute; use register_buffer",
+        "it is no buffer that is saved; use register_buffer",
     )
     _, _, gradients = student.gradients(
         detector.pred_net,
@@ -102,13 +110,15 @@ def test_update_normalizer_by_hand(student: Any) -> None:
 def test_update_normalizer_keeps_the_buffer(student: Any) -> None:
     """It is still in state_dict() afterwards, as one number."""
     detector = make_fcos(student)
+    was_there = "_normalizer" in detector.state_dict()
     detector.update_normalizer(tensor(student, 7, torch.int64), 1)
     state = expect_state(detector.state_dict(), "FCOS")
+    cause = "the update puts something else in the place of the buffer"
     expect_true(
         "_normalizer" in state,
         "FCOS._normalizer after an update",
-        "it is no longer in state_dict()",
-        "a plain number was put in the place of the buffer",
+        "it is not in state_dict()",
+        cause if was_there else None,
     )
     expect_close(
         state["_normalizer"].reshape(()),
@@ -120,17 +130,24 @@ def test_update_normalizer_keeps_the_buffer(student: Any) -> None:
 
 @exercise("7.4")
 def test_training_losses_by_hand(student: Any) -> None:
-    """Two images, all predictions 0: sums that can be found by hand."""
+    """Three images, all predictions 0: sums that can be found by hand."""
     predictions = [
         {
-            level: torch.zeros(2, len(rows), channels, device=student.device)
+            level: torch.zeros(3, len(rows), channels, device=student.device)
             for level, rows in LOCATIONS.items()
         }
         for channels in (NUM_CLASSES, 4, 1)
     ]
-    got = make_fcos(student).training_losses(
-        levels(student, LOCATIONS), predictions, two_images(student)
-    )
+    call = make_fcos(student).training_losses
+    gt_boxes = two_images(student)[[0, 1, 0]]
+    locations = levels(student, LOCATIONS)
+    without_one = {level: values[..., 0] for level, values in predictions[2].items()}
+    with expect_runs(
+        "FCOS.training_losses",
+        "centerness logits (B, N, 1) meet targets (B, N)",
+        lambda: call(locations, [*predictions[:2], without_one], gt_boxes),
+    ):
+        got = call(locations, predictions, gt_boxes)
     names = ("loss_cls", "loss_box", "loss_ctr")
     expect_keys(got, names, "FCOS.training_losses: keys of the result")
     values = [
@@ -138,8 +155,8 @@ def test_training_losses_by_hand(student: Any) -> None:
     ]
     # At a logit of 0 every cross-entropy is ln 2, and every p is 0.5.
     yes, no = (alpha * 0.25 * math.log(2) for alpha in (0.25, 0.75))
-    questions = 2 * NUM_LOCATIONS * NUM_CLASSES
-    foreground_deltas = sum(sum(row) for row in TARGET_DELTAS if row[0] >= 0)
+    questions = 3 * NUM_LOCATIONS * NUM_CLASSES
+    foreground_deltas = 2 * sum(sum(row) for row in TARGET_DELTAS if row[0] >= 0)
     sums = torch.tensor(
         [
             NUM_FOREGROUND * yes + (questions - NUM_FOREGROUND) * no,
@@ -147,23 +164,28 @@ def test_training_losses_by_hand(student: Any) -> None:
             NUM_FOREGROUND * math.log(2),
         ]
     )
-    normalizer = 0.9 * START + 0.1 * NUM_FOREGROUND / 2
+    normalizer = 0.9 * START + 0.1 * NUM_FOREGROUND / 3
+    of_two = 0.9 * START + 0.1 * NUM_FOREGROUND / 2  # of the images that have a box
+    with_box_only = "divided by the images with a box only"
     expect_close(
         torch.stack([value.reshape(()) for value in values]),
-        sums / (normalizer * 2),
-        "FCOS.training_losses: two images, 7 foreground locations, predictions 0",
+        sums / (normalizer * 3),
+        "FCOS.training_losses: three images, 14 foreground locations, predictions 0",
         names="loss_cls,loss_box,loss_ctr",
         causes={
             "the normalizer is updated after it is used, or not at all": sums
-            / (START * 2),
+            / (START * 3),
+            f"{with_box_only}, in the losses": sums / (normalizer * 2),
+            f"{with_box_only}, in the normalizer": sums / (of_two * 3),
+            f"{with_box_only}, in both": sums / (of_two * 2),
             "not divided by the number of images": sums / normalizer,
             "divided by the foreground locations of this batch": sums / NUM_FOREGROUND,
             "not divided at all": sums,
             "the normalizer counts the batch, not the mean image": sums
-            / ((0.9 * START + 0.1 * NUM_FOREGROUND) * 2),
+            / ((0.9 * START + 0.1 * NUM_FOREGROUND) * 3),
             "the mean over all locations is taken before the division": sums
-            / (normalizer * 2)
-            / (2 * NUM_LOCATIONS),
+            / (normalizer * 3)
+            / (3 * NUM_LOCATIONS),
         },
     )
 
@@ -188,5 +210,5 @@ def test_training_losses_reach_every_predictor(student: Any) -> None:
             gradients[f"pred_net.{part}.weight"] is not None,
             f"FCOS in training: gradient of {part}",
             "nothing arrives",
-            "its predictions are detached, or its loss is missing in the result",
+            "between its predictions and the losses something is detached or left out",
         )

@@ -5,7 +5,13 @@ from typing import Any
 import torch
 
 from helpers.checks.exercises import exercise
-from helpers.checks.expect import expect_close, expect_equal, expect_tensor, expect_true
+from helpers.checks.expect import (
+    expect_close,
+    expect_equal,
+    expect_tensor,
+    expect_true,
+    find_cause,
+)
 from helpers.checks.inputs import levels, tensor
 
 HEIGHT, WIDTH = 40, 64
@@ -36,11 +42,53 @@ DELTAS = {
 BOXES = [[4.0, 4, 20, 20], [4.0, 4, 24, 24], [28.0, 0, 64, 36]]
 FOUND_CLASSES = [1, 0, 2]
 SCORES = [0.9, 0.63, 0.56]
-COUNT_CAUSES = {
-    2: "NMS is run across classes; boxes of different classes must not meet",
-    4: "NMS is not run, or the centerness is not part of the score",
-    6: "scores below the threshold are not dropped",
-    0: "the scores are compared before sigmoid, or nothing is kept",
+# What known mistakes find: (class, score, x1) of each detection.
+RIGHT = [(1, 0.9, 4.0), (0, 0.63, 4.0), (2, 0.56, 28.0)]
+WRONG_COUNTS = {
+    "NMS is run across classes; boxes of different classes must not meet": [
+        RIGHT[0],
+        RIGHT[2],
+    ],
+    "NMS is not run": [*RIGHT, (1, 0.72, 4.0)],
+    "the centerness is not part of the score": [
+        (1, 0.948683, 4.0),
+        (0, 0.948683, 52.0),
+        (0, 0.9, 4.0),
+        (2, 0.7, 28.0),
+    ],
+    "the class probability alone is the score": [
+        (1, 0.9, 4.0),
+        (0, 0.9, 52.0),
+        (0, 0.81, 4.0),
+        (2, 0.49, 28.0),
+    ],
+    "softmax is taken instead of sigmoid": [
+        (1, 0.947079, 4.0),
+        (2, 0.682031, 28.0),
+        (1, 0.672521, 12.8),
+        (0, 0.6595, 4.0),
+    ],
+    "a sigmoid is applied twice": [
+        (1, 0.799909, 4.0),
+        (1, 0.674166, 12.8),
+        (2, 0.629975, 28.0),
+        (0, 0.582352, 4.0),
+    ],
+    "scores below the threshold are kept": [
+        *RIGHT,
+        (0, 0.189737, 52.0),
+        (1, 0.134164, 12.8),
+    ],
+    "low scores get the class -1 instead of being dropped": [
+        *RIGHT,
+        (-1, 0.189737, 52.0),
+        (-1, 0.134164, 12.8),
+    ],
+    "low scores become -1 instead of being dropped": [
+        *RIGHT,
+        (0, -1.0, 52.0),
+        (1, -1.0, 12.8),
+    ],
 }
 
 
@@ -82,7 +130,8 @@ def test_inference_by_hand(student: Any) -> None:
     expect_equal(len(found), 3, "FCOS.inference: boxes, classes and scores")
     classes, scores = (expect_tensor(part, "FCOS.inference") for part in found[1:])
     count = len(scores)
-    expect_equal(count, 3, "FCOS.inference: number of boxes", COUNT_CAUSES.get(count))
+    cause = _cause_of_count(found) if count != 3 else None
+    expect_equal(count, 3, "FCOS.inference: number of boxes", cause)
     causes = {
         "the square root is missing": [0.81, 0.3969, 0.3136],
         "the centerness is not part of the score": [0.9, 0.81, 0.49],
@@ -99,6 +148,19 @@ def test_inference_by_hand(student: Any) -> None:
     )
     classes = expect_tensor(classes, "FCOS.inference: classes", shape=(count,))
     expect_equal(classes.tolist(), FOUND_CLASSES, "FCOS.inference: classes")
+
+
+def _cause_of_count(found: Any) -> str | None:
+    """The known mistake that finds just these, in whatever order."""
+    boxes, classes, scores = (
+        expect_tensor(part, "FCOS.inference").double() for part in found
+    )
+    if boxes.shape != (len(scores), 4) or classes.shape != scores.shape:
+        return None
+    rows = torch.stack((classes, scores, boxes[:, 0]), dim=1).tolist()
+    got = torch.tensor(sorted(rows)).reshape(-1, 3)
+    causes = {name: torch.tensor(sorted(rows)) for name, rows in WRONG_COUNTS.items()}
+    return find_cause(got.double(), causes, atol=1e-3, rtol=0)
 
 
 @exercise("8.2")
@@ -132,6 +194,47 @@ def test_inference_boxes_lie_in_the_image(student: Any) -> None:
 
 
 @exercise("8.2")
+def test_inference_compares_boxes_of_all_levels(student: Any) -> None:
+    """An object that two levels report is found once."""
+    # Two locations of p3 and one of p4 see the box (4, 4, 36, 36), p5 sees nothing.
+    locations = {"p3": [[20.0, 20.0], [12.0, 12.0]], "p4": [[24.0, 24.0]]}
+    locations["p5"] = [[16.0, 16.0]]
+    deltas = {"p3": [[2.0] * 4, [1.0, 1, 3, 3]], "p4": [[1.25, 1.25, 0.75, 0.75]]}
+    deltas["p5"] = [[0.1] * 4]
+    classes = {"p3": [[0.9], [0.8]], "p4": [[0.7]], "p5": [[0.01]]}
+    detector = student.make_detector(1, 8, [8])
+    detector.eval()
+    found = detector.inference(
+        torch.zeros(1, 3, HEIGHT, WIDTH, device=student.device),
+        levels(student, locations),
+        logits_of(student, classes),
+        {level: rows[None] for level, rows in levels(student, deltas).items()},
+        logits_of(
+            student, {level: [[0.9]] * len(rows) for level, rows in deltas.items()}
+        ),
+        test_score_thresh=THRESHOLD,
+        test_nms_thresh=NMS_THRESHOLD,
+    )
+    expect_equal(len(found), 3, "FCOS.inference: boxes, classes and scores")
+    boxes, scores = (expect_tensor(found[k], "FCOS.inference") for k in (0, 2))
+    expect_tensor(boxes, "FCOS.inference: boxes", shape=(len(scores), 4))
+    # The score of each box found, and where it begins.
+    rows = torch.stack((scores, boxes[:, 0]), dim=1).double()
+    causes = {
+        "NMS runs within each level; boxes of different levels never meet": [
+            [0.9, 4.0],
+            [0.793725, 4.0],
+        ],
+        "NMS is not run": [[0.9, 4.0], [0.848528, 4.0], [0.793725, 4.0]],
+        "every level takes the stride of p3": [[0.9, 4.0], [0.793725, 14.0]],
+    }
+    wrong = {name: torch.tensor(values) for name, values in causes.items()}
+    cause = find_cause(rows, wrong, atol=1e-3, rtol=0)
+    what = "FCOS.inference: number of boxes, of one object on p3 and on p4"
+    expect_equal(len(scores), 1, what, cause)
+
+
+@exercise("8.2")
 def test_inference_when_nothing_passes(student: Any) -> None:
     """No score above the threshold: empty results of the usual shapes."""
     found, _, _ = detect(student, threshold=0.99)
@@ -152,5 +255,5 @@ def test_inference_leaves_the_predictions_alone(student: Any) -> None:
                 torch.equal(got[level], before),
                 f"FCOS.inference: predictions of {level} after the call",
                 "they were changed",
-                "sigmoid_() or another function with _ at its end works in place",
+                "the predictions are changed in place; make new tensors",
             )
