@@ -32,7 +32,8 @@ class Mistake:
         exercise: number of the exercise that it spoils.
         edits: what to change.
         test: id of the test that must fail.
-        cause: must be part of the cause that the test names.
+        cause: must be part of the cause that the test names; empty if the test fails
+            without a cause, because it can tell none truly.
     """
 
     id: Text
@@ -40,7 +41,7 @@ class Mistake:
     exercise: Text
     edits: tuple[Edit, ...]
     test: Text
-    cause: Text
+    cause: AnyText
 
 
 def read_mistakes(root: Path) -> list[Mistake]:

@@ -1,0 +1,69 @@
+"""What a call leaves behind: nothing in its inputs, and nothing for the next call."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from helpers.checks.expect import CheckError
+
+KEPT = "an answer to an earlier call comes back; keep nothing between calls"
+# The arguments of a call, and what raises a CheckError unless the answer is right.
+Case = tuple[Sequence[Any], Callable[[Any], None]]
+
+
+def expect_own_answers(call: Callable[..., Any], *cases: Case) -> None:
+    """Each call is answered by its own inputs, also after others that look like them.
+
+    All cases are asked in turn, and once more the first; with arguments of the same
+    shapes and other numbers, code that keeps an answer gives it again.
+
+    Args:
+        call: what is tested.
+        cases: two or more, whose right answers differ from one another.
+
+    Raises:
+        CheckError: of the case that is not answered right.
+    """
+    earlier: list[Any] = []
+    for args, check in (*cases, cases[0]):
+        answer = call(*copied(args))
+        try:
+            check(answer)
+        except CheckError as error:
+            if error.cause is None and any(is_same(old, answer) for old in earlier):
+                error.cause = KEPT
+            raise
+        earlier.append(answer)
+
+
+def copied(value: Any) -> Any:
+    """Tensors, lists, tuples and dicts of their own; anything else as it is."""
+    if isinstance(value, torch.Tensor):
+        return value.clone()
+    if isinstance(value, dict):
+        return {name: copied(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(copied(item) for item in value)
+    return value
+
+
+def is_same(old: Any, new: Any) -> bool:
+    """Whether two values are made of the same numbers, names and dtypes.
+
+    A list and a tuple are alike. Modules, of which no copy comes back, always are.
+    """
+    if isinstance(old, torch.Tensor):
+        is_alike = isinstance(new, torch.Tensor) and new.dtype == old.dtype
+        return is_alike and torch.equal(old.detach().cpu(), new.detach().cpu())
+    if isinstance(old, dict):
+        if not isinstance(new, dict) or list(old) != list(new):
+            return False
+        return is_same(list(old.values()), list(new.values()))
+    if isinstance(old, list | tuple):
+        if not isinstance(new, list | tuple) or len(old) != len(new):
+            return False
+        return all(map(is_same, old, new))
+    if isinstance(old, int | float | str | None):
+        return isinstance(new, int | float | str | None) and old == new
+    return True
