@@ -14,6 +14,7 @@ from grader_tests.pyramid_parts import (
     LEVELS,
     NO_PADDING,
     OUT_CHANNELS,
+    expect_at_work,
     images_of,
     levels_of,
     make_pyramid,
@@ -87,7 +88,8 @@ def expect_same(answers: dict[str, bool], level: str, map_name: str) -> None:
 def test_pyramid_has_a_map_for_each_stride(student):
     """(B, C, H / 8, W / 8) and so on, for images wider or higher than 224 or less."""
     fpn = make_pyramid(student)
-    for height, width in ((96, 128), (128, 32), (32, 288)):
+    expect_at_work(student, fpn)
+    for height, width in ((96, 128), (128, 32), (32, 288), (32, 32)):
         maps = fpn(images_of(student, 2, height, width))
         expect_keys(maps, LEVELS, "DetectorBackboneWithFPN")
         for level, stride in STRIDES.items():
@@ -107,6 +109,7 @@ def test_pyramid_has_a_map_for_each_stride(student):
 def test_pyramid_of_odd_sizes(student):
     """75 x 93 pixels have maps of 10 x 12, 5 x 6, 3 x 3: not always twice as large."""
     fpn = make_pyramid(student)
+    expect_at_work(student, fpn)
     for height, width in ((75, 93), (200, 72)):
         with expect_runs(
             "DetectorBackboneWithFPN on odd sizes",
@@ -123,6 +126,7 @@ def test_pyramid_of_odd_sizes(student):
 
 def test_pyramid_brings_c5_to_every_level(student):
     """What the coarsest map knows reaches p5, p4 and p3."""
+    expect_at_work(student, make_pyramid(student))
     answers = change_one(student, "c5")
     expect_change(answers, "p5", "c5", LEFT_OUT)
     expect_change(answers, "p4", "c5", NO_TOP_DOWN)
@@ -131,6 +135,7 @@ def test_pyramid_brings_c5_to_every_level(student):
 
 def test_pyramid_brings_c4_to_p4_and_p3(student):
     """What goes on to p3 is the merged map of p4."""
+    expect_at_work(student, make_pyramid(student))
     answers = change_one(student, "c4")
     expect_change(answers, "p4", "c4", LEFT_OUT)
     expect_change(answers, "p3", "c4", STRAIGHT)
@@ -138,11 +143,13 @@ def test_pyramid_brings_c4_to_p4_and_p3(student):
 
 def test_pyramid_brings_c3_to_p3(student):
     """The finest level has a part of its own."""
+    expect_at_work(student, make_pyramid(student))
     expect_change(change_one(student, "c3"), "p3", "c3", LEFT_OUT)
 
 
 def test_pyramid_goes_down_only(student):
     """A finer map does not reach a coarser level."""
+    expect_at_work(student, make_pyramid(student))
     answers = change_one(student, "c3")
     expect_same(answers, "p4", "c3")
     expect_same(answers, "p5", "c3")
@@ -173,6 +180,7 @@ def test_pyramid_applies_all_its_layers(student):
 def test_pyramid_of_a_batch_equals_its_single_images(student):
     """Images of a batch do not see each other."""
     fpn = make_pyramid(student)
+    expect_at_work(student, fpn)
     images = images_of(student, 2, 64, 96)
     together = fpn(images)
     expect_keys(together, LEVELS, "DetectorBackboneWithFPN")
