@@ -78,19 +78,24 @@ def expect_sums(got, values: torch.Tensor, sizes) -> None:
     expect_keys(got, LEVELS, "merge_levels")
     c3, c4, c5 = values.unbind(dim=1)
     wrong = {
-        "nothing comes from the level above": values,
-        "c4's lateral, and not the merged map, is passed on to p3": (c3 + c4, c4 + c5),
-        STRAIGHT: (c3 + c5, c4 + c5),
+        "nothing comes from the level above": (c3, c4, c5),
+        "c4's lateral, and not the merged map, is passed on to p3": (
+            c3 + c4,
+            c4 + c5,
+            c5,
+        ),
+        STRAIGHT: (c3 + c5, c4 + c5, c5),
         "the way goes from fine to coarse": (c3, c3 + c4, c3 + c4 + c5),
         "the maps are averaged where they should be added": (
             (c3 + (c4 + c5) / 2) / 2,
             (c4 + c5) / 2,
+            c5,
         ),
-        NEGATIVE: ((c3 + (c4 + c5).relu()).relu(), (c4 + c5).relu()),
-        f"{NEGATIVE} above": (c3 + (c4 + c5.relu()).relu(), c4 + c5.relu()),
+        NEGATIVE: ((c3 + (c4 + c5).relu()).relu(), (c4 + c5).relu(), c5),
+        f"{NEGATIVE} down": (c3 + (c4 + c5.relu()).relu(), c4 + c5.relu(), c5),
     }
     expected = torch.stack((c3 + c4 + c5, c4 + c5, c5), dim=1)
-    maps = []
+    found = []
     for i, level in enumerate(LEVELS):
         shape = (len(values), OUT_CHANNELS, *sizes[i])
         value = expect_tensor(got[level], f"merge_levels: {level}", shape=shape)
@@ -98,15 +103,10 @@ def expect_sums(got, values: torch.Tensor, sizes) -> None:
         right = expected[:, i, None, None, None].expand(shape)
         is_off = ~torch.isclose(value, right, atol=1e-3, rtol=1e-4)
         first = is_off.flatten(1).float().argmax(dim=1, keepdim=True)
-        maps.append(value.flatten(1).gather(1, first))
-    causes = {
-        cause: torch.stack([*numbers, *([c5] * (3 - len(numbers)))], dim=1)
-        if isinstance(numbers, tuple)
-        else numbers
-        for cause, numbers in wrong.items()
-    }
+        found.append(value.flatten(1).gather(1, first))
+    causes = {cause: torch.stack(maps, dim=1) for cause, maps in wrong.items()}
     expect_close(
-        torch.cat(maps, dim=1),
+        torch.cat(found, dim=1),
         expected,
         "merge_levels of maps that are one number each",
         inputs={"c3, c4, c5": values},

@@ -120,7 +120,9 @@ def test_head_leaves_the_list_of_widths_alone(student):
 def expect_head(head, num_classes: int, in_channels: int, widths: list[int]) -> None:
     """The convolutions of all parts, and the prior."""
     before = [in_channels, *widths]
-    shapes = [(w, b, 3, 3) for b, w in zip(before, widths, strict=False)]
+    shapes: list[tuple[int, ...]] = [
+        (w, b, 3, 3) for b, w in zip(before, widths, strict=False)
+    ]
     for part in ("stem_cls", "stem_box"):
         expect_weights(head, part, shapes)
     for part, channels in (("cls", num_classes), ("box", 4), ("ctr", 1)):

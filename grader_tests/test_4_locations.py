@@ -169,7 +169,7 @@ def test_locations_of_other_maps_are_others(student):
     def case(size, stride, dtype):
         def check(got) -> None:
             expect_keys(got, ["p3"], LOCATIONS)
-            expect_grid(got["p3"], *size, stride)
+            expect_grid(got["p3"], size[0], size[1], stride)
             expect_asked(got["p3"], dtype)
 
         return ({"p3": (9, 5, *size)}, {"p3": stride}, dtype, device), check
@@ -192,7 +192,7 @@ def test_locations_leaves_its_inputs_alone(student):
     def check(got) -> None:
         expect_keys(got, list(sizes), LOCATIONS)
         for level, size in sizes.items():
-            expect_grid(got[level], *size, strides[level])
+            expect_grid(got[level], size[0], size[1], strides[level])
 
     call = student.common.get_fpn_location_coords
     expect_inputs_kept(student, LOCATIONS, call, shapes, strides, check=check)

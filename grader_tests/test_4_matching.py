@@ -244,7 +244,7 @@ def test_match_of_boxes_on_the_border_of_the_image(student):
     expect_match(student, grid(96, 160), rows)
     # Cut off at the image, the first would be smaller than the others, or of p3.
     for boxes in (
-        [[-40.0, -30, 30, 20, 3], [0, 0, 32, 31, 1]],
+        [[-40.0, -30, 30, 20, 3], [0, 0, 32, 31, 1], [-45, -35, 34, 24, 2]],
         [[-90.0, -80, 30, 20, 3], [2, 2, 40, 35, 1], [-1, 50, 19, 70, 2]],
         [[-70.0, -60, 20, 15, 0], [60, -1, 80, 30, 1], [-1, 40, 9, 60, 2]],
     ):
