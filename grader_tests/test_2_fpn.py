@@ -88,7 +88,6 @@ def expect_same(answers: dict[str, bool], level: str, map_name: str) -> None:
 def test_pyramid_has_a_map_for_each_stride(student):
     """(B, C, H / 8, W / 8) and so on, for images wider or higher than 224 or less."""
     fpn = make_pyramid(student)
-    expect_at_work(student, fpn)
     for height, width in ((96, 128), (128, 32), (32, 288), (32, 32)):
         maps = fpn(images_of(student, 2, height, width))
         expect_keys(maps, LEVELS, "DetectorBackboneWithFPN")
@@ -104,12 +103,12 @@ def test_pyramid_has_a_map_for_each_stride(student):
                 shape=(2, OUT_CHANNELS, *size),
                 shape_causes=wrong,
             )
+    expect_at_work(student, fpn)
 
 
 def test_pyramid_of_odd_sizes(student):
     """75 x 93 pixels have maps of 10 x 12, 5 x 6, 3 x 3: not always twice as large."""
     fpn = make_pyramid(student)
-    expect_at_work(student, fpn)
     for height, width in ((75, 93), (200, 72)):
         with expect_runs(
             "DetectorBackboneWithFPN on odd sizes",
@@ -122,6 +121,7 @@ def test_pyramid_of_odd_sizes(student):
             size = (-(-height // stride), -(-width // stride))
             shape = (1, OUT_CHANNELS, *size)
             expect_tensor(maps[level], f"DetectorBackboneWithFPN: {level}", shape=shape)
+    expect_at_work(student, fpn)
 
 
 def test_pyramid_brings_c5_to_every_level(student):
@@ -149,11 +149,11 @@ def test_pyramid_brings_c3_to_p3(student):
 
 def test_pyramid_goes_down_only(student):
     """A finer map does not reach a coarser level."""
-    expect_at_work(student, make_pyramid(student))
     answers = change_one(student, "c3")
     expect_same(answers, "p4", "c3")
     expect_same(answers, "p5", "c3")
     expect_same(change_one(student, "c4"), "p5", "c4")
+    expect_at_work(student, make_pyramid(student))
 
 
 def test_pyramid_applies_all_its_layers(student):
@@ -180,7 +180,6 @@ def test_pyramid_applies_all_its_layers(student):
 def test_pyramid_of_a_batch_equals_its_single_images(student):
     """Images of a batch do not see each other."""
     fpn = make_pyramid(student)
-    expect_at_work(student, fpn)
     images = images_of(student, 2, 64, 96)
     together = fpn(images)
     expect_keys(together, LEVELS, "DetectorBackboneWithFPN")
@@ -191,3 +190,4 @@ def test_pyramid_of_a_batch_equals_its_single_images(student):
             got = together[level][b : b + 1]
             what = f"DetectorBackboneWithFPN: {level} of a batch"
             expect_close(got, expected, what, atol=1e-4, rtol=1e-3)
+    expect_at_work(student, fpn)

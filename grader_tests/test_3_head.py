@@ -167,7 +167,6 @@ def test_head_centerness_logits(student):
 
 def test_head_outputs_have_a_row_for_each_location(student):
     """(B, H * W, K), (B, H * W, 4) and (B, H * W, 1)."""
-    expect_right(student)
     head = make_head(student, 6, 3, [4])
     sizes = {"p3": (5, 7), "p4": (3, 4), "p5": (2, 2)}
     features = {
@@ -188,11 +187,11 @@ def test_head_outputs_have_a_row_for_each_location(student):
             what = f"FCOSPredictionNetwork.forward: {level}"
             shape = (2, places, channels)
             expect_tensor(output[level], what, shape=shape, shape_causes=wrong)
+    expect_right(student)
 
 
 def test_head_answers_at_every_location(student):
     """One answer for each place of a map, those at its edges included."""
-    expect_right(student)
     widths, height, width = [4, 6], 11, 14
     head = make_head(student, 5, 3, widths)
     features = {"p4": give(student, spread(1, 3, height, width))}
@@ -213,6 +212,7 @@ def test_head_answers_at_every_location(student):
                 )
             },
         )
+    expect_right(student)
 
 
 def test_head_takes_any_levels(student):

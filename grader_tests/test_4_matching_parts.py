@@ -97,11 +97,11 @@ def test_distances_of_all_pairs(student):
 def test_distances_without_boxes_or_locations(student):
     """(N, 0, 4) and (0, M, 4)."""
     usual = torch.ones(3, 2), torch.ones(2, 4)
-    check_distances(*stored_pair())(distances(student, *stored_pair()))
     for number, count, cause in ((3, 0, NO_BOXES), (0, 2, NO_LOCATIONS), (1, 1, None)):
         with expect_runs(DISTANCES, cause, lambda: distances(student, *usual)):
             got = distances(student, torch.zeros(number, 2), torch.zeros(count, 4))
         expect_tensor(got, DISTANCES, shape=(number, count, 4))
+    check_distances(*stored_pair())(distances(student, *stored_pair()))
 
 
 def test_distances_follow_float64(student):
@@ -218,6 +218,14 @@ def test_is_candidate_leaves_out_the_edge(student):
 
 def test_is_candidate_at_the_ends_of_the_range(student):
     """Low does not belong to the range, high does, however near the distance is."""
+    for side in range(4):
+        ltrb = torch.full((1, 4, 4), 3.0)
+        ltrb[0, :, side] = torch.tensor([16.0, 16.5, 32.0, 32.5])
+        got = candidates(student, ltrb, (16.0, 32.0))
+        expected = torch.tensor([[0, 1, 1, 0]], dtype=torch.int32)
+        wrong = wrong_candidates(ltrb, (16.0, 32.0))
+        what = f"{CANDIDATE} at the ends of (16, 32)"
+        expect_close(got, expected, what, inputs={LTRB: ltrb}, causes=wrong)
     for distance, expected in ((64.0, True), (64.0 + 1e-9, False), (63.99, True)):
         ltrb = torch.full((1, 1, 4), 3.0, dtype=torch.float64)
         ltrb[0, 0, 2] = distance
@@ -230,14 +238,6 @@ def test_is_candidate_at_the_ends_of_the_range(student):
             expect_close(got, right, what)
     far = candidates(student, torch.full((1, 2, 4), 3e6), (128.0, math.inf))
     expect_close(far, torch.ones(1, 2, dtype=torch.int32), f"{CANDIDATE} of a huge box")
-    for side in range(4):
-        ltrb = torch.full((1, 4, 4), 3.0)
-        ltrb[0, :, side] = torch.tensor([16.0, 16.5, 32.0, 32.5])
-        got = candidates(student, ltrb, (16.0, 32.0))
-        expected = torch.tensor([[0, 1, 1, 0]], dtype=torch.int32)
-        wrong = wrong_candidates(ltrb, (16.0, 32.0))
-        what = f"{CANDIDATE} at the ends of (16, 32)"
-        expect_close(got, expected, what, inputs={LTRB: ltrb}, causes=wrong)
 
 
 def test_is_candidate_without_boxes(student):
