@@ -142,10 +142,12 @@ def test_fpn_layers_keep_the_size_of_a_map(student):
         what = f"make_fpn_layers: {name}"
         given = give(student, spread(2, weight.shape[1], 13, 20, low=-1.0))
         with expect_runs(what):
-            answer = layer(given)
+            answer = layer(given.clone())
         expect_same_size(answer, given, what, {-2: NO_PADDING, 2: LARGER})
         small = give(student, spread(2, weight.shape[1], 1, 1))
-        with expect_runs(f"{what} on a map of one place", SMALL, partial(layer, given)):
+        with expect_runs(
+            f"{what} on a map of one place", SMALL, partial(layer, given.clone())
+        ):
             expect_tensor(layer(small), what, shape=(2, len(weight), 1, 1))
         expect_convolution(layer, given, answer, what)
 

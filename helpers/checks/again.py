@@ -108,7 +108,7 @@ def _shared_names(what: str, modules: Sequence[Any]) -> list[str]:
         for name in state:
             number += 1
             state[name] = torch.full_like(state[name], float(number))
-        module.load_state_dict(state)
+        module.load_state_dict(copied(state))
         states.append(state)
     return [
         name
