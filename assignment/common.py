@@ -59,7 +59,8 @@ def make_fpn_layers(in_channels: dict[str, int], out_channels: int) -> nn.Module
     Source: Lin et al., "Feature Pyramid Networks", 2017, section 3 and figure 3.
 
     Args:
-        in_channels: channels of each map, {"c3": ..., "c4": ..., "c5": ...}.
+        in_channels: channels of each map, {"c3": ..., "c4": ..., "c5": ...} in any
+            order; a coarser map may have fewer.
         out_channels: channels of p3, p4 and p5.
 
     Returns:
@@ -130,7 +131,8 @@ class DetectorBackboneWithFPN(nn.Module):
         Source: Lin et al., "Feature Pyramid Networks", 2017, section 3 and figure 3.
 
         Args:
-            features: {"c3", "c4", "c5"}, each (B, C, H / stride, W / stride).
+            features: {"c3", "c4", "c5"} in any order, each (B, C, H / stride,
+                W / stride).
 
         Returns:
             {"p3", "p4", "p5"}, each (B, out_channels, H / stride, W / stride) with the

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from helpers.checks import answers
+from helpers.checks.again import copied, is_same
 from helpers.checks.expect import (
     CheckError,
     expect_equal,
@@ -52,36 +53,25 @@ def give(
     return tensor.to(student.device, dtype, copy=True)
 
 
-def expect_inputs_kept(student: Student, what: str, call: Any, *args: Any) -> None:
-    """A call leaves its tensors, lists and dicts as they were."""
-    before = [_copy(value) for value in args]
-    _, after = student.after_call(call, *args)
+def expect_inputs_kept(
+    student: Student,
+    what: str,
+    call: Any,
+    *args: Any,
+    check: Callable[[Any], None] | None = None,
+) -> None:
+    """A call leaves its tensors, lists and dicts as they were, and answers right.
+
+    Args:
+        check: raises a CheckError unless the answer is right. Without it a call that
+            does nothing would pass.
+    """
+    before = copied(args)
+    answer, after = student.after_call(call, *args)
     kept = is_same(before, after)
     expect_true(kept, what, "an input has other values", CHANGED_IN_PLACE)
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _copy(item) for name, item in value.items()}
-    return value.clone() if isinstance(value, torch.Tensor) else value
-
-
-def is_same(old: Any, new: Any) -> bool:
-    """Whether an argument came back with the values that it had."""
-    if isinstance(old, torch.Tensor):
-        is_alike = isinstance(new, torch.Tensor) and new.dtype == old.dtype
-        return is_alike and torch.equal(old.detach().cpu(), new.detach().cpu())
-    if isinstance(old, dict):
-        if not isinstance(new, dict) or list(old) != list(new):
-            return False
-        return is_same(list(old.values()), list(new.values()))
-    if isinstance(old, list | tuple):
-        if not isinstance(new, list | tuple) or len(old) != len(new):
-            return False
-        return all(map(is_same, old, new))
-    if isinstance(old, int | float | str | None):
-        return isinstance(new, int | float | str | None) and old == new
-    return True  # a module, for which no copy comes back
+    if check is not None:
+        check(answer)
 
 
 def expect_dtype(got: torch.Tensor, dtype: torch.dtype, what: str) -> None:

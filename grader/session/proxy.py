@@ -148,11 +148,12 @@ class RemoteStudent:
         *args: Any,
         inputs: Sequence[int] = (),
         module: Any = None,
+        part: Sequence[str | int] = (),
         **kwargs: Any,
-    ) -> tuple[Any, list[torch.Tensor | None], dict[str, torch.Tensor | None]]:
+    ) -> tuple[Any, list[Any], dict[str, torch.Tensor | None]]:
         """The result of a call, and the gradients of its sum; see Student.gradients."""
         what = f"gradients of {getattr(call, '_path', 'a call')}"
-        given = kwargs | {"inputs": list(inputs), "module": module}
+        given = kwargs | {"inputs": list(inputs), "module": module, "part": list(part)}
         answer: tuple[Any, list[Any], dict[str, Any]] = self._method(
             "gradients", what, call, *args, **given
         )

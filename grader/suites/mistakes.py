@@ -32,7 +32,8 @@ class Mistake:
         exercise: number of the exercise that it spoils.
         edits: what to change.
         test: id of the test that must fail.
-        cause: must be part of the cause that the test names.
+        cause: must be part of the cause that the test names; empty if the test fails
+            without a cause, because it can tell none truly.
         check: id of the visible check that must fail and name a true cause as well.
         true_causes: parts of what else is true of it; tests may name no other cause.
         variant: the right solution of tests/legitimate.py that it spoils; "" is ours.
@@ -43,14 +44,17 @@ class Mistake:
     exercise: Text
     edits: tuple[Edit, ...]
     test: Text
-    cause: Text
+    cause: AnyText
     check: AnyText = ""
     true_causes: tuple[Text, ...] = ()
     variant: AnyText = ""
 
     def explains(self, cause: str | None) -> bool:
-        """Whether this cause is true of it."""
-        return any(part in (cause or "") for part in (self.cause, *self.true_causes))
+        """Whether this cause is true of it; where none is known, none may be told."""
+        known = [part for part in (self.cause, *self.true_causes) if part]
+        if not self.cause and cause is None:
+            return True
+        return any(part in (cause or "") for part in known)
 
 
 def read_mistakes(root: Path) -> list[Mistake]:

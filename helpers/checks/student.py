@@ -93,35 +93,42 @@ class DirectStudent:
         *args: Any,
         inputs: Sequence[int] = (),
         module: nn.Module | None = None,
+        part: Sequence[str | int] = (),
         **kwargs: Any,
-    ) -> tuple[Any, list[torch.Tensor | None], dict[str, torch.Tensor | None]]:
+    ) -> tuple[Any, list[Any], dict[str, torch.Tensor | None]]:
         """Call, add up all numbers of the result, and go back from that sum.
 
         Args:
-            inputs: places of the arguments, all tensors, whose gradient is asked for.
+            inputs: places of the arguments, tensors or dicts of tensors, whose gradient
+                is asked for.
             module: module whose parameters' gradients are asked for.
+            part: the way to the one part of the result that is added up, such as
+                (2, "p4"); by default all of it.
 
         Returns:
-            The detached result; the gradient of each of `inputs`; name -> gradient of
-            the module's parameters. None where nothing arrives.
+            The detached result; the gradient of each of `inputs`, a dict for a dict;
+            name -> gradient of the module's parameters. None where nothing arrives.
         """
         wanted = list(args)
         for place in inputs:
-            wanted[place] = args[place].detach().clone().requires_grad_()
+            wanted[place] = _leaves(args[place])
         named = dict(module.named_parameters()) if module is not None else {}
-        leaves = [wanted[place] for place in inputs] + list(named.values())
+        asked = list(_tensors([wanted[place] for place in inputs]))
         output = call(*wanted, **kwargs)
-        parts = [tensor.sum() for tensor in _tensors(output) if tensor.requires_grad]
-        if not parts:
-            return output, [None] * len(inputs), dict.fromkeys(named)
-        gradients = torch.autograd.grad(
-            torch.stack(parts).sum(), leaves, allow_unused=True
-        )
-        number = len(inputs)
+        chosen = output
+        for key in part:
+            chosen = chosen[key]
+        sums = [tensor.sum() for tensor in _tensors(chosen) if tensor.requires_grad]
+        found: Sequence[torch.Tensor | None] = [None] * (len(asked) + len(named))
+        if sums:
+            found = torch.autograd.grad(
+                torch.stack(sums).sum(), [*asked, *named.values()], allow_unused=True
+            )
+        of_input = dict(zip(map(id, asked), found, strict=False))
         return (
             _detach(output),
-            list(gradients[:number]),
-            dict(zip(named, gradients[number:], strict=True)),
+            [_in_form_of(wanted[place], of_input) for place in inputs],
+            dict(zip(named, found[len(asked) :], strict=True)),
         )
 
     def train(
@@ -197,7 +204,7 @@ class Student:
 
     def gradients(
         self, call: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> tuple[Any, list[torch.Tensor | None], dict[str, torch.Tensor | None]]:
+    ) -> tuple[Any, list[Any], dict[str, torch.Tensor | None]]:
         """The result of a call, and the gradients of its sum; see DirectStudent."""
         answer: tuple[Any, list[Any], dict[str, Any]] = self._methods.gradients(
             call, *args, **kwargs
@@ -237,6 +244,20 @@ def _tensors(value: Any) -> Iterable[torch.Tensor]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _tensors(item)
+
+
+def _leaves(value: Any) -> Any:
+    """A tensor, or a dict of tensors, that a gradient can be asked of."""
+    if isinstance(value, dict):
+        return {name: _leaves(item) for name, item in value.items()}
+    return value.detach().clone().requires_grad_()
+
+
+def _in_form_of(value: Any, found: Mapping[int, torch.Tensor | None]) -> Any:
+    """The gradients of a tensor, or of a dict of tensors; found: id -> gradient."""
+    if isinstance(value, dict):
+        return {name: _in_form_of(item, found) for name, item in value.items()}
+    return found[id(value)]
 
 
 def _detach(value: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from helpers.checks.again import expect_own_answers, expect_unshared
 from helpers.checks.answers import expect_keys, expect_state, weights_in_common
 from helpers.checks.exercises import exercise
 from helpers.checks.expect import expect_close, expect_equal, expect_tensor, expect_true
@@ -145,14 +146,34 @@ def test_head_weights_are_small(student: Any) -> None:
 @exercise("3.1")
 def test_head_stems_are_two_and_end_with_relu(student: Any) -> None:
     """Classes and boxes have stems of their own; each convolution has its ReLU."""
-    shared = shared_stem(make_head(student, 3, 8, [8, 8]))
+    heads = [make_head(student, 3, 8, [8, 8]) for _ in range(2)]
+    shared = shared_stem(heads[0])
     expect_true(
         not shared,
         "stem_cls and stem_box",
         f"what is written into {shared} is found in the other stem",
         "one stem was put into both names",
     )
+    expect_unshared(
+        "FCOSPredictionNetwork",
+        heads,
+        "a second head has layers of the first; make new ones for each",
+    )
     head = make_head(student, 3, 8, [8, 8])
+    first = {
+        stem: next(
+            weight
+            for name, weight in expect_state(head.state_dict(), "FCOS head").items()
+            if name.startswith(stem) and weight.dim() == 4
+        )
+        for stem in ("stem_cls", "stem_box")
+    }
+    expect_true(
+        not torch.equal(first["stem_cls"], first["stem_box"]),
+        "stem_cls and stem_box",
+        "both start with the same weights",
+        "one stem is a copy of the other; draw the weights of each",
+    )
     x = torch.linspace(-3, 3, 8 * 5 * 7, device=student.device).reshape(1, 8, 5, 7)
     for name, stem in {"stem_cls": head.stem_cls, "stem_box": head.stem_box}.items():
         y = expect_tensor(
@@ -251,6 +272,37 @@ def _is_silent(got: Any, place: int) -> bool:
     """Whether one of the three outputs is 0 everywhere."""
     answer = expect_tensor(got[place]["p3"], OUTPUTS[place], most=MOST_ANSWERED)
     return bool((answer == 0).all())
+
+
+@exercise("3.2")
+def test_head_forward_again(student: Any) -> None:
+    """Each call answers for its own maps, also in evaluation; gradients go back."""
+    head = transparent_head(student)
+    maps = tensor(student, FEATURES)
+    rows = torch.tensor(ROW_BY_ROW)
+
+    def case(times: float) -> Any:
+        def check(got: Any) -> None:
+            what = "FCOSPredictionNetwork.forward: class logits of 2 x 3 places"
+            expect_close(got[0]["p3"], times * rows, what)
+            what = "FCOSPredictionNetwork.forward: box deltas of 2 x 3 places"
+            first = times * rows[:, :, :1]
+            expect_close(got[1]["p3"], first * torch.tensor([1.0, 2, -1, -2]), what)
+
+        return ({"p3": times * maps},), check
+
+    for mode in (head.eval, head.train):
+        mode()
+        expect_own_answers(head, case(1), case(20))
+    for place, name in enumerate(OUTPUTS):
+        _, (of_maps,), _ = student.gradients(
+            head, {"p3": maps}, inputs=(0,), part=(place, "p3")
+        )
+        expect_true(
+            of_maps["p3"] is not None,
+            f"FCOSPredictionNetwork.forward: gradient of {name}",
+            "none arrives at the features",
+        )
 
 
 @exercise("3.2")
