@@ -154,7 +154,8 @@ def test_update_normalizer_by_hand(student: Student) -> None:
         )
         if value < 1 or foreground:
             _expect_normalizer(fcos, value, {CAPPED: 1.0 if value < 1 else 1000.0})
-    _expect_normalizer(other, 150.0, {SHARED: value})
+    method(other, "update_normalizer")(torch.tensor(40, device=student.device), 2)
+    _expect_normalizer(other, 137.0, {SHARED: 0.9 * value + 2})
 
 
 def test_update_normalizer_divides_by_the_number_of_images(student: Student) -> None:
