@@ -91,7 +91,7 @@ def test_inference_with_strict_thresholds(student: Student) -> None:
     for case, thresholds in (("wide", "loose"), ("wide", "strict"), ("high", "usual")):
         _check_case(student, case, thresholds, model)
     raw = quiet_raw(90, 50)  # as many locations as in the wide one, in other places
-    _see(raw, HERE, [3.0, -3.0, -3.0], [9.0, 9.0, 99.0, 99.0], 3.0)
+    _see(raw, HERE, [3.0, -3.0, -3.0], [1.0, 1.0, 2.0, 1.0], 3.0)
     got = detect(student, raw, (90, 50), 0.3, 0.5, model)
     expect_detections(got, raw, (90, 50), 0.3, 0.5, what=f"{INFERENCE} once more")
 
@@ -102,6 +102,10 @@ def test_inference_with_loose_thresholds(student: Student) -> None:
     raw, _ = read_raw("wide")
     got = detect(student, raw, SIZE, 0.0, 0.8)
     expect_detections(got, raw, SIZE, 0.0, 0.8, what=f"{INFERENCE} at a threshold of 0")
+    raw = quiet_raw(*SIZE)
+    _see(raw, HERE, [-9.0, -8.0, -9.0], [1.0, 1.0, 2.0, 1.0], -2.0)  # a score of .006
+    got = detect(student, raw, SIZE, 0.004, 0.5)
+    expect_detections(got, raw, SIZE, 0.004, 0.5, what=f"{INFERENCE} of a low score")
 
 
 def _see(

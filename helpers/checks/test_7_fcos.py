@@ -25,7 +25,8 @@ NUM_LOCATIONS, NUM_FOREGROUND = 9, 7
 @exercise("7.1")
 def test_fcos_has_its_parts(student: Any) -> None:
     """Both `backbone` and `pred_net` are there, and fit each other."""
-    detector = student.make_detector(5, 12, [8, 8])
+    detector, given = student.after_call("make_detector", 5, 12, [8, 8])
+    expect_equal(given[2], [8, 8], "FCOS: stem_channels after it was made")
     state = expect_state(detector.state_dict(), "FCOS")
     for part in ("backbone", "pred_net"):
         expect_true(
@@ -100,8 +101,8 @@ def test_update_normalizer_by_hand(student: Any) -> None:
 
 @exercise("7.3")
 def test_update_normalizer_keeps_the_buffer(student: Any) -> None:
-    """It is still in state_dict() afterwards, as one number."""
-    detector = make_fcos(student)
+    """It is still in state_dict() afterwards, as one number, of this detector."""
+    detector, other = make_fcos(student), make_fcos(student)
     detector.update_normalizer(tensor(student, 7, torch.int64), 1)
     state = expect_state(detector.state_dict(), "FCOS")
     expect_true(
@@ -116,6 +117,10 @@ def test_update_normalizer_keeps_the_buffer(student: Any) -> None:
         "FCOS: _normalizer in state_dict() after 7 foreground locations in one image",
         atol=1e-3,  # of about 100, in float32
     )
+    got = torch.as_tensor(other._normalizer).cpu().reshape(())
+    what = "FCOS: _normalizer of another detector"
+    shared = "two detectors share the number"
+    expect_close(got, torch.tensor(START), what, causes={shared: torch.tensor(135.7)})
 
 
 @exercise("7.4")
@@ -128,7 +133,8 @@ def test_training_losses_by_hand(student: Any) -> None:
         }
         for channels in (NUM_CLASSES, 4, 1)
     ]
-    got = make_fcos(student).training_losses(
+    detector = make_fcos(student)
+    got = detector.training_losses(
         levels(student, LOCATIONS), predictions, two_images(student)
     )
     names = ("loss_cls", "loss_box", "loss_ctr")
@@ -165,6 +171,14 @@ def test_training_losses_by_hand(student: Any) -> None:
             / (normalizer * 2)
             / (2 * NUM_LOCATIONS),
         },
+    )
+    none = torch.full_like(two_images(student), -1)
+    got = detector.training_losses(levels(student, LOCATIONS), predictions, none)
+    expect_close(
+        torch.stack([torch.as_tensor(got[name]).cpu().reshape(()) for name in names]),
+        torch.tensor([questions * no / (0.9 * normalizer * 2), 0, 0]),
+        "FCOS.training_losses of the next batch, without any box",
+        names="loss_cls,loss_box,loss_ctr",
     )
 
 

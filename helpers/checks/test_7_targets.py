@@ -81,7 +81,7 @@ def _target_causes(name: str, right: torch.Tensor) -> dict[str, torch.Tensor]:
 
 @exercise("7.2")
 def test_make_targets_of_each_image_alone(student: Any) -> None:
-    """A batch of two gives what each of its images gives alone."""
+    """A batch of two gives what each of its images gives alone; so do two levels."""
     detector = make_fcos(student)
     locations, boxes = levels(student, LOCATIONS), two_images(student).flip(0)
     both = detector.make_targets(locations, boxes)
@@ -92,3 +92,10 @@ def test_make_targets_of_each_image_alone(student: Any) -> None:
             expected = expect_tensor(alone[place], what)
             batch = expect_tensor(both[place], what, shape=(2, *expected.shape[1:]))
             expect_close(batch[index], expected[0], what)
+    two = {level: rows for level, rows in locations.items() if level != "p3"}
+    fewer = detector.make_targets(two, boxes)
+    first = len(LOCATIONS["p3"])
+    for place, name in enumerate(("classes", "deltas", "centerness")):
+        expected = expect_tensor(both[place], f"FCOS.make_targets: {name}")[:, first:]
+        what = f"FCOS.make_targets: {name} of p4 and p5 alone"
+        expect_close(fewer[place], expected, what)
