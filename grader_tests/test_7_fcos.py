@@ -99,6 +99,9 @@ def test_fcos_is_made_anew_each_time(student: Student) -> None:
         }
     )
     after = expect_state(second.state_dict(), "FCOS")
+    for part in ("backbone", "pred_net"):
+        has = any(name.startswith(f"{part}.") for name in before)
+        expect_true(has, "FCOS", f"has no self.{part} with weights")
     for name, value in before.items():
         same = name in after and bool(torch.equal(after[name], value))
         what, message = f"{name} of a second FCOS", "changes along with the first"

@@ -103,6 +103,7 @@ def test_inference_with_loose_thresholds(student: Student) -> None:
     got = detect(student, raw, SIZE, 0.0, 0.8)
     expect_detections(got, raw, SIZE, 0.0, 0.8, what=f"{INFERENCE} at a threshold of 0")
     raw = quiet_raw(*SIZE)
+    _see(raw, SEEN, [-3.0, 2.0, -3.0], [0.25, 0.25, 0.5, 0.5], 2.0)
     _see(raw, HERE, [-9.0, -8.0, -9.0], [1.0, 1.0, 2.0, 1.0], -2.0)  # a score of .006
     got = detect(student, raw, SIZE, 0.004, 0.5)
     expect_detections(got, raw, SIZE, 0.004, 0.5, what=f"{INFERENCE} of a low score")

@@ -157,8 +157,8 @@ def test_nms_keeps_a_single_box(student: Student) -> None:
     """One box has no rival, even with a negative score and a threshold of 0."""
     expect_kept(student, torch.tensor([[1.0, 2, 9, 4]]), torch.tensor([-3.0]), 0.0, [0])
     boxes = torch.tensor([[1.0, 2, 9, 4], [1, 2, 9, 4], [20, 2, 29, 4]])
-    expect_kept(student, boxes[:2], torch.tensor([-3.0, -2]), 0.0, [1])
-    expect_kept(student, boxes[1:], torch.tensor([-3.0, -2]), 0.0, [1, 0])
+    expect_kept(student, boxes[:2], torch.tensor([-3.0, -2]), 0.0, [1], causes={})
+    expect_kept(student, boxes[1:], torch.tensor([-3.0, -2]), 0.0, [1, 0], causes={})
 
 
 def test_nms_gives_int64_of_one_dimension(student: Student) -> None:
