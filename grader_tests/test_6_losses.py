@@ -167,7 +167,9 @@ def test_box_loss_of_background_is_zero(student: Student) -> None:
         "no gradient reaches the predicted deltas",
         "the predictions are detached",
     )
-    slopes = torch.tensor([[[0.0] * 4, [-1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0]]])
+    slopes = torch.tensor(
+        [[[0.0] * 4, [-1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0]]]
+    )
     expect_close(gradients[0], slopes / 4, f"gradient of {BOX}")
 
 

@@ -76,12 +76,16 @@ def test_nms_of_hundreds_of_boxes(student: Student) -> None:
         few = {ALL_KEPT: lambda: case["scores"].argsort(descending=True).tolist()}
         boxes, scores = case["boxes"], case["scores"]
         expect_kept(student, boxes, scores, threshold, expected, causes=few)
-    corners = torch.cartesian_prod(torch.arange(0.0, 250, 5), torch.arange(0.0, 500, 10))
+    corners = torch.cartesian_prod(
+        torch.arange(0.0, 250, 5), torch.arange(0.0, 500, 10)
+    )
     boxes = torch.cat((corners, corners + torch.tensor([4.0, 9])), dim=1)
     scores = spread(len(boxes), low=-3, high=3).float()
     expected = scores.argsort(descending=True).tolist()
     limits: Mistakes = {
-        f"no more than {most} boxes are kept": partial(expected.__getitem__, slice(most))
+        f"no more than {most} boxes are kept": partial(
+            expected.__getitem__, slice(most)
+        )
         for most in (100, 200, 300, 500, 1000, 2000)
     }
     expect_kept(student, boxes, scores, 0.5, expected, causes=limits)
