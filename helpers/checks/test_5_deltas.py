@@ -134,6 +134,10 @@ def test_get_deltas_of_boxes_without_class(student: Any) -> None:
     expect_close(
         got, right, f"{GET} with (N, 4) boxes", names="l,t,r,b", place="location"
     )
+    boxes = [[10.0, 0, 30, 16], [-9000.0, 0, 30, 16]]
+    got = function(tensor(student, [[12.0, 4], [12, 4]]), tensor(student, boxes), 5)
+    right = torch.tensor([[0.4, 0.8, 3.6, 2.4], [1802.4, 0.8, 3.6, 2.4]])
+    expect_close(got, right, f"{GET} at stride 5", names="l,t,r,b", place="location")
     none = torch.zeros(0, 5, device=student.device)
     expect_tensor(
         function(none[:, :2], none, 8), f"{GET} without locations", shape=(0, 4)

@@ -69,6 +69,9 @@ def test_classification_loss_of_a_batch(student: Any) -> None:
     got = call(logits, tensor(student, [130]))
     what = "fcos_classification_loss of 300 classes"
     expect_close(got, torch.tensor([0.043322]), what, atol=SIX_DIGITS)
+    got = call(tensor(student, [[5000.0, -5000]]), tensor(student, [1]))
+    what = "fcos_classification_loss of logits that are quite wrong"
+    expect_close(got, torch.tensor([5000.0]), what)
 
 
 def _expect_forms(call: Any, what: str, right: torch.Tensor, *given: Any) -> None:
@@ -217,6 +220,6 @@ def test_centerness_loss_of_target_zero(student: Any) -> None:
         "the targets after fcos_centerness_loss",
     )
     call = student.one_stage_detector.fcos_centerness_loss
-    right = torch.tensor([0.693147, 0.693147, 0.0, 300.0])
-    given = tensor(student, [0.0, 0, 2, 400]), tensor(student, [0.0, 0.5, -1, 0.25])
+    right = torch.tensor([0.693147, 0.693147, 0.0, 3000.0])
+    given = tensor(student, [0.0, 0, 2, 4000]), tensor(student, [0.01, 0.5, -1, 0.25])
     _expect_forms(call, "fcos_centerness_loss", right, *given)

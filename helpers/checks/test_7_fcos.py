@@ -40,6 +40,8 @@ def test_fcos_has_its_parts(student: Any) -> None:
         detector.pred_net(features)[0]["p4"], "FCOS: class logits", shape=(1, 24, 5)
     )
     expect_equal(logits.shape[2], 5, "FCOS: classes of the head")
+    weight = student.make_detector(1, 12, [8]).pred_net.pred_cls.weight
+    expect_tensor(weight, "FCOS for one class: weight of pred_cls", shape=(1, 8, 3, 3))
 
 
 @exercise("7.1")
@@ -95,6 +97,15 @@ def test_update_normalizer_by_hand(student: Any) -> None:
         causes={
             "the start value is taken instead of the last one": torch.tensor(165.0)
         },
+        atol=1e-3,
+    )
+    for _ in range(55):
+        detector.update_normalizer(tensor(student, 0, torch.int64), 1)
+    expect_close(
+        torch.as_tensor(detector._normalizer).cpu(),
+        torch.tensor(153.3 * 0.9**55),
+        "FCOS._normalizer after 55 images without any object",
+        causes={"it is kept from falling below 1": torch.tensor(1.0)},
         atol=1e-3,
     )
 

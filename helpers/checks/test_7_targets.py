@@ -13,6 +13,7 @@ from helpers.checks.inputs import (
     TARGET_DELTAS,
     levels,
     make_fcos,
+    tensor,
     two_images,
 )
 
@@ -99,3 +100,10 @@ def test_make_targets_of_each_image_alone(student: Any) -> None:
         expected = expect_tensor(both[place], f"FCOS.make_targets: {name}")[:, first:]
         what = f"FCOS.make_targets: {name} of p4 and p5 alone"
         expect_close(fewer[place], expected, what)
+    box = tensor(student, [[[-100.0, -100, 300, 300, 299]]])  # alone in its image
+    alone = detector.make_targets({"p5": locations["p5"][:1]}, box)
+    what = "FCOS.make_targets of one box beyond the image, at one location"
+    classes = expect_tensor(alone[0], f"{what}: classes", shape=(1, 1))
+    expect_equal(classes.tolist(), [[299]], f"{what}: classes")
+    right = torch.tensor([[[5.625, 4.625, 6.875, 7.875]]])
+    expect_close(alone[1], right, f"{what}: deltas")

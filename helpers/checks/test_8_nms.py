@@ -79,7 +79,7 @@ def test_nms_suppressed_box_suppresses_nothing(student: Any) -> None:
     expect_equal(got, [0, 2], what, cause if got == [0] else None)
     outside = [[x1 - 14, y1, x2 - 14, y2] for x1, y1, x2, y2 in boxes]
     what = "nms of the same chain, partly left of the image"
-    got = kept(student, outside, [90.0, 80, -70], 0.5, what)
+    got = kept(student, outside, [90.0, 80, -7e4], 0.5, what)
     expect_equal(got, [0, 2], what)
 
 
@@ -105,6 +105,14 @@ def test_nms_of_many_boxes(student: Any) -> None:
         elif len(got) == len(boxes):
             cause = "nothing is suppressed"
         expect_equal(got, right, what, cause)
+    # Boxes apart from each other, half a pixel wide: all are kept, best first.
+    places = [[8.0 * column, 4.0 * row] for row in range(30) for column in range(40)]
+    apart = [[x, y, x + 0.5, y + 0.5] for x, y in places]
+    ranks = [float(number * 577 % 1200) for number in range(1200)]
+    what = "nms of 1,200 small boxes apart from each other"
+    got = kept(student, apart, ranks, 0.5, what)
+    expect_equal(len(got), 1200, f"{what}: number of boxes")
+    expect_equal(got, sorted(range(1200), key=lambda i: -ranks[i]), what)
 
 
 @exercise("8.1")
