@@ -5,11 +5,13 @@ from typing import Any
 import torch
 
 from grader_tests.tools import expect_keys, give, spread
-from helpers.checks.expect import expect_tensor
+from helpers.checks.answers import expect_state
+from helpers.checks.expect import expect_close, expect_tensor, expect_true
 from helpers.checks.student import Student
 
 LEVELS = ["p3", "p4", "p5"]
 OUT_CHANNELS = 6
+WHAT = "DetectorBackboneWithFPN"
 NO_PADDING = "a convolution makes maps smaller; 3x3 needs padding 1"
 
 
@@ -37,3 +39,58 @@ def levels_of(answer: Any, what: str, height: int, width: int) -> dict[str, Any]
 def images_of(student: Student, batch: int, height: int, width: int) -> torch.Tensor:
     """Images that look random."""
     return give(student, spread(batch, 3, height, width, low=-2.0, high=2.0))
+
+
+def own_state(fpn: Any) -> dict[str, torch.Tensor]:
+    """The parameters of the pyramid itself, without those of its backbone."""
+    state = expect_state(fpn.state_dict(), WHAT)
+    return {
+        name: value
+        for name, value in state.items()
+        if not name.startswith("backbone.") and value.is_floating_point()
+    }
+
+
+def expect_at_work(student: Student, fpn: Any) -> None:
+    """The maps come from the images, through the pyramid's own layers.
+
+    Other images have other maps; where all weights are 0, so are the maps.
+    """
+    answers = [
+        levels_of(fpn(images_of(student, 1, 64, 96) * times), WHAT, 64, 96)
+        for times in (1, -1)
+    ]
+    for level in LEVELS:
+        first, second = (answer[level].detach() for answer in answers)
+        differs = not torch.allclose(first, second, atol=1e-6)
+        expect_true(differs, WHAT, f"{level} is the same for other images")
+    state = expect_state(fpn.state_dict(), WHAT)
+    silent = {name: torch.zeros_like(value) for name, value in own_state(fpn).items()}
+    fpn.load_state_dict(state | silent)
+    answer = levels_of(fpn(images_of(student, 1, 64, 96)), WHAT, 64, 96)
+    fpn.load_state_dict(state)
+    for level in LEVELS:
+        expect_close(
+            answer[level], torch.zeros_like(answer[level]), f"{level}, all weights 0"
+        )
+
+
+def make_plain(fpn: Any) -> bool:
+    """Laterals take the mean of their channels, output convolutions change nothing.
+
+    Returns:
+        Whether that was possible: with other layers between, it is not.
+    """
+    state = expect_state(fpn.state_dict(), WHAT)
+    for name, old in own_state(fpn).items():
+        if old.dim() == 4 and old.shape[2:] == (1, 1):
+            state[name] = torch.full_like(old, 1 / old.shape[1])
+        elif old.dim() == 4:
+            state[name] = torch.zeros_like(old)
+            state[name][:, :, 1, 1] = torch.eye(len(old))
+        elif name.endswith("bias"):
+            state[name] = torch.zeros_like(old)
+        else:
+            return False
+    fpn.load_state_dict(state)
+    return True

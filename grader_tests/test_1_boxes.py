@@ -15,8 +15,10 @@ from grader_tests.tools import (
     seconds_of_loop,
     spread_boxes,
 )
+from helpers.checks.again import expect_own_answers
 from helpers.checks.expect import expect_close, expect_runs, expect_tensor
 
+PAIR = ("boxes1", "boxes2")
 PIXEL_MORE = "adds 1 to widths and heights; box edges are continuous here"
 NOT_CLAMPED = "the width and height of an overlap that does not exist must be 0"
 PAIRED = "boxes are compared row by row, not each with each"
@@ -53,6 +55,21 @@ def wrong_iou(
     return shared / bottom[below]
 
 
+def check_table(boxes1, boxes2, **close):
+    """A check of the answer for these boxes, by the definition."""
+    expected = slow.iou_table(boxes1, boxes2).float()
+    return partial(expect_close, expected=expected, what="iou", **close)
+
+
+def expect_right(student) -> None:
+    """The stored table of one box and six others: more than a shape or a dtype."""
+    case = load_cases("step1", "iou")["one"]
+    boxes1, boxes2 = case["boxes1"], case["boxes2"]
+    got = student.common.iou(give(student, boxes1), give(student, boxes2))
+    inputs = {"box": boxes1}
+    expect_close(got, case["expected"].float(), "iou of one box", inputs=inputs)
+
+
 def test_iou_of_all_pairs(student):
     """Each box of the first list meets each box of the second."""
     for case in load_cases("step1", "iou").values():
@@ -86,6 +103,7 @@ def test_iou_of_boxes_that_lie_apart_is_zero(student):
         got = student.common.iou(give(student, first), give(student, second))
         causes = {NOT_CLAMPED: wrong_iou(first, second, is_clamped=False)}
         expect_close(got, torch.zeros(1, 3), "iou of boxes apart", causes=causes)
+    expect_right(student)
 
 
 def test_iou_of_boxes_that_touch_is_zero(student):
@@ -95,6 +113,7 @@ def test_iou_of_boxes_that_touch_is_zero(student):
     got = student.common.iou(give(student, boxes1), give(student, boxes2))
     causes = {PIXEL_MORE: wrong_iou(boxes1, boxes2, more=1.0)}
     expect_close(got, torch.zeros(1, 3), "iou of boxes that touch", causes=causes)
+    expect_right(student)
 
 
 def test_iou_of_a_box_within_another_is_the_ratio_of_areas(student):
@@ -124,6 +143,7 @@ def test_iou_without_boxes(student):
                 give(student, torch.zeros(columns, 4)),
             )
         expect_tensor(got, "iou without boxes", shape=(rows, columns))
+    expect_right(student)
 
 
 def test_iou_of_boxes_without_area_is_zero(student):
@@ -136,7 +156,7 @@ def test_iou_of_boxes_without_area_is_zero(student):
 
 
 def test_iou_of_boxes_smaller_than_a_pixel(student):
-    """Lengths of any size may come: the boxes may be given in shares of the image."""
+    """Lengths of any size, anywhere: shares of the image, large maps, left of x = 0."""
     boxes1 = torch.tensor([[0.0, 0.125, 0.5, 0.375], [0.25, 0.25, 0.375, 0.75]])
     boxes2 = torch.tensor([[0.25, 0.125, 0.75, 0.375], [0.25, 0.25, 0.375, 0.75]])
     got = student.common.iou(give(student, boxes1), give(student, boxes2))
@@ -149,10 +169,27 @@ def test_iou_of_boxes_smaller_than_a_pixel(student):
     }
     what, inputs = "iou of small boxes", {"box": boxes1}
     expect_close(got, expected, what, inputs=inputs, causes=causes)
+    case = load_cases("step1", "iou")["random"]
+    # Neither another unit nor another place changes how much two boxes agree; powers
+    # of two change no digit. A tiny number below the line may stay.
+    for unit, moved in ((2**14, 0), (2**-10, 0), (1, -40)):
+        table = student.common.iou(
+            *(give(student, (case[name] + moved) * unit) for name in PAIR)
+        )
+        expect_close(
+            table, case["expected"].float(), "iou of boxes anywhere", atol=1e-3
+        )
 
 
 def test_iou_follows_float64(student):
-    """Far from the origin float32 has no digits left for a small box."""
+    """The dtype is that of the boxes; far from the origin float32 has no digits."""
+    case = load_cases("step1", "iou")["random"]
+    half = torch.float16
+    got = student.common.iou(*(give(student, case[name], half) for name in PAIR))
+    expect_dtype(got, half, "iou in float16")
+    # float16 has three digits, of which a difference of areas loses one.
+    expected = case["expected"].to(half)
+    expect_close(got, expected, "iou in float16", atol=0.01, rtol=0.01)
     boxes1 = spread_boxes(4, 30, 20) + 1e6
     boxes2 = spread_boxes(3, 30, 20, start=50) + 1e6
     got = student.common.iou(
@@ -168,11 +205,12 @@ def test_iou_follows_float64(student):
 
 
 def test_iou_of_thousands_of_boxes(student):
-    """3,000 boxes and 40 others, compared with torchvision."""
-    boxes1, boxes2 = spread_boxes(3000, 333, 211), spread_boxes(40, 333, 211, start=9)
-    got = student.common.iou(give(student, boxes1), give(student, boxes2))
-    expected = ops.box_iou(boxes1, boxes2).float()
-    expect_close(got, expected, "iou of 3,000 boxes", inputs={"box": boxes1})
+    """5,000 boxes and 40 others, in either order, and one box alone."""
+    many, few = spread_boxes(5000, 333, 211), spread_boxes(40, 333, 211, start=9)
+    for boxes1, boxes2 in ((many, few), (few, many), (many[:1], few)):
+        got = student.common.iou(give(student, boxes1), give(student, boxes2))
+        expected = ops.box_iou(boxes1, boxes2).float()
+        expect_close(got, expected, "iou of 5,000 boxes", inputs={"box": boxes1})
 
 
 def test_iou_needs_no_python_loop(student):
@@ -190,4 +228,23 @@ def test_iou_leaves_its_inputs_alone(student):
     """The boxes are the same after the call."""
     boxes1 = give(student, spread_boxes(5, 40, 30))
     boxes2 = give(student, spread_boxes(3, 40, 30, start=70))
-    expect_inputs_kept(student, "iou", student.common.iou, boxes1, boxes2)
+    check = check_table(boxes1, boxes2)
+    expect_inputs_kept(student, "iou", student.common.iou, boxes1, boxes2, check=check)
+
+
+def test_iou_of_other_boxes_is_another_table(student):
+    """As many boxes as in the call before, with the same sum, in another order."""
+    case = load_cases("step1", "iou")["random"]
+    boxes1, boxes2 = case["boxes1"], case["boxes2"]
+    expect_own_answers(
+        student.common.iou,
+        *(
+            ((give(student, first), give(student, second)), check_table(first, second))
+            for first, second in (
+                (boxes1, boxes2),
+                (boxes1.flip(0), boxes2.roll(2, dims=0)),
+                (boxes1[:5], boxes1[:5]),
+                (boxes1[:5], boxes2),
+            )
+        ),
+    )

@@ -14,6 +14,7 @@ from grader_tests.pyramid_parts import (
     LEVELS,
     NO_PADDING,
     OUT_CHANNELS,
+    expect_at_work,
     images_of,
     levels_of,
     make_pyramid,
@@ -87,7 +88,7 @@ def expect_same(answers: dict[str, bool], level: str, map_name: str) -> None:
 def test_pyramid_has_a_map_for_each_stride(student):
     """(B, C, H / 8, W / 8) and so on, for images wider or higher than 224 or less."""
     fpn = make_pyramid(student)
-    for height, width in ((96, 128), (128, 32), (32, 288)):
+    for height, width in ((96, 128), (128, 32), (32, 288), (32, 32)):
         maps = fpn(images_of(student, 2, height, width))
         expect_keys(maps, LEVELS, "DetectorBackboneWithFPN")
         for level, stride in STRIDES.items():
@@ -102,6 +103,7 @@ def test_pyramid_has_a_map_for_each_stride(student):
                 shape=(2, OUT_CHANNELS, *size),
                 shape_causes=wrong,
             )
+    expect_at_work(student, fpn)
 
 
 def test_pyramid_of_odd_sizes(student):
@@ -119,10 +121,12 @@ def test_pyramid_of_odd_sizes(student):
             size = (-(-height // stride), -(-width // stride))
             shape = (1, OUT_CHANNELS, *size)
             expect_tensor(maps[level], f"DetectorBackboneWithFPN: {level}", shape=shape)
+    expect_at_work(student, fpn)
 
 
 def test_pyramid_brings_c5_to_every_level(student):
     """What the coarsest map knows reaches p5, p4 and p3."""
+    expect_at_work(student, make_pyramid(student))
     answers = change_one(student, "c5")
     expect_change(answers, "p5", "c5", LEFT_OUT)
     expect_change(answers, "p4", "c5", NO_TOP_DOWN)
@@ -131,6 +135,7 @@ def test_pyramid_brings_c5_to_every_level(student):
 
 def test_pyramid_brings_c4_to_p4_and_p3(student):
     """What goes on to p3 is the merged map of p4."""
+    expect_at_work(student, make_pyramid(student))
     answers = change_one(student, "c4")
     expect_change(answers, "p4", "c4", LEFT_OUT)
     expect_change(answers, "p3", "c4", STRAIGHT)
@@ -138,6 +143,7 @@ def test_pyramid_brings_c4_to_p4_and_p3(student):
 
 def test_pyramid_brings_c3_to_p3(student):
     """The finest level has a part of its own."""
+    expect_at_work(student, make_pyramid(student))
     expect_change(change_one(student, "c3"), "p3", "c3", LEFT_OUT)
 
 
@@ -147,6 +153,7 @@ def test_pyramid_goes_down_only(student):
     expect_same(answers, "p4", "c3")
     expect_same(answers, "p5", "c3")
     expect_same(change_one(student, "c4"), "p5", "c4")
+    expect_at_work(student, make_pyramid(student))
 
 
 def test_pyramid_applies_all_its_layers(student):
@@ -183,3 +190,4 @@ def test_pyramid_of_a_batch_equals_its_single_images(student):
             got = together[level][b : b + 1]
             what = f"DetectorBackboneWithFPN: {level} of a batch"
             expect_close(got, expected, what, atol=1e-4, rtol=1e-3)
+    expect_at_work(student, fpn)

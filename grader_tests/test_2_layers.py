@@ -1,16 +1,28 @@
 """Step 2: the layers of the feature pyramid; their names are free."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
+from torch.nn import functional as F
 
 from grader_tests.pyramid_parts import NO_PADDING
-from grader_tests.tools import expect_same_size, give, spread
+from grader_tests.tools import expect_inputs_kept, expect_same_size, give, spread
+from helpers.checks.again import expect_own_weights
 from helpers.checks.answers import expect_state
-from helpers.checks.expect import expect_equal, expect_runs, expect_true
+from helpers.checks.expect import (
+    expect_close,
+    expect_equal,
+    expect_runs,
+    expect_tensor,
+    expect_true,
+)
 
 MAPS = ("c3", "c4", "c5")
+SHARED = "two pyramids share layers; each call needs new ones"
+BY_PLACE = "a lateral convolution has the channels of another map"
+SMALL = "the padding is made for maps of two places or more"
 LARGER = "a 1x1 convolution needs no padding, which makes maps larger"
 
 
@@ -55,18 +67,53 @@ def test_fpn_layers_have_an_output_convolution_for_each_level(student):
 
 
 def test_fpn_layers_share_no_weights(student):
-    """What is written into one layer is not found in another."""
-    layers = student.common.make_fpn_layers({"c3": 4, "c4": 4, "c5": 4}, 4)
-    expect_true(layers is not None, "make_fpn_layers", "returned None")
+    """What is written into one layer is in no other layer, and in no other pyramid."""
+    channels = {"c3": 4, "c4": 4, "c5": 4}
+    made = [student.common.make_fpn_layers(channels, 4) for _ in range(2)]
+    for layers in made:
+        expect_true(layers is not None, "make_fpn_layers", "returned None")
+        expect_layers(expect_state(layers.state_dict(), "make_fpn_layers"))
+    within = "levels share a convolution; each needs one of its own"
+    expect_own_weights("make_fpn_layers", made, within, SHARED)
+
+
+def expect_layers(state: dict[str, torch.Tensor]) -> None:
+    """Two convolutions for each of three levels."""
+    count = sum(value.dim() == 4 for value in state.values())
+    message = f"{count} weights of convolutions"
+    expect_true(count >= 2 * len(MAPS), "make_fpn_layers", message)
+
+
+def test_fpn_layers_belong_to_their_maps(student):
+    """Each lateral takes the channels of its own map, in whatever order they come."""
+    found = []
+
+    def note(layers: Any) -> None:
+        found.append({m: lateral_name(layers, count) for m, count in channels.items()})
+
+    for order, numbers in (
+        (MAPS, (2, 5, 3)),
+        (MAPS, (5, 3, 2)),
+        (MAPS[::-1], (5, 3, 2)),
+    ):
+        channels = dict(zip(order, numbers, strict=True))
+        make = student.common.make_fpn_layers
+        expect_inputs_kept(student, "make_fpn_layers", make, channels, 4, check=note)
+        what = "make_fpn_layers: names of the laterals"
+        expect_equal(found[-1], found[0], what, BY_PLACE)
+
+
+def lateral_name(layers: Any, channels: int) -> str:
+    """Name of the one 1x1 weight that takes so many channels."""
     state = expect_state(layers.state_dict(), "make_fpn_layers")
-    for number, name in enumerate(state):
-        state[name] = torch.full_like(state[name], float(number))
-    layers.load_state_dict(state)
-    after = expect_state(layers.state_dict(), "make_fpn_layers")
-    twice = [name for name in state if not torch.equal(state[name], after[name])]
-    message = f"{len(twice)} of {len(state)} parameters are used twice"
-    cause = "levels share a convolution; each needs one of its own"
-    expect_true(not twice, "make_fpn_layers", message, cause)
+    found = [
+        name
+        for name, value in state.items()
+        if value.dim() == 4 and tuple(value.shape[1:]) == (channels, 1, 1)
+    ]
+    message = f"there are {len(found)} lateral convolutions on {channels} channels"
+    expect_true(len(found) == 1, "make_fpn_layers", message)
+    return found[0]
 
 
 def single_layers(layers: Any) -> Iterator[tuple[str, Any, torch.Tensor]]:
@@ -87,12 +134,33 @@ def single_layers(layers: Any) -> Iterator[tuple[str, Any, torch.Tensor]]:
 
 
 def test_fpn_layers_keep_the_size_of_a_map(student):
-    """No layer makes a map of 13 x 20 larger or smaller."""
+    """No layer makes a map larger or smaller, or more of it than a convolution."""
     layers = student.common.make_fpn_layers(dict(zip(MAPS, (3, 5, 2), strict=True)), 4)
     expect_true(layers is not None, "make_fpn_layers", "returned None")
+    expect_layers(expect_state(layers.state_dict(), "make_fpn_layers"))
     for name, layer, weight in single_layers(layers):
         what = f"make_fpn_layers: {name}"
-        given = give(student, spread(2, weight.shape[1], 13, 20))
+        given = give(student, spread(2, weight.shape[1], 13, 20, low=-1.0))
         with expect_runs(what):
             answer = layer(given)
         expect_same_size(answer, given, what, {-2: NO_PADDING, 2: LARGER})
+        small = give(student, spread(2, weight.shape[1], 1, 1))
+        with expect_runs(f"{what} on a map of one place", SMALL, partial(layer, given)):
+            expect_tensor(layer(small), what, shape=(2, len(weight), 1, 1))
+        expect_convolution(layer, given, answer, what)
+
+
+def expect_convolution(layer, given, answer, what: str) -> None:
+    """Inside of its edges, where padding is not seen; with a normalisation, nothing."""
+    state = expect_state(layer.state_dict(), what)
+    if sum(not name.endswith("bias") for name in state) > 1:
+        return
+    (weight,) = (value for value in state.values() if value.dim() == 4)
+    bias = next((value for name, value in state.items() if name.endswith("bias")), None)
+    margin = weight.shape[-1] // 2
+    convolved = F.conv2d(given.cpu(), weight, bias, padding=margin)
+    inner = (..., slice(margin, -margin or None), slice(margin, -margin or None))
+    causes = {
+        "a ReLU follows the convolution; maps may be negative": convolved.relu()[inner]
+    }
+    expect_close(answer[inner], convolved[inner], what, causes=causes, atol=1e-4)

@@ -1,12 +1,35 @@
 """Step 2: the top-down path of the feature pyramid alone, on made-up maps."""
 
+from functools import partial
+
 import torch
 
-from grader_tests.pyramid_parts import LEVELS, images_of, levels_of, make_pyramid
+from grader_tests.pyramid_parts import (
+    LEVELS,
+    OUT_CHANNELS,
+    images_of,
+    levels_of,
+    make_plain,
+    make_pyramid,
+)
+from grader_tests.references import load_cases
 from grader_tests.tools import expect_inputs_kept, expect_keys, give, spread
+from helpers.checks.again import expect_own_answers
 from helpers.checks.answers import MOST_NUMBERS, expect_state
-from helpers.checks.expect import expect_tensor, expect_true
+from helpers.checks.expect import expect_close, expect_tensor, expect_true
 
+# Sizes of c3, c4, c5; each half of the one before, rounded up.
+SIZES = (
+    ((17, 20), (9, 10), (5, 5)),
+    ((17, 24), (9, 12), (5, 6)),
+    ((2, 3), (1, 2), (1, 1)),
+)
+NAMES = ("c3", "c4", "c5")
+STRAIGHT = "p5 is enlarged straight to p3; what p3 adds must come from p4"
+NEGATIVE = "negative numbers are lost on the way"
+DETACHED = (
+    "a map is detached, or is one of an earlier call: no gradient goes back to it"
+)
 GROWTH = 2.01  # doubled inputs of a sum of convolutions give at most twice as much
 
 
@@ -21,6 +44,172 @@ def features_of(student, fpn, images: torch.Tensor) -> dict[str, torch.Tensor]:
         expect_true(is_map, f"backbone: {name}", f"is no map: {tuple(shape)}")
         features[name] = give(student, spread(*shape, start=1 + shape[1]))
     return features
+
+
+def channels_of(student, fpn) -> list[int]:
+    """Channels of c3, c4 and c5 of this pyramid's backbone."""
+    maps = features_of(student, fpn, images_of(student, 1, 32, 32))
+    return [maps[name].shape[1] for name in NAMES]
+
+
+def term_numbers() -> torch.Tensor:
+    """Twelve numbers of at least 1 that are others in each term."""
+    points = load_cases("step4", "distances")["random"]["points"]
+    return 1 + points.flatten()[:12].float()
+
+
+def constant_maps(student, channels, values, sizes) -> dict[str, torch.Tensor]:
+    """Maps that say one number for each image, in no usual order.
+
+    Args:
+        values: (B, 3), for c3, c4, c5.
+    """
+    maps = {
+        name: give(student, values[:, i, None, None, None]).expand(
+            -1, channels[i], *sizes[i]
+        )
+        for i, name in enumerate(NAMES)
+    }
+    return {name: maps[name].contiguous() for name in ("c4", "c5", "c3")}
+
+
+def expect_sums(got, values: torch.Tensor, sizes) -> None:
+    """p5 is c5, p4 is c4 + c5, p3 is c3 + c4 + c5; at every place of every image."""
+    expect_keys(got, LEVELS, "merge_levels")
+    c3, c4, c5 = values.unbind(dim=1)
+    wrong = {
+        "nothing comes from the level above": (c3, c4, c5),
+        "c4's lateral, and not the merged map, is passed on to p3": (
+            c3 + c4,
+            c4 + c5,
+            c5,
+        ),
+        STRAIGHT: (c3 + c5, c4 + c5, c5),
+        "the way goes from fine to coarse": (c3, c3 + c4, c3 + c4 + c5),
+        "the maps are averaged where they should be added": (
+            (c3 + (c4 + c5) / 2) / 2,
+            (c4 + c5) / 2,
+            c5,
+        ),
+        NEGATIVE: ((c3 + (c4 + c5).relu()).relu(), (c4 + c5).relu(), c5),
+        f"{NEGATIVE} down": (c3 + (c4 + c5.relu()).relu(), c4 + c5.relu(), c5),
+    }
+    expected = torch.stack((c3 + c4 + c5, c4 + c5, c5), dim=1)
+    found = []
+    for i, level in enumerate(LEVELS):
+        shape = (len(values), OUT_CHANNELS, *sizes[i])
+        value = expect_tensor(got[level], f"merge_levels: {level}", shape=shape)
+        # Compared at all places, and shown at one.
+        right = expected[:, i, None, None, None].expand(shape)
+        is_off = ~torch.isclose(value, right, atol=1e-3, rtol=1e-4)
+        first = is_off.flatten(1).float().argmax(dim=1, keepdim=True)
+        found.append(value.flatten(1).gather(1, first))
+    causes = {cause: torch.stack(maps, dim=1) for cause, maps in wrong.items()}
+    expect_close(
+        torch.cat(found, dim=1),
+        expected,
+        "merge_levels of maps that are one number each",
+        inputs={"c3, c4, c5": values},
+        names="p3,p4,p5",
+        place="image",
+        causes=causes,
+        atol=1e-3,
+        rtol=1e-4,
+    )
+
+
+def expect_right_sums(student) -> None:
+    """More than shapes: the numbers of one batch of small maps are right.
+
+    Where other layers stand between the convolutions, no numbers are known; there, each
+    level must follow its own map.
+    """
+    fpn = make_pyramid(student)
+    channels, sizes = channels_of(student, fpn), SIZES[1]
+    values = term_numbers().reshape(4, 3)
+    maps = constant_maps(student, channels, values, sizes)
+    if make_plain(fpn):
+        expect_sums(fpn.merge_levels(maps), values, sizes)
+        return
+    before = fpn.merge_levels(maps)
+    expect_keys(before, LEVELS, "merge_levels")
+    for name, level in zip(NAMES, LEVELS, strict=True):
+        changed = maps | {name: give(student, spread(*maps[name].shape))}
+        after = fpn.merge_levels(changed)
+        expect_keys(after, LEVELS, "merge_levels")
+        message = f"{level} stays the same when {name} changes"
+        same = torch.allclose(before[level].cpu(), after[level].cpu(), atol=1e-6)
+        expect_true(not same, "merge_levels", message)
+
+
+def test_merge_levels_of_known_numbers(student):
+    """Layers that change nothing add up 1, 10, 100 to 111, 110, 100; below 0, too."""
+    expect_right_sums(student)
+    fpn = make_pyramid(student)
+    channels = channels_of(student, fpn)
+    if not make_plain(fpn):
+        return
+    signs = torch.tensor([[1.0, 1, 1], [-1, 1, -1], [1, -1, -1], [-1, -1, -1]])
+    numbers = torch.tensor([1.0, 10, 100]) * signs * term_numbers()[0]
+    values = torch.cat((numbers, numbers * 1e4))
+    cases = [
+        (
+            (constant_maps(student, channels, batch, sizes),),
+            partial(expect_sums, values=batch, sizes=sizes),
+        )
+        for batch, sizes in (
+            (values, SIZES[0]),
+            (values.flip(0), SIZES[0]),
+            *((values, sizes) for sizes in SIZES[1:]),
+        )
+    ]
+    for mode in (fpn.eval, fpn.train):
+        mode()
+        expect_own_answers(fpn.merge_levels, *cases)
+
+
+def test_merge_levels_brings_each_place_to_its_own(student):
+    """One place of c5, which is 5 x 5, is seen in p4 and p3 at that place alone."""
+    expect_right_sums(student)
+    fpn = make_pyramid(student)
+    channels, sizes = channels_of(student, fpn), SIZES[0]
+    if not make_plain(fpn):
+        return
+    values = torch.zeros(25, 3)
+    maps = constant_maps(student, channels, values, sizes)
+    maps["c5"] = torch.eye(25).reshape(25, 1, 5, 5).repeat(1, channels[2], 1, 1)
+    got = fpn.merge_levels({name: give(student, value) for name, value in maps.items()})
+    expect_keys(got, LEVELS, "merge_levels")
+    for level, (rows, columns) in zip(LEVELS, sizes, strict=True):
+        what = f"merge_levels: {level}"
+        shape = (25, OUT_CHANNELS, rows, columns)
+        value = expect_tensor(got[level], what, shape=shape)[:, 0]
+        row = (torch.arange(rows) + 0.5) * 5 / rows - 0.5
+        column = (torch.arange(columns) + 0.5) * 5 / columns - 0.5
+        for index in range(25):
+            # In steps of c5 from its place; smooth ways of enlarging reach further.
+            off = (row - index // 5).abs()[:, None].maximum((column - index % 5).abs())
+            own, far = value[index][off < 0.5], value[index][off >= 2]
+            is_there = float(own.max()) > 0.5 and bool((far.abs() < 0.2).all())
+            message = f"{level} does not show row {index // 5}, column {index % 5}"
+            expect_true(is_there, what, message, None)
+
+
+def test_merge_levels_sends_each_gradient_back(student):
+    """From each level alone, to its own map and to all that are above it."""
+    fpn = make_pyramid(student)
+    features = features_of(student, fpn, images_of(student, 2, 64, 96))
+    for i, level in enumerate(LEVELS):
+        _, (gradients,), _ = student.gradients(
+            fpn.merge_levels, features, inputs=(0,), part=(level,)
+        )
+        for j, name in enumerate(NAMES):
+            gradient = gradients[name]
+            arrives = gradient is not None and bool(gradient.abs().sum() > 0)
+            message = f"from {level} a gradient {'arrives' if arrives else 'is lost'}"
+            cause = DETACHED if j >= i else None
+            what = f"merge_levels: gradient of {name}"
+            expect_true(arrives == (j >= i), what, message, cause)
 
 
 def test_merge_levels_keeps_places(student):
@@ -73,6 +262,7 @@ def test_merge_levels_adds(student):
         cause = "maps are multiplied; the map of the level above is added"
         message = f"{level} grows by more than its inputs do"
         expect_true(is_sum, "merge_levels", message, cause)
+    expect_right_sums(student)
 
 
 def test_merge_levels_subtracts_nothing(student):
@@ -91,6 +281,7 @@ def test_merge_levels_subtracts_nothing(student):
         message = f"{level} falls where c5 grows"
         cause = "a map is subtracted; the map of the level above is added"
         grows = float(at_spot) > float(change.mean())
+        cause = cause if float(at_spot) < 0 else None
         expect_true(grows, "merge_levels", message, cause)
 
 
@@ -99,3 +290,4 @@ def test_merge_levels_leaves_its_inputs_alone(student):
     fpn = make_pyramid(student)
     features = features_of(student, fpn, images_of(student, 1, 64, 96))
     expect_inputs_kept(student, "merge_levels", fpn.merge_levels, features)
+    expect_right_sums(student)

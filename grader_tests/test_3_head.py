@@ -6,9 +6,11 @@ import torch
 from torch.nn import functional as F
 
 from grader_tests.head_parts import NO_PADDING, make_head, parameters_of
+from grader_tests.oracles import slow
 from grader_tests.oracles.step3 import IN_CHANNELS, NUM_CLASSES, STEM_CHANNELS
 from grader_tests.references import load_cases
 from grader_tests.tools import expect_inputs_kept, expect_keys, give, spread
+from helpers.checks.again import expect_own_answers
 from helpers.checks.answers import expect_state
 from helpers.checks.expect import (
     CheckError,
@@ -18,6 +20,10 @@ from helpers.checks.expect import (
     expect_true,
     not_implemented,
 )
+
+OUTPUTS = ("class logits", "deltas", "centerness logits")
+FORWARD = "FCOSPredictionNetwork.forward"
+DETACHED = "a part is detached, or is one of an earlier call: no gradient passes it"
 
 
 def filled_head(student):
@@ -66,6 +72,30 @@ def outputs_of(student, head, features):
     for output in outputs:
         expect_keys(output, list(features), what)
     return outputs
+
+
+def expect_right(student) -> None:
+    """The stored answers of one level: more than shapes."""
+    head, cases = filled_head(student)
+    features = {"p4": give(student, cases["features"]["p4"])}
+    check_stored(cases, "p4")(head(features))
+
+
+def check_stored(cases, *levels: str):
+    """A check of the three outputs on these levels."""
+
+    def check(got) -> None:
+        expect_true(
+            isinstance(got, list | tuple) and len(got) == 3, FORWARD, "no three dicts"
+        )
+        for output, name in zip(got, ("cls", "box", "ctr"), strict=True):
+            expect_keys(output, list(levels), FORWARD)
+            for level in levels:
+                expected = cases[name][level].float()
+                what = f"{FORWARD}: {name} of {level}"
+                expect_close(output[level], expected, what, atol=1e-4)
+
+    return check
 
 
 def wrong_answer(cases, level: str, output: str, mistake: str) -> torch.Tensor:
@@ -157,6 +187,7 @@ def test_head_outputs_have_a_row_for_each_location(student):
             what = f"FCOSPredictionNetwork.forward: {level}"
             shape = (2, places, channels)
             expect_tensor(output[level], what, shape=shape, shape_causes=wrong)
+    expect_right(student)
 
 
 def test_head_answers_at_every_location(student):
@@ -181,6 +212,7 @@ def test_head_answers_at_every_location(student):
                 )
             },
         )
+    expect_right(student)
 
 
 def test_head_takes_any_levels(student):
@@ -228,4 +260,121 @@ def test_head_leaves_the_features_alone(student):
     """The maps of the FPN are the same after the call."""
     head, cases = filled_head(student)
     features = give_features(student, cases)
-    expect_inputs_kept(student, "FCOSPredictionNetwork.forward", head, features)
+    expect_inputs_kept(
+        student, FORWARD, head, features, check=check_stored(cases, *features)
+    )
+
+
+def with_large_weights(student, num_classes: int, widths: list[int]):
+    """A head whose outputs are in the thousands."""
+    head = make_head(student, num_classes, 3, widths)
+    state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
+    for start, (name, value) in enumerate(state.items()):
+        numbers = spread(*value.shape, low=-1.0, start=1 + 7 * start)
+        state[name] = 20 * numbers.to(value)
+    head.load_state_dict(state)
+    return head
+
+
+def right_outputs(head, features) -> list[dict[str, torch.Tensor]]:
+    """What the head's own weights give, in float64; see wrong_answer."""
+    state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
+    names = parameters_of(head)
+
+    def apply(part: str, x: torch.Tensor, is_stem: bool) -> torch.Tensor:
+        for name in names[part]:
+            bias = state[name.removesuffix("weight") + "bias"].double()
+            x = F.conv2d(x, state[name].double(), bias, padding=1)
+            x = x.relu() if is_stem else x
+        return x
+
+    return [
+        {
+            level: slow.rows_of(
+                apply(f"pred_{name}", apply(f"stem_{stem}", x.double(), True), False)
+            )
+            for level, x in features.items()
+        }
+        for name, stem in (("cls", "cls"), ("box", "box"), ("ctr", "box"))
+    ]
+
+
+def check_outputs(expected):
+    """A check of three dicts; float32 has seven digits of the largest number."""
+
+    def check(got) -> None:
+        expect_true(
+            isinstance(got, list | tuple) and len(got) == 3, FORWARD, "no three dicts"
+        )
+        for output, right in zip(got, expected, strict=True):
+            expect_keys(output, list(right), FORWARD)
+            for level, values in right.items():
+                largest = float(values.abs().max())
+                what = f"{FORWARD}: {level}"
+                expect_close(output[level], values.float(), what, atol=1e-5 * largest)
+
+    return check
+
+
+def test_head_on_maps_of_any_size(student):
+    """One class, five levels in no order, maps of one place and of one row."""
+    sizes = {"p6": (1, 1), "p3": (4, 3), "p7": (2, 1), "p4": (1, 5), "p5": (2, 2)}
+    head = with_large_weights(student, 1, [4])
+    for batch in (1, 3):
+        features = {
+            level: give(student, spread(batch, 3, *size, low=-9.0, high=9.0))
+            for level, size in sizes.items()
+        }
+        expected = right_outputs(
+            head, {level: value.cpu() for level, value in features.items()}
+        )
+        check_outputs(expected)(head(features))
+
+
+def test_head_answers_each_call(student):
+    """Maps of the same shapes and sums, in training and in evaluation."""
+    head = with_large_weights(student, 5, [4, 6])
+    usual = {
+        level: (spread(2, 3, *size, low=-1.0) * 8).round() / 8
+        for level, size in {"p3": (3, 5), "p4": (2, 3)}.items()
+    }
+    features = (
+        usual,
+        {level: value.flip(0) for level, value in usual.items()},
+        {level: value.roll(1, dims=3) for level, value in usual.items()},
+    )
+    cases = [
+        (
+            ({level: give(student, value) for level, value in maps.items()},),
+            check_outputs(right_outputs(head, maps)),
+        )
+        for maps in features
+    ]
+    for mode in (head.eval, head.train):
+        mode()
+        expect_own_answers(head, *cases)
+
+
+def test_head_sends_each_gradient_back(student):
+    """From each output of a level: to its predictor, its stem and this level's map."""
+    head, cases = filled_head(student)
+    features = give_features(student, cases)
+    parts = (
+        ("pred_cls", "stem_cls"),
+        ("pred_box", "stem_box"),
+        ("pred_ctr", "stem_box"),
+    )
+    for number, own in enumerate(parts):
+        _, (of_maps,), of_head = student.gradients(
+            head, features, inputs=(0,), module=head, part=(number, "p4")
+        )
+        expect_true(bool(of_head), FORWARD, "it has no parameters")
+        arrivals = {f"{name} of the features": name == "p4" for name in of_maps}
+        arrivals |= {name: name.startswith(own) for name in of_head}
+        found = {f"{name} of the features": value for name, value in of_maps.items()}
+        found |= of_head
+        for name, must in arrivals.items():
+            arrives = found[name] is not None and bool(found[name].abs().sum() > 0)
+            what = f"{FORWARD}: gradient of {OUTPUTS[number]} of p4"
+            message = f"{'none' if must else 'one'} arrives at {name}"
+            expect_true(arrives == must, what, message, DETACHED if must else None)

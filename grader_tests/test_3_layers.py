@@ -11,11 +11,13 @@ from grader_tests.head_parts import (
     make_head,
     parameters_of,
 )
-from grader_tests.tools import expect_same_size, give, spread
+from grader_tests.tools import expect_inputs_kept, expect_same_size, give, spread
+from helpers.checks.again import expect_own_weights
 from helpers.checks.answers import expect_state
 from helpers.checks.expect import expect_close, expect_equal, expect_true
 
 SHARED_STEM = "both branches use one stem"
+SHARED_HEADS = "two heads share layers; each needs new ones"
 NO_BIAS = "the bias of pred_cls is not set"
 DEVIATION = 0.01
 PRIOR_BIAS = -math.log(99)
@@ -72,17 +74,62 @@ def test_head_layers_keep_the_size_of_a_map(student):
             expect_same_size(getattr(head, f"pred_{name}")(answer), given, what, causes)
 
 
+def weights_of(head) -> list[str]:
+    """The names of all weights; each part has one."""
+    names = parameters_of(head)
+    missing = [part for part in PARTS if not names[part]]
+    message = f"no weights in {', '.join(missing)}"
+    expect_true(not missing, "FCOSPredictionNetwork", message)
+    return [name for part in PARTS for name in names[part]]
+
+
 def test_head_stems_have_weights_of_their_own(student):
-    """What is written into one stem is not found in the other."""
-    head = make_head(student, 4, 3, [5, 5])
-    state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
-    for number, name in enumerate(state):
-        state[name] = torch.full_like(state[name], float(number))
-    head.load_state_dict(state)
-    after = expect_state(head.state_dict(), "FCOSPredictionNetwork")
-    own = sum(bool(torch.equal(after[name], state[name])) for name in state)
-    message = f"{len(state) - own} of {len(state)} parameters are used twice"
-    expect_true(own == len(state), "FCOSPredictionNetwork", message, SHARED_STEM)
+    """Neither the numbers of one stem nor their places are found in another one."""
+    heads = [make_head(student, 4, 3, [5, 5]) for _ in range(2)]
+    weights_of(heads[0])
+    expect_own_weights("FCOSPredictionNetwork", heads, SHARED_STEM, SHARED_HEADS)
+    expect_drawn(make_head(student, 4, 3, [5, 5]) for _ in range(2))
+
+
+def expect_drawn(heads) -> None:
+    """No output channel starts as another of the same size does, in any layer."""
+    seen: set[tuple[float, ...]] = set()
+    for head in heads:
+        state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
+        for name in weights_of(head):
+            for weight in state[name]:
+                numbers = tuple(weight.flatten().tolist())
+                what = f"first values of {name}"
+                message = "they are not drawn, but those of another layer"
+                expect_true(numbers not in seen, what, message)
+                seen.add(numbers)
+
+
+def test_head_leaves_the_list_of_widths_alone(student):
+    """A list of six widths has six entries afterwards, and gives six layers."""
+    widths = [4, 5, 6, 3, 2, 5]
+    expect_inputs_kept(
+        student,
+        "FCOSPredictionNetwork",
+        student.one_stage_detector.FCOSPredictionNetwork,
+        *(150, 3, widths),
+        check=lambda head: expect_head(head, 150, 3, [4, 5, 6, 3, 2, 5]),
+    )
+
+
+def expect_head(head, num_classes: int, in_channels: int, widths: list[int]) -> None:
+    """The convolutions of all parts, and the prior."""
+    before = [in_channels, *widths]
+    shapes: list[tuple[int, ...]] = [
+        (w, b, 3, 3) for b, w in zip(before, widths, strict=False)
+    ]
+    for part in ("stem_cls", "stem_box"):
+        expect_weights(head, part, shapes)
+    for part, channels in (("cls", num_classes), ("box", 4), ("ctr", 1)):
+        expect_weights(head, f"pred_{part}", [(channels, widths[-1], 3, 3)])
+    bias = expect_state(head.state_dict(), "FCOSPredictionNetwork").get("pred_cls.bias")
+    expected = torch.full((num_classes,), PRIOR_BIAS)
+    expect_close(bias, expected, f"pred_cls.bias of {num_classes} classes")
 
 
 def test_head_weights_start_with_deviation_one_hundredth(student):
@@ -90,8 +137,7 @@ def test_head_weights_start_with_deviation_one_hundredth(student):
     student.seed(11)
     head = make_head(student, 90, 64, [96, 80])
     state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
-    names = parameters_of(head)
-    for name in [key for part in PARTS for key in names[part]]:
+    for name in weights_of(head):
         weight = state[name].double()
         fan_in = weight[0].numel()
         causes = {
@@ -122,8 +168,9 @@ def test_head_biases_start_at_zero(student):
     """All but that of the class predictor."""
     head = make_head(student, 7, 16, [24, 12])
     state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
-    names = parameters_of(head)
-    for name in [key for part in PARTS for key in names[part] if part != "pred_cls"]:
+    for name in weights_of(head):
+        if name.startswith("pred_cls"):
+            continue
         bias = name.removesuffix("weight") + "bias"
         got = state.get(bias)
         expect_true(got is not None, "FCOSPredictionNetwork", f"{bias} is missing")

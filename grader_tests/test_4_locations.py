@@ -4,7 +4,8 @@ import torch
 
 from grader_tests.oracles.step4 import STRIDES, locations
 from grader_tests.references import load_cases
-from grader_tests.tools import DTYPE_LOST, expect_keys
+from grader_tests.tools import DTYPE_LOST, expect_inputs_kept, expect_keys
+from helpers.checks.again import expect_own_answers
 from helpers.checks.expect import (
     expect_close,
     expect_runs,
@@ -55,7 +56,9 @@ def expect_grid(got, height, width, stride, expected=None) -> None:
         "the grid is not flattened": (height, width, 2),
     }
     shape = (number, 2)
-    expect_tensor(got, LOCATIONS, shape=shape, shape_causes=wrong)
+    value = expect_tensor(got, LOCATIONS, shape=shape, shape_causes=wrong)
+    if not value.is_floating_point():  # the middle of an odd cell is rounded then
+        expected = expected.floor()
     expect_close(
         got,
         expected,
@@ -85,16 +88,16 @@ def test_locations_of_levels_that_are_not_square(student):
 
 def test_locations_of_maps_that_are_higher_than_wide(student):
     """Rows are counted by H, places in a row by W."""
-    sizes = {"p3": (9, 2), "p4": (5, 1), "p5": (3, 1)}
+    sizes = {"p3": (9, 2), "p4": (5, 1), "p5": (1, 1)}
     got = coords(student, sizes, STRIDES)
     for level, size in sizes.items():
         expect_grid(got[level], *size, STRIDES[level])
 
 
 def test_locations_on_other_strides(student):
-    """Strides come from the argument: here 4, 10 and 64."""
+    """Strides come from the argument, looked up by name: here 5, 10 and 64."""
     sizes = {"p3": (2, 5), "p4": (3, 2), "p5": (1, 4)}
-    strides = {"p3": 4, "p4": 10, "p5": 64}
+    strides = {"p5": 64, "p4": 10, "p3": 5}
     got = coords(student, sizes, strides)
     for level, (height, width) in sizes.items():
         usual = locations(height, width, STRIDES[level])
@@ -109,7 +112,7 @@ def test_locations_on_other_strides(student):
 def test_locations_of_any_levels(student):
     """One level, or four with other names."""
     for sizes in ({"p4": (3, 2)}, {"p7": (1, 2), "p6": (2, 3), "p2": (4, 5)}):
-        strides = {level: 2 ** int(level[1]) for level in sizes}
+        strides = {level: 6 * int(level[1]) for level in sizes}
         usual = dict.fromkeys(STRIDES, (3, 2))
         with expect_runs(
             LOCATIONS,
@@ -123,29 +126,73 @@ def test_locations_of_any_levels(student):
 
 def test_locations_of_a_large_map(student):
     """A photograph of 1,600 x 2,400 pixels has 60,000 locations at stride 8."""
-    got = coords(student, {"p3": (200, 300)}, {"p3": 8})["p3"]
-    expect_grid(got, 200, 300, 8)
+    got = coords(student, {"p3": (200, 300), "p4": (1, 3000)}, {"p3": 8, "p4": 32})
+    expect_grid(got["p3"], 200, 300, 8)
+    expect_grid(got["p4"], 1, 3000, 32)
 
 
 def test_locations_have_the_dtype_asked_for(student):
-    """float64 on request, float32 otherwise; whole numbers may stay integers."""
+    """float64 or float16 on request, else float32; whole numbers may be integers."""
     sizes, strides = {"p4": (2, 3)}, {"p4": 16}
     for asked, more in (
         (torch.float64, {"dtype": torch.float64}),
+        (torch.float16, {"dtype": torch.float16}),
         (torch.float32, {}),
     ):
         got = coords(student, sizes, strides, **more)["p4"]
-        value = expect_tensor(got, LOCATIONS, shape=(6, 2))
-        is_right = value.dtype == asked or not value.is_floating_point()
-        message = f"{asked} was asked for, got {value.dtype}"
-        expect_true(is_right, LOCATIONS, message, DTYPE_LOST)
+        expect_asked(got, asked)
+        expect_grid(got, 2, 3, 16)
+
+
+def expect_asked(got, asked: torch.dtype) -> None:
+    """The dtype; whole numbers may be integers."""
+    value = expect_tensor(got, LOCATIONS, shape=(6, 2))
+    is_right = value.dtype == asked or not value.is_floating_point()
+    message = f"{asked} was asked for, got {value.dtype}"
+    expect_true(is_right, LOCATIONS, message, DTYPE_LOST)
 
 
 def test_locations_are_on_the_device_asked_for(student):
     """The last argument; on a computer without a GPU this sees little."""
     got = coords(student, {"p4": (2, 3)}, {"p4": 16})["p4"]
-    expect_tensor(got, LOCATIONS, shape=(6, 2))
+    expect_grid(got, 2, 3, 16)
     message = f"{student.device.type} was asked for, got {got.device.type}"
     cause = "the device asked for is ignored"
     is_there = got.device.type == student.device.type
     expect_true(is_there, LOCATIONS, message, cause)
+
+
+def test_locations_of_other_maps_are_others(student):
+    """The same level with another stride, another shape, and another dtype."""
+    device = str(student.device)
+
+    def case(size, stride, dtype):
+        def check(got) -> None:
+            expect_keys(got, ["p3"], LOCATIONS)
+            expect_grid(got["p3"], size[0], size[1], stride)
+            expect_asked(got["p3"], dtype)
+
+        return ({"p3": (9, 5, *size)}, {"p3": stride}, dtype, device), check
+
+    expect_own_answers(
+        student.common.get_fpn_location_coords,
+        case((2, 3), 8, torch.float32),
+        case((2, 3), 16, torch.float32),
+        case((1, 6), 16, torch.float32),
+        case((1, 6), 16, torch.float64),
+        case((2, 3), 8, torch.float64),
+    )
+
+
+def test_locations_leaves_its_inputs_alone(student):
+    """Shapes and strides are the same after the call."""
+    sizes, strides = {"p4": (2, 3), "p3": (4, 5)}, {"p3": 8, "p4": 16}
+    shapes = {level: (1, 2, *size) for level, size in sizes.items()}
+
+    def check(got) -> None:
+        expect_keys(got, list(sizes), LOCATIONS)
+        for level, size in sizes.items():
+            expect_grid(got[level], size[0], size[1], strides[level])
+
+    call = student.common.get_fpn_location_coords
+    expect_inputs_kept(student, LOCATIONS, call, shapes, strides, check=check)

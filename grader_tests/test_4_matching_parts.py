@@ -1,10 +1,12 @@
 """Step 4: the parts of matching: distances, candidates, the smallest box."""
 
 import math
+from functools import partial
 
 import torch
 
 from grader_tests.matching_mistakes import wrong_candidates, wrong_picks
+from grader_tests.oracles import slow
 from grader_tests.oracles.step4 import RANGES
 from grader_tests.references import load_cases
 from grader_tests.tools import (
@@ -14,6 +16,7 @@ from grader_tests.tools import (
     spread,
     spread_boxes,
 )
+from helpers.checks.again import expect_own_answers
 from helpers.checks.expect import expect_close, expect_equal, expect_runs, expect_tensor
 
 DISTANCES, CANDIDATE = "fcos_distances_to_edges", "fcos_is_candidate"
@@ -31,6 +34,24 @@ def distances(student, points, boxes, dtype=torch.float32):
     """Call 4.2."""
     call = student.one_stage_detector.fcos_distances_to_edges
     return call(give(student, points, dtype), give(student, boxes, dtype))
+
+
+def slow_distances(points, boxes) -> torch.Tensor:
+    """(N, M, 4) by the definition."""
+    table = [[slow.distances(p, b) for b in boxes.tolist()] for p in points.tolist()]
+    return torch.tensor(table, dtype=torch.float64)
+
+
+def check_distances(points, boxes, **close):
+    """A check of the answer for these, by the definition."""
+    expected = slow_distances(points, boxes).float()
+    return partial(expect_close, expected=expected, what=DISTANCES, **close)
+
+
+def stored_pair() -> tuple[torch.Tensor, torch.Tensor]:
+    """Nine locations and six boxes; float32 holds their differences exactly."""
+    case = load_cases("step4", "distances")["random"]
+    return case["points"], case["boxes"]
 
 
 def test_distances_of_all_pairs(student):
@@ -80,10 +101,15 @@ def test_distances_without_boxes_or_locations(student):
         with expect_runs(DISTANCES, cause, lambda: distances(student, *usual)):
             got = distances(student, torch.zeros(number, 2), torch.zeros(count, 4))
         expect_tensor(got, DISTANCES, shape=(number, count, 4))
+    check_distances(*stored_pair())(distances(student, *stored_pair()))
 
 
 def test_distances_follow_float64(student):
-    """2,000 locations far from the origin, where float32 has no digits."""
+    """The dtype is kept; far from the origin float32 has no digits."""
+    points, boxes = stored_pair()
+    got = distances(student, points, boxes, torch.float16)
+    expected = slow_distances(points, boxes).half()
+    expect_close(got, expected, f"{DISTANCES} in float16")
     points, boxes = spread(2000, 2, high=90.0) + 1e6, spread_boxes(30, 90, 60) + 1e6
     got = distances(student, points, boxes, torch.float64)
     expected = torch.cat(
@@ -99,7 +125,32 @@ def test_distances_leaves_its_inputs_alone(student):
     """Locations and boxes are the same after the call."""
     call = student.one_stage_detector.fcos_distances_to_edges
     points, boxes = give(student, spread(5, 2)), give(student, spread_boxes(3, 40, 30))
-    expect_inputs_kept(student, DISTANCES, call, points, boxes)
+    check = check_distances(points, boxes)
+    expect_inputs_kept(student, DISTANCES, call, points, boxes, check=check)
+
+
+def test_distances_of_other_boxes_are_others(student):
+    """In another order, another unit, left of the image, thousands of pixels apart."""
+    points, boxes = stored_pair()
+    cases = (
+        (points, boxes),
+        (points.flip(0), boxes.roll(1, dims=0)),
+        (points.flip(0), boxes),
+        (points - 40, boxes - 90),
+        (points / 1024, boxes / 1024),
+        (points, boxes + 50_000),
+        (points[:1], boxes),
+        (points.repeat(600, 1), boxes[:2]),
+        (points[:2], boxes.repeat(60, 1)),
+    )
+    call = student.one_stage_detector.fcos_distances_to_edges
+    expect_own_answers(
+        call,
+        *(
+            ((give(student, p), give(student, b)), check_distances(p, b, atol=1e-7))
+            for p, b in cases
+        ),
+    )
 
 
 # 4.3
@@ -125,19 +176,48 @@ def test_is_candidate_equals_a_loop(student):
         expect_close(got, case[level].int(), f"{CANDIDATE} on {level}", causes=wrong)
 
 
+def check_candidates(ltrb, size_range):
+    """A check of the answer for these, by the definition."""
+    low, high = size_range
+    rows = [
+        [min(distances) > 0 and low < max(distances) <= high for distances in row]
+        for row in ltrb.tolist()
+    ]
+    expected = torch.tensor(rows, dtype=torch.bool).reshape(ltrb.shape[:2])
+    return partial(expect_close, expected=expected, what=CANDIDATE)
+
+
+def test_is_candidate_of_other_distances_is_another(student):
+    """As many locations and boxes, in another order; the distances stay as they are."""
+    call = student.one_stage_detector.fcos_is_candidate
+    ltrb = load_cases("step4", "candidates")["random"]["ltrb"]
+    given = (ltrb, (0.0, 64.0)), (ltrb.flip(0), (0.0, 64.0)), (ltrb, (16.0, 100.0))
+    many = spread(2, 1200, 4, low=-2.0, high=300.0)
+    cases = [
+        ((give(student, table), size_range), check_candidates(table, size_range))
+        for table, size_range in (*given, (many, (64.0, 256.0)))
+    ]
+    expect_own_answers(call, *cases)
+    arguments, check = cases[1]
+    expect_inputs_kept(student, CANDIDATE, call, *arguments, check=check)
+
+
 def test_is_candidate_leaves_out_the_edge(student):
-    """A distance of 0 is not inside, whichever of the four it is."""
-    ltrb = torch.full((1, 5, 4), 20.0)
+    """A distance of 0 is not inside, whichever of the four; one of 0.01 is."""
+    ltrb = torch.full((1, 11, 4), 20.0)
     for side in range(4):
         ltrb[0, side, side] = 0
+        ltrb[0, 5 + side, side] = 0.01
+    ltrb[0, 9] = 0.01
+    ltrb[0, 10] = 0
     got = candidates(student, ltrb, (0.0, 64.0))
-    expected = torch.tensor([[0, 0, 0, 0, 1]], dtype=torch.int32)
+    expected = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0]], dtype=torch.int32)
     wrong = wrong_candidates(ltrb, (0.0, 64.0))
     expect_close(got, expected, f"{CANDIDATE} on an edge", causes=wrong)
 
 
 def test_is_candidate_at_the_ends_of_the_range(student):
-    """Low does not belong to the range, high does; whichever side is the largest."""
+    """Low does not belong to the range, high does, however near the distance is."""
     for side in range(4):
         ltrb = torch.full((1, 4, 4), 3.0)
         ltrb[0, :, side] = torch.tensor([16.0, 16.5, 32.0, 32.5])
@@ -146,11 +226,28 @@ def test_is_candidate_at_the_ends_of_the_range(student):
         wrong = wrong_candidates(ltrb, (16.0, 32.0))
         what = f"{CANDIDATE} at the ends of (16, 32)"
         expect_close(got, expected, what, inputs={LTRB: ltrb}, causes=wrong)
+    for distance, expected in ((64.0, True), (64.0 + 1e-9, False), (63.99, True)):
+        ltrb = torch.full((1, 1, 4), 3.0, dtype=torch.float64)
+        ltrb[0, 0, 2] = distance
+        call = student.one_stage_detector.fcos_is_candidate
+        for size_range in ((0.0, 64.0), (64.0, 128.0)):
+            got = call(give(student, ltrb, torch.float64), size_range)
+            is_finer = size_range[1] == 64.0
+            right = torch.tensor([[expected == is_finer]])
+            what = f"{CANDIDATE} of {distance:.9f} in {size_range}"
+            expect_close(got, right, what)
+    far = candidates(student, torch.full((1, 2, 4), 3e6), (128.0, math.inf))
+    expect_close(far, torch.ones(1, 2, dtype=torch.int32), f"{CANDIDATE} of a huge box")
 
 
 def test_is_candidate_without_boxes(student):
     """(N, 0) when there is no box, and no end for the coarsest level."""
     ends, two = (128.0, math.inf), torch.ones(3, 2, 4)
+    case = load_cases("step4", "candidates")["random"]
+    for size_range in RANGES.values():
+        check_candidates(case["ltrb"], size_range)(
+            candidates(student, case["ltrb"], size_range).bool()
+        )
     with expect_runs(CANDIDATE, NO_BOXES, lambda: candidates(student, two, ends)):
         got = candidates(student, torch.zeros(3, 0, 4), ends)
     expect_equal(tuple(got.shape), (3, 0), f"{CANDIDATE} without boxes")
@@ -205,16 +302,62 @@ def test_pick_smallest_box_of_equal_areas_is_the_first(student):
 
 
 def test_pick_smallest_box_of_close_areas(student):
-    """Areas that differ by one square pixel differ; 1e8 - area loses that."""
-    areas = torch.tensor([5001.0, 5000, 5002])
+    """Areas that differ by one square pixel or less differ; 1e8 - area loses that."""
     is_candidate = torch.tensor([[True, True, True], [True, False, True]])
-    expect_pick(student, is_candidate, areas, torch.tensor([1, 0]))
+    expected = torch.tensor([1, 0])
+    expect_pick(student, is_candidate, torch.tensor([5001.0, 5000, 5002]), expected)
+    for areas in ([300.75, 300.25, 301], [3e-4, 2e-4, 4e-4], [0.75, 0.5, 0.76]):
+        expect_pick(student, is_candidate, torch.tensor(areas), expected)
+    large = torch.tensor([2.0**24 + 1, 2.0**24, 2.0**24 + 2], dtype=torch.float64)
+    got = student.one_stage_detector.fcos_pick_smallest_box(
+        is_candidate.to(student.device), give(student, large, torch.float64)
+    )
+    expect_close(got, expected, f"{PICK} of areas in float64")
 
 
 def test_pick_smallest_box_of_huge_areas(student):
     """Photographs of 20,000 x 15,000 pixels have boxes above 1e8 square pixels."""
-    areas = torch.tensor([2.9e8, 2.5e8, 2.7e8])
     is_candidate = torch.tensor([[True, True, True], [True, False, False]])
-    got = pick(student, is_candidate, areas)
-    causes = {"an area above a number such as 1e8 is lost": got}
-    expect_close(got, torch.tensor([1, 0]), f"{PICK} of huge areas", causes=causes)
+    for times in (1, 10_000):
+        areas = torch.tensor([2.9e8, 2.5e8, 2.7e8]) * times
+        got = pick(student, is_candidate, areas)
+        causes = {"an area above a number such as 1e8 is lost": got}
+        expect_close(got, torch.tensor([1, 0]), f"{PICK} of huge areas", causes=causes)
+
+
+def check_picks(is_candidate, areas):
+    """A check of the answer for these, by the definition."""
+    listed = areas.tolist()
+    picked = [
+        min(
+            (i for i, is_in in enumerate(row) if is_in),
+            key=listed.__getitem__,
+            default=-1,
+        )
+        for row in is_candidate.tolist()
+    ]
+    return partial(expect_close, expected=torch.tensor(picked), what=PICK)
+
+
+def test_pick_smallest_box_of_other_boxes_is_another(student):
+    """As many boxes as before, in another order; then 1,200, of nearly one size."""
+    call = student.one_stage_detector.fcos_pick_smallest_box
+    case = load_cases("step4", "pick")["random"]
+    table, areas = case["is_candidate"], case["areas"]
+    many = spread(40, 1200) < 0.02
+    sizes = 900 + spread(1200, high=0.5)
+    cases = [
+        (
+            (candidate.to(student.device), give(student, own)),
+            check_picks(candidate, own.float()),
+        )
+        for candidate, own in (
+            (table, areas),
+            (table.flip(1), areas.flip(0).roll(1)),
+            (table, areas.roll(1)),
+            (many, sizes),
+        )
+    ]
+    expect_own_answers(call, *cases)
+    arguments, check = cases[1]
+    expect_inputs_kept(student, PICK, call, *arguments, check=check)

@@ -5,9 +5,11 @@ from typing import Any
 
 import torch
 
-from helpers.checks.expect import CheckError
+from helpers.checks.answers import expect_state
+from helpers.checks.expect import CheckError, expect_true
 
 KEPT = "an answer to an earlier call comes back; keep nothing between calls"
+TELLING = 4  # numbers; fewer may be those of an earlier answer by chance
 # The arguments of a call, and what raises a CheckError unless the answer is right.
 Case = tuple[Sequence[Any], Callable[[Any], None]]
 
@@ -31,10 +33,19 @@ def expect_own_answers(call: Callable[..., Any], *cases: Case) -> None:
         try:
             check(answer)
         except CheckError as error:
-            if error.cause is None and any(is_same(old, answer) for old in earlier):
+            is_kept = any(is_same(old, answer) for old in earlier)
+            if error.cause is None and is_kept and _size(answer) >= TELLING:
                 error.cause = KEPT
             raise
         earlier.append(answer)
+
+
+def _size(value: Any) -> int:
+    """How many numbers of tensors an answer has."""
+    if isinstance(value, torch.Tensor):
+        return value.numel()
+    items = value.values() if isinstance(value, dict) else value
+    return sum(map(_size, items)) if isinstance(value, dict | list | tuple) else 0
 
 
 def copied(value: Any) -> Any:
@@ -67,3 +78,41 @@ def is_same(old: Any, new: Any) -> bool:
     if isinstance(old, int | float | str | None):
         return isinstance(new, int | float | str | None) and old == new
     return True
+
+
+def expect_own_weights(
+    what: str, modules: Sequence[Any], within: str, between: str
+) -> None:
+    """What is written into one parameter is not found in another, of any module.
+
+    Args:
+        modules: one or more, made one after the other.
+        within: the known mistake where one module uses a parameter twice.
+        between: the known mistake where two of them share one.
+    """
+    for number, module in enumerate(modules):
+        shared = _shared_names(what, [module])
+        message = f"{len(shared)} parameters are used twice"
+        expect_true(not shared, what, message, within)
+        shared = _shared_names(what, [module, *modules[:number]])
+        message = f"{len(shared)} parameters belong to an earlier one, too"
+        expect_true(not shared, what, message, between)
+
+
+def _shared_names(what: str, modules: Sequence[Any]) -> list[str]:
+    """Parameters that lose what was written into them when others are written."""
+    states = []
+    number = 0
+    for module in modules:
+        state = expect_state(module.state_dict(), what)
+        for name in state:
+            number += 1
+            state[name] = torch.full_like(state[name], float(number))
+        module.load_state_dict(state)
+        states.append(state)
+    return [
+        name
+        for module, state in zip(modules, states, strict=True)
+        for name, value in expect_state(module.state_dict(), what).items()
+        if name not in state or not torch.equal(state[name], value)
+    ]

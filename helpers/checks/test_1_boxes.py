@@ -1,9 +1,11 @@
 """Visible checks of step 1: boxes."""
 
+from functools import partial
 from typing import Any
 
 import torch
 
+from helpers.checks.again import expect_own_answers
 from helpers.checks.exercises import exercise
 from helpers.checks.expect import expect_close, expect_tensor
 from helpers.checks.inputs import tensor
@@ -78,6 +80,21 @@ def test_iou_is_a_table_of_all_pairs(student: Any) -> None:
             "rows and columns are exchanged": (2, 3),
             "only boxes with the same index were compared": (2,),
         },
+    )
+    table = torch.tensor([[4 / 12, 0], [1 / 15, 0], [0, 0]])
+    expect_own_answers(
+        student.common.iou,
+        *(
+            (
+                (tensor(student, MINE) + moved, tensor(student, boxes) + moved),
+                partial(expect_close, expected=expected, what=what),
+            )
+            for moved, boxes, expected, what in (
+                (0, OTHERS, table, "iou of 3 and of 2 boxes"),
+                (0, OTHERS[::-1], table.flip(1), "iou of 2 boxes in another order"),
+                (-30, OTHERS, table, "iou of boxes left of and above the image"),
+            )
+        ),
     )
 
 

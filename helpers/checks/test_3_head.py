@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from helpers.checks.again import expect_own_answers, expect_own_weights
 from helpers.checks.answers import expect_keys, expect_state
 from helpers.checks.exercises import exercise
 from helpers.checks.expect import expect_close, expect_equal, expect_tensor, expect_true
@@ -119,6 +120,12 @@ def test_head_weights_are_small(student: Any) -> None:
 def test_head_stems_are_two_and_end_with_relu(student: Any) -> None:
     """Classes and boxes have stems of their own; each convolution has its ReLU."""
     head = make_head(student, 3, 8, [12, 6])
+    expect_own_weights(
+        "FCOSPredictionNetwork",
+        [make_head(student, 3, 8, [12, 6]) for _ in range(2)],
+        "one stem was put into both names",
+        "a second head has layers of the first; make new ones for each",
+    )
     state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
     cls = [
         weight
@@ -133,8 +140,8 @@ def test_head_stems_are_two_and_end_with_relu(student: Any) -> None:
     expect_true(
         not torch.equal(cls[0], box[0]),
         "stem_cls and stem_box",
-        "both have the same weights",
-        "one stem was put into both names",
+        "both start with the same weights",
+        "one stem is a copy of the other; draw the weights of each",
     )
     x = torch.linspace(-3, 3, 8 * 5 * 7, device=student.device).reshape(1, 8, 5, 7)
     for name, stem in {"stem_cls": head.stem_cls, "stem_box": head.stem_box}.items():
@@ -222,6 +229,37 @@ def test_head_forward_centerness_is_on_the_box_stem(student: Any) -> None:
                 "they are 0 too" if is_zero else "they are not 0",
                 "a predictor is on the wrong stem",
             )
+
+
+@exercise("3.2")
+def test_head_forward_again(student: Any) -> None:
+    """Each call answers for its own maps, also in evaluation; gradients go back."""
+    head = transparent_head(student)
+    maps = tensor(student, FEATURES)
+    rows = torch.tensor(ROW_BY_ROW)
+
+    def case(times: float) -> Any:
+        def check(got: Any) -> None:
+            what = "FCOSPredictionNetwork.forward: class logits of 2 x 3 places"
+            expect_close(got[0]["p3"], times * rows, what)
+            what = "FCOSPredictionNetwork.forward: box deltas of 2 x 3 places"
+            first = times * rows[:, :, :1]
+            expect_close(got[1]["p3"], first * torch.tensor([1.0, 2, -1, -2]), what)
+
+        return ({"p3": times * maps},), check
+
+    for mode in (head.eval, head.train):
+        mode()
+        expect_own_answers(head, case(1), case(20))
+    for place, name in enumerate(OUTPUTS):
+        _, (of_maps,), _ = student.gradients(
+            head, {"p3": maps}, inputs=(0,), part=(place, "p3")
+        )
+        expect_true(
+            of_maps["p3"] is not None,
+            f"FCOSPredictionNetwork.forward: gradient of {name}",
+            "none arrives at the features",
+        )
 
 
 @exercise("3.2")

@@ -1,9 +1,11 @@
 """Visible checks of step 4: where locations are, and how far from the edges."""
 
+from functools import partial
 from typing import Any
 
 import torch
 
+from helpers.checks.again import expect_own_answers
 from helpers.checks.answers import expect_keys
 from helpers.checks.exercises import exercise
 from helpers.checks.expect import expect_close, expect_tensor
@@ -112,6 +114,30 @@ def test_location_coords_have_the_asked_dtype(student: Any) -> None:
     )
 
 
+@exercise("4.1")
+def test_location_coords_of_each_call(student: Any) -> None:
+    """Another stride, another size: each call answers for its own."""
+
+    def case(height: int, width: int, stride: int, last: list[float]) -> Any:
+        def check(got: Any) -> None:
+            expect_keys(got, ("p3",), "get_fpn_location_coords: keys of the result")
+            what = (
+                f"get_fpn_location_coords: last of {height} x {width}, stride {stride}"
+            )
+            rows = expect_tensor(got["p3"], what, shape=(height * width, 2))
+            expect_close(rows[-1], torch.tensor(last), what, names="x,y")
+
+        return ({"p3": (1, 64, height, width)}, {"p3": stride}), check
+
+    expect_own_answers(
+        student.common.get_fpn_location_coords,
+        case(2, 3, 8, [20.0, 12.0]),
+        case(2, 3, 5, [12.5, 7.5]),
+        case(1, 6, 8, [44.0, 4.0]),
+        case(1, 1, 8, [4.0, 4.0]),
+    )
+
+
 @exercise("4.2")
 def test_distances_by_hand(student: Any) -> None:
     """Two locations and three boxes; one location lies outside of a box."""
@@ -159,4 +185,23 @@ def test_distances_without_any_box(student: Any) -> None:
     )
     expect_tensor(
         got, "fcos_distances_to_edges of 2 locations, no box", shape=(2, 0, 4)
+    )
+
+
+@exercise("4.2")
+def test_distances_of_each_call(student: Any) -> None:
+    """The location and the box of this call, also left of and above the image."""
+
+    def case(moved: float, box: list[float], expected: list[float]) -> Any:
+        location = tensor(student, [[12.0 + moved, 4.0]])
+        what = f"fcos_distances_to_edges of ({12 + moved:g}, 4) and {box}"
+        right = torch.tensor([[expected]])
+        check = partial(expect_close, expected=right, what=what, names="l,t,r,b")
+        return (location, tensor(student, [box])), check
+
+    expect_own_answers(
+        student.one_stage_detector.fcos_distances_to_edges,
+        case(0, [10.0, 0, 30, 16], [2.0, 4, 18, 12]),
+        case(0, [-30.0, -10, 30, 16], [42.0, 14, 18, 12]),
+        case(8, [10.0, 0, 30, 16], [10.0, 4, 10, 12]),
     )

@@ -1,10 +1,12 @@
 """Visible checks of step 4: which box each location is responsible for."""
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
 
+from helpers.checks.again import expect_own_answers
 from helpers.checks.answers import expect_keys
 from helpers.checks.exercises import exercise
 from helpers.checks.expect import expect_close, expect_tensor
@@ -96,6 +98,24 @@ def test_candidates_fit_the_range_of_their_level(student: Any) -> None:
     )
 
 
+@exercise("4.3")
+def test_candidates_of_each_call(student: Any) -> None:
+    """Each call answers for its own distances, however near to an edge they are."""
+
+    def case(ltrb: list[float], is_in: bool) -> Any:
+        what = f"fcos_is_candidate of {ltrb}, range (0, 64)"
+        check = partial(expect_close, expected=torch.tensor([[is_in]]), what=what)
+        return (tensor(student, [[ltrb]]), (0.0, 64.0)), check
+
+    expect_own_answers(
+        student.one_stage_detector.fcos_is_candidate,
+        case([5.0, 5, 5, 5], True),
+        case([5.0, 5, 5, 65], False),
+        case([0.02, 5, 5, 5], True),
+        case([-0.02, 5, 5, 5], False),
+    )
+
+
 @exercise("4.4")
 def test_pick_smallest_candidate(student: Any) -> None:
     """The smallest of the candidates, the first of equal ones, -1 of none."""
@@ -140,6 +160,26 @@ def test_pick_smallest_of_nearly_equal_areas(student: Any) -> None:
             "the areas were taken from a large number such as 1e8, where float32 "
             "cannot tell them apart": torch.tensor([0])
         },
+    )
+
+
+@exercise("4.4")
+def test_pick_smallest_box_of_each_call(student: Any) -> None:
+    """Each call answers for its own areas, small ones and fractions too."""
+
+    def case(areas: list[float], index: int) -> Any:
+        what = f"fcos_pick_smallest_box with areas {areas}"
+        check = partial(expect_close, expected=torch.tensor([index]), what=what)
+        candidates = tensor(student, [[True, True]], torch.bool)
+        return (candidates, tensor(student, areas)), check
+
+    expect_own_answers(
+        student.one_stage_detector.fcos_pick_smallest_box,
+        case([20.0, 10], 1),
+        case([10.0, 20], 0),
+        case([20.75, 20.25], 1),
+        case([0.5, 0.25], 1),
+        case([3e12, 2e12], 1),
     )
 
 
@@ -211,3 +251,30 @@ def test_match_of_an_image_without_boxes(student: Any) -> None:
                 names="x1,y1,x2,y2,class",
                 place="location",
             )
+
+
+@exercise("4.5")
+def test_match_of_each_call(student: Any) -> None:
+    """Another box, other strides, two levels: each call answers for its own."""
+    location = {"p4": [[24.0, 24.0]], "p3": [[24.0, 24.0]]}
+    none = [-1.0] * 5
+
+    def case(strides: dict[str, int], row: list[float], levels_: list[str]) -> Any:
+        def check(got: Any) -> None:
+            expect_keys(got, location, "fcos_match_locations_to_gt: its keys")
+            for level in location:
+                expected = torch.tensor([row if level in levels_ else none])
+                what = f"fcos_match_locations_to_gt: {level} of strides {strides}"
+                names = "x1,y1,x2,y2,class"
+                expect_close(got[level], expected, what, names=names)
+
+        return (levels(student, location), strides, tensor(student, [row])), check
+
+    usual, finer = {"p3": 8, "p4": 16}, {"p3": 4, "p4": 8}
+    expect_own_answers(
+        student.one_stage_detector.fcos_match_locations_to_gt,
+        case(usual, [8.0, 8, 60, 44, 4], ["p3"]),
+        case(usual, [8.0, 8, 68, 44, 200], ["p3"]),
+        case(usual, [-60.0, -1, 60, 44, 4], ["p4"]),
+        case(finer, [8.0, 8, 60, 44, 4], ["p4"]),
+    )
