@@ -24,6 +24,7 @@ def fcos_get_deltas_from_locations(
 
     Returns:
         (N, 4): left, top, right, bottom divided by the stride; all -1 for background.
+        The dtype is that of the input.
 
     Example:
         >>> box = torch.tensor([[10.0, 0.0, 30.0, 16.0]])
@@ -53,7 +54,8 @@ def fcos_apply_deltas_to_locations(
         stride: of this level in pixels.
 
     Returns:
-        (N, 4) XYXY in pixels. Background deltas (all -1) give (x, y, x, y).
+        (N, 4) XYXY in pixels, of the input's dtype. Background deltas (all -1) give
+        (x, y, x, y).
 
     Example:
         >>> deltas = torch.tensor([[0.25, 0.5, 2.25, 1.5]])
@@ -81,7 +83,7 @@ def fcos_make_centerness_targets(deltas: torch.Tensor) -> torch.Tensor:
             their boxes; all -1 for background.
 
     Returns:
-        (N,) in [0, 1]; -1 for background.
+        (N,) in [0, 1], of the input's dtype; -1 for background.
 
     Example:
         >>> fcos_make_centerness_targets(torch.tensor([[1.0, 3.0, 4.0, 3.0]]))

@@ -116,8 +116,10 @@ def batch_targets(
 
 
 def join(levels: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """(B, N, C) float64 with the locations of all levels."""
-    return torch.cat([levels[level].double() for level in STRIDES], dim=1)
+    """(B, N, C) float64 with the locations of all levels that there are."""
+    return torch.cat(
+        [levels[level].double() for level in STRIDES if level in levels], dim=1
+    )
 
 
 def batch_losses(

@@ -1,5 +1,7 @@
 """Step 5: boxes from deltas."""
 
+from functools import partial
+
 import torch
 
 from grader_tests.references import load_strides
@@ -9,6 +11,7 @@ from grader_tests.tools import (
     give,
     spread,
 )
+from helpers.checks.again import expect_own_answers
 from helpers.checks.expect import (
     expect_close,
     expect_runs,
@@ -21,6 +24,7 @@ NOT_MULTIPLIED = "not multiplied by the stride"
 NEGATED = "left and top are negated: x - x1, not x1 - x"
 NO_CLIP = "negative deltas are not set to 0"
 EMPTY = "a level without locations is not foreseen"
+MANY = 131_075  # rows: more than a table or a block of a fixed size may hold
 
 
 def apply_deltas(student, deltas, points, stride, dtype=torch.float32):
@@ -58,20 +62,33 @@ def test_apply_deltas_gives_boxes(student):
                 here + clipped * signs * stride
             ).clamp(min=0),
         }
-        got = apply_deltas(student, deltas, points, stride)
         inputs = {"deltas": deltas, "location": points}
         expected = case["expected"].float()
-        expect_close(
-            got, expected, APPLY, inputs=inputs, names="x1,y1,x2,y2", causes=causes
+        check = partial(expect_close, what=APPLY, names="x1,y1,x2,y2")
+        # The same rows from the last to the first: numbers of the same sum.
+        expect_own_answers(
+            partial(apply_deltas, student),
+            (
+                (deltas, points, stride),
+                partial(check, expected=expected, inputs=inputs, causes=causes),
+            ),
+            (
+                (deltas.flip(0), points.flip(0), stride),
+                partial(check, expected=expected.flip(0)),
+            ),
         )
 
 
 def test_apply_deltas_counts_negative_deltas_as_zero(student):
     """Each edge on its own: a negative distance leaves the edge at the location."""
-    deltas = torch.tensor([[-0.5, 1, 2, -3], [1.0, -9, -0.25, 2]])
-    points = torch.tensor([[40.0, 20]] * 2)
+    deltas = torch.tensor(
+        [[-0.5, 1, 2, -3], [1.0, -9, -0.25, 2], [0.03125, -0.03125, 0.015625, 0.0625]]
+    )
+    points = torch.tensor([[40.0, 20]] * 3)
     got = apply_deltas(student, deltas, points, 8)
-    expected = torch.tensor([[40.0, 12, 56, 20], [32, 20, 40, 36]])
+    expected = torch.tensor(
+        [[40.0, 12, 56, 20], [32, 20, 40, 36], [39.75, 20, 40.125, 20.5]]
+    )
     signs = torch.tensor([-8.0, -8, 8, 8])
     causes = {
         NO_CLIP: points.repeat(1, 2) + deltas * signs,
@@ -120,15 +137,20 @@ def test_apply_deltas_of_no_and_of_one_location(student):
 
 
 def test_apply_deltas_follows_float64(student):
-    """Thousands of predictions, far from the origin, where float32 has no digits."""
-    deltas = spread(4000, 4, low=0.1, high=7.0)
-    points = spread(4000, 2, high=50.0, start=3) + 1e6
-    got = apply_deltas(student, deltas, points, 8, torch.float64)
-    expect_tensor(got, APPLY, shape=(4000, 4))
+    """Many predictions, large ones too, where float32 has no digits; and float16."""
+    deltas = spread(MANY, 4, high=1000.0) ** 2
+    points = spread(MANY, 2, high=50.0, start=3) + 1e6
+    got = apply_deltas(student, deltas, points, 5, torch.float64)
+    expect_tensor(got, APPLY, shape=(MANY, 4))
     expect_dtype(got, torch.float64, APPLY)
-    signs = torch.tensor([-8.0, -8, 8, 8])
+    signs = torch.tensor([-5.0, -5, 5, 5])
     expected = points.repeat(1, 2) + deltas * signs
     expect_close(got, expected, f"{APPLY} in float64", atol=1e-7, rtol=0)
+    deltas, points = torch.tensor([[0.25, 0.5, 2.25, 1.5]]), torch.tensor([[12.0, 4]])
+    got = apply_deltas(student, deltas, points, 8, torch.float16)
+    expected = torch.tensor([[10.0, 0, 30, 16]])
+    expect_close(got, expected, f"{APPLY} in float16", check_dtype=False)
+    expect_dtype(got, torch.float16, APPLY)
 
 
 def test_apply_deltas_leaves_its_inputs_alone(student):
@@ -137,4 +159,6 @@ def test_apply_deltas_leaves_its_inputs_alone(student):
     points = torch.tensor([[40.0, 20]] * 2)
     call = student.one_stage_detector.fcos_apply_deltas_to_locations
     given = give(student, deltas), give(student, points), 8
-    expect_inputs_kept(student, APPLY, call, *given)
+    expected = torch.tensor([[40.0, 12, 56, 20], [32, 20, 40, 36]])
+    check = partial(expect_close, expected=expected, what=APPLY)
+    expect_inputs_kept(student, APPLY, call, *given, check=check)

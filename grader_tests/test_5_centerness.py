@@ -1,5 +1,7 @@
 """Step 5: how central a location lies in its box."""
 
+from functools import partial
+
 import torch
 
 from grader_tests.references import load_cases
@@ -9,6 +11,7 @@ from grader_tests.tools import (
     give,
     spread,
 )
+from helpers.checks.again import expect_own_answers
 from helpers.checks.expect import (
     CheckError,
     expect_close,
@@ -20,6 +23,7 @@ CENTERNESS = "fcos_make_centerness_targets"
 LTRB = "l,t,r,b"
 PLUS_ONE = "background gets the bare formula, which gives +1"
 EMPTY = "a level without locations is not foreseen"
+MANY = 131_075  # rows: more than a table or a block of a fixed size may hold
 
 
 def centerness_of(student, deltas, dtype=torch.float32):
@@ -61,16 +65,28 @@ def test_centerness_equals_the_equation(student):
             + deltas[:, [1, 3]].amin(1) / deltas[:, [1, 3]].amax(1)
         ).sqrt(),
     }
-    got = centerness_of(student, deltas)
     kept = {"a trailing dimension is kept": (len(deltas), 1)}
-    expect_tensor(got, CENTERNESS, shape=(len(deltas),), shape_causes=kept)
-    inputs = {LTRB: deltas}
-    expect_close(got, expected.float(), CENTERNESS, inputs=inputs, causes=causes)
+    right = expected.float()
+
+    def check(got):
+        expect_tensor(got, CENTERNESS, shape=(len(deltas),), shape_causes=kept)
+        expect_close(got, right, CENTERNESS, inputs={LTRB: deltas}, causes=causes)
+
+    # The same rows from the last to the first: numbers of the same sum.
+    turned = partial(expect_close, expected=right.flip(0), what=CENTERNESS)
+    expect_own_answers(
+        partial(centerness_of, student), ((deltas,), check), ((deltas.flip(0),), turned)
+    )
 
 
 def test_centerness_of_background_is_minus_one(student):
     """-1 for each row of -1, among others and alone; not the +1 of the bare formula."""
-    for rows in ([[-1.0] * 4, [1.0, 3, 4, 3], [-1.0] * 4], [[-1.0] * 4]):
+    box, background = [1.0, 3, 4, 3], [-1.0] * 4
+    for rows in (
+        [background, box, background],
+        [box, background, background],
+        [background],
+    ):
         deltas = torch.tensor(rows)
         expected = torch.tensor([0.5 if row[0] == 1 else -1.0 for row in rows])
         is_background = expected == -1
@@ -106,6 +122,8 @@ def test_centerness_is_one_in_the_middle(student):
 def test_centerness_of_small_boxes(student):
     """A ratio is the same for small numbers: nothing may be added to a part of it."""
     deltas = spread(12, 4, low=0.03, high=0.09)
+    edge = torch.tensor([[0.01, 0.8, 0.9, 0.02], [0.7, 0.015, 0.05, 0.9]]).double()
+    deltas = torch.cat((deltas, edge))  # and of locations at an edge
     expected = wrong_centerness(deltas)
     # Deltas of a box of 2 px at stride 32 are this small.
     causes = {
@@ -125,22 +143,30 @@ def test_centerness_of_no_location(student):
     with expect_runs(CENTERNESS, EMPTY, lambda: centerness_of(student, three)):
         got = centerness_of(student, torch.zeros(0, 4))
     expect_tensor(got, CENTERNESS, shape=(0,))
+    got = centerness_of(student, torch.tensor([[1.0, 3, 4, 3]]))
+    expect_close(got, torch.tensor([0.5]), f"{CENTERNESS} of one location")
 
 
 def test_centerness_of_thousands_of_locations_in_float64(student):
-    """5,000 rows, every third of which is background."""
-    deltas = spread(5000, 4, low=0.05, high=9.0)
+    """131,075 rows, every third of which is background; and one in float16."""
+    deltas = spread(MANY, 4, low=0.05, high=900.0)
     expected = wrong_centerness(deltas)
     deltas[::3], expected[::3] = -1.0, -1.0
     got = centerness_of(student, deltas, torch.float64)
-    expect_tensor(got, CENTERNESS, shape=(5000,))
+    expect_tensor(got, CENTERNESS, shape=(MANY,))
     expect_dtype(got, torch.float64, CENTERNESS)
     # A harmless eps of 1e-8 may stay.
     expect_close(got, expected, f"{CENTERNESS} in float64", atol=1e-6)
+    got = centerness_of(student, torch.tensor([[1.0, 3, 4, 3]]), torch.float16)
+    half = f"{CENTERNESS} in float16"
+    # float16 has three digits
+    expect_close(got, torch.tensor([0.5]), half, atol=1e-3, check_dtype=False)
+    expect_dtype(got, torch.float16, CENTERNESS)
 
 
 def test_centerness_leaves_its_input_alone(student):
     """The deltas are the same after the call."""
     deltas = torch.tensor([[-1.0] * 4, [1.0, 3, 4, 3]])
     call = student.one_stage_detector.fcos_make_centerness_targets
-    expect_inputs_kept(student, CENTERNESS, call, give(student, deltas))
+    check = partial(expect_close, expected=torch.tensor([-1, 0.5]), what=CENTERNESS)
+    expect_inputs_kept(student, CENTERNESS, call, give(student, deltas), check=check)

@@ -14,6 +14,7 @@ from grader_tests.tools import (
     spread,
     spread_boxes,
 )
+from helpers.checks.again import expect_own_answers
 from helpers.checks.expect import (
     expect_close,
     expect_runs,
@@ -27,7 +28,9 @@ NOT_DIVIDED = "not divided by the stride"
 NEGATED = "left and top are negated: x - x1, not x1 - x"
 SOME_COLUMNS = "background is told by some of the numbers; only a whole row of -1 is"
 FIFTH_COLUMN = "rows of 4 and of 5 numbers must both work"
+BELOW_ZERO = "numbers below 0 are taken for background; only a whole row of -1 is"
 EMPTY = "a level without locations is not foreseen"
+MANY = 131_075  # rows: more than a table or a block of a fixed size may hold
 
 
 def get_deltas(student, points, boxes, stride, dtype=torch.float32):
@@ -58,9 +61,15 @@ def test_get_deltas_of_locations_in_boxes(student):
             "divided by 8 on every level": expected * stride / 8,
         }
         inputs = {"location": points, "box": boxes}
-        got = get_deltas(student, points, boxes, stride)
-        expect_close(
-            got, expected.float(), GET, inputs=inputs, names=LTRB, causes=causes
+        check = partial(
+            expect_close, expected=expected.float(), what=GET, inputs=inputs, names=LTRB
+        )
+        # The same rows from the last to the first: numbers of the same sum.
+        turned = partial(expect_close, expected=expected.float().flip(0), what=GET)
+        expect_own_answers(
+            partial(get_deltas, student),
+            ((points, boxes, stride), partial(check, causes=causes)),
+            ((points.flip(0), boxes.flip(0), stride), turned),
         )
 
 
@@ -104,6 +113,8 @@ def test_get_deltas_of_background_is_minus_one(student):
             got = get_deltas(student, points, rows[:, :columns], 8)
         inputs = {"location": points, "row": rows[:, :columns]}
         expect_close(got, expected, GET, inputs=inputs, names=LTRB, causes=causes)
+        got = get_deltas(student, points.roll(1, 0), rows[:, :columns].roll(1, 0), 8)
+        expect_close(got, expected.roll(1, 0), f"{GET} of the same rows in turn")
 
 
 def test_get_deltas_of_boxes_with_some_minus_ones(student):
@@ -115,9 +126,10 @@ def test_get_deltas_of_boxes_with_some_minus_ones(student):
             [-1.0, -1, 22, 13, 1],
             [-9.0, -7, -1, 12, 3],
             [-12.0, -11, 6, -1, 3],
+            [-30.0, -25, -10, -5, 2],
         ]
     )
-    points = torch.tensor([[7.0, 3], [9, 4], [5, 4], [-3, 2], [2, -4]])
+    points = torch.tensor([[7.0, 3], [9, 4], [5, 4], [-3, 2], [2, -4], [-14, -9]])
     expected = torch.cat((points - rows[:, :2], rows[:, 2:4] - points), dim=1) / 4
     for columns in (5, 4):
         with expect_runs(
@@ -126,10 +138,14 @@ def test_get_deltas_of_boxes_with_some_minus_ones(student):
             lambda columns=columns: usual_deltas(student, 9 - columns),
         ):
             got = get_deltas(student, points, rows[:, :columns], 4)
-        expect_tensor(got, GET, shape=(5, 4))
+        expect_tensor(got, GET, shape=(6, 4))
         # Which of them was taken for background tells the mistake.
         is_lost = (got.cpu() == -1).all(dim=1, keepdim=True)
-        causes = {SOME_COLUMNS: torch.where(is_lost, -1.0, expected)}
+        beyond = torch.arange(6)[:, None] == 5
+        causes = {
+            BELOW_ZERO: torch.where(beyond, -1.0, expected),
+            SOME_COLUMNS: torch.where(is_lost, -1.0, expected),
+        }
         inputs = {"location": points, "row": rows}
         expect_close(got, expected, GET, inputs=inputs, names=LTRB, causes=causes)
 
@@ -169,14 +185,19 @@ def test_get_deltas_of_no_and_of_one_location(student):
 
 
 def test_get_deltas_follow_float64(student):
-    """Far from the origin float32 has no digits left."""
-    boxes = spread_boxes(5, 60, 40)
-    points = (boxes[:, :2] + boxes[:, 2:]) / 2 + spread(5, 2, low=-1.0)
-    expected = torch.cat((points - boxes[:, :2], boxes[:, 2:] - points), dim=1) / 16
-    got = get_deltas(student, points + 1e6, boxes + 1e6, 16, torch.float64)
-    expect_tensor(got, GET, shape=(5, 4))
+    """Many boxes, large ones too, where float32 has no digits left; and float16."""
+    boxes = spread_boxes(MANY, 60_000, 40_000) - 10_000
+    points = 40_000 * spread(MANY, 2)
+    expected = torch.cat((points - boxes[:, :2], boxes[:, 2:] - points), dim=1) / 5
+    got = get_deltas(student, points + 1e6, boxes + 1e6, 5, torch.float64)
+    expect_tensor(got, GET, shape=(MANY, 4))
     expect_dtype(got, torch.float64, GET)
     expect_close(got, expected, f"{GET} in float64", names=LTRB, atol=1e-7)
+    points, boxes = torch.tensor([[12.0, 4]]), torch.tensor([[10.0, 0, 30, 16]])
+    got = get_deltas(student, points, boxes, 8, torch.float16)
+    expected = torch.tensor([[0.25, 0.5, 2.25, 1.5]])
+    expect_close(got, expected, f"{GET} in float16", names=LTRB, check_dtype=False)
+    expect_dtype(got, torch.float16, GET)
 
 
 def test_get_deltas_of_thousands_of_locations(student):
@@ -211,6 +232,7 @@ def test_get_deltas_leaves_its_inputs_alone(student):
     rows = torch.tensor([[-1.0] * 5, [1.0, 2, 30, 20, 3]])
     points = torch.tensor([[4.0, 4], [12, 4]])
     call = student.one_stage_detector.fcos_get_deltas_from_locations
-    expect_inputs_kept(
-        student, GET, call, give(student, points), give(student, rows), 8
-    )
+    expected = torch.tensor([[-1.0] * 4, [1.375, 0.25, 2.25, 2]])
+    check = partial(expect_close, expected=expected, what=GET, names=LTRB)
+    given = give(student, points), give(student, rows), 8
+    expect_inputs_kept(student, GET, call, *given, check=check)

@@ -2,6 +2,8 @@
 
 import math
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -9,7 +11,8 @@ from grader_tests.oracles.plain_losses import (
     class_loss,
 )
 from grader_tests.references import load_cases
-from grader_tests.tools import give
+from grader_tests.tools import give, spread
+from helpers.checks.again import expect_own_answers
 from helpers.checks.expect import (
     CheckError,
     expect_close,
@@ -24,25 +27,46 @@ CLASS_0_LOST = "class 0 is taken for background"
 BUILT_IN = "the number of classes is built in; it is the last dimension of the logits"
 
 
+def _loss(student: Student, logits: torch.Tensor, classes: torch.Tensor) -> Any:
+    """Call 6.1 with copies on the student's device."""
+    return student.one_stage_detector.fcos_classification_loss(
+        logits.to(student.device, copy=True), classes.to(student.device, copy=True)
+    )
+
+
+def _own_answers(
+    student: Student, expected: torch.Tensor, *cases: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    """Logits and classes in turn; `expected` is of the first, the rest of the loop."""
+
+    def check(got: Any, right: torch.Tensor) -> None:
+        expect_close(got, right, FOCAL, check_dtype=False)
+
+    rights = [expected, *(class_loss(*given) for given in cases[1:])]
+    expect_own_answers(
+        partial(_loss, student),
+        *(
+            (given, partial(check, right=right))
+            for given, right in zip(cases, rights, strict=True)
+        ),
+    )
+
+
 def test_classification_loss_equals_torchvision(student: Student) -> None:
-    """Two images of 7 locations with all classes and background."""
+    """Two images of 7 locations with all classes and background; then other forms."""
     case = load_cases("step6", FOCAL)["batch"]
     logits, classes = case["logits"], case["classes"]
-    call = student.one_stage_detector.fcos_classification_loss
-
     classes_of_usual = give(student, torch.tensor([2]), torch.int64)
 
     def usual() -> None:  # VOC has 20 classes, and COCO 80
         for count in (20, 80):
             with suppress(CheckError):
-                call(give(student, torch.zeros(1, count)), classes_of_usual)
+                _loss(student, give(student, torch.zeros(1, count)), classes_of_usual)
                 return
         raise ValueError("neither runs")
 
     with expect_runs(FOCAL, BUILT_IN, usual):
-        got = call(
-            logits.to(student.device, copy=True), classes.to(student.device, copy=True)
-        )
+        got = _loss(student, logits, classes)
     expect_tensor(
         got,
         FOCAL,
@@ -84,6 +108,20 @@ def test_classification_loss_equals_torchvision(student: Student) -> None:
             ),
         },
     )
+    other_forms = [(1, 14), (14, 1), (14,), (2, 1, 7, 1)]
+    _own_answers(
+        student,
+        case["expected"],
+        (logits, classes),
+        (logits.flip(0, 1), classes.flip(0, 1)),
+        (logits, classes.roll(1, 1)),
+    )
+    right = case["expected"]
+    for form in other_forms:
+        got = _loss(student, logits.reshape(*form, 5), classes.reshape(form))
+        expect_close(got, right.reshape(form), FOCAL, check_dtype=False)
+    got = _loss(student, logits[0, 0], classes[0, 0])
+    expect_close(got, right[0, 0], f"{FOCAL} of (K,) logits", check_dtype=False)
 
 
 def test_classification_loss_by_hand(student: Student) -> None:
@@ -103,6 +141,13 @@ def test_classification_loss_by_hand(student: Student) -> None:
             "background asks for a class": torch.tensor([yes + 2 * no] * 3),
         },
     )
+    expected = torch.tensor([3 * no, yes + 2 * no, yes + 2 * no])
+    _own_answers(
+        student,
+        expected,
+        (torch.zeros(3, 3), classes.roll(-1)),
+        (torch.zeros(3, 3), classes.roll(1)),
+    )
 
 
 def test_classification_loss_of_a_single_class(student: Student) -> None:
@@ -118,30 +163,29 @@ def test_classification_loss_of_a_single_class(student: Student) -> None:
         check_dtype=False,
         causes={CLASS_0_LOST: lambda: class_loss(logits, classes, lowest_class=1)},
     )
+    alone = logits[:1, None], classes[:1, None]  # (1, 1, 1) and (1, 1)
+    expect_close(_loss(student, *alone), class_loss(*alone), FOCAL, check_dtype=False)
 
 
 def test_classification_loss_of_extreme_logits_is_finite(student: Student) -> None:
-    """Logits of +-1000 are wrong by 1000, not by infinity or NaN."""
+    """Logits of +-30,000 are wrong by 30,000, not by infinity, NaN or less."""
 
     def loss_at(size: float) -> torch.Tensor:
         logits = torch.tensor([[size, -size]] * 3)
-        got = student.one_stage_detector.fcos_classification_loss(
-            logits.to(student.device, copy=True),
-            torch.tensor([1, 0, -1]).to(student.device, copy=True),
-        )
+        got = _loss(student, logits, torch.tensor([1, 0, -1]))
         return expect_tensor(got, FOCAL, shape=(3,))
 
-    got = loss_at(1000.0)
+    got = loss_at(30_000.0)
     is_finite = bool(got.isfinite().all())
     # At 30 a probability is rounded to 1 already, while exp is far from infinity.
     cause = "exp of a large logit is infinite"
     if not is_finite and not bool(loss_at(30.0).isfinite().all()):
         cause = "the logarithm of a probability that was rounded to 0"
-    expect_true(is_finite, FOCAL, "logits of +-1000 give infinity", cause)
-    # 0.75 * 1000 for the wrong "yes", 0.25 * 1000 for the wrong "no"
+    expect_true(is_finite, FOCAL, "logits of +-30,000 give infinity", cause)
+    # 0.75 * 30,000 for the wrong "yes", 0.25 * 30,000 for the wrong "no"
     expect_close(
         got,
-        torch.tensor([1000.0, 0.0, 750.0]),
+        torch.tensor([30_000.0, 0.0, 22_500.0]),
         FOCAL,
         causes={
             "the logarithm of a probability is cut off": torch.tensor(
@@ -152,7 +196,7 @@ def test_classification_loss_of_extreme_logits_is_finite(student: Student) -> No
 
 
 def test_classification_loss_takes_classes_as_floats(student: Student) -> None:
-    """Matching gives the class as a float; the loss is the same."""
+    """Matching gives the class as a float; the loss is the same, of 2,100 too."""
     case = load_cases("step6", FOCAL)["batch"]
     expect_close(
         student.one_stage_detector.fcos_classification_loss(
@@ -163,11 +207,29 @@ def test_classification_loss_takes_classes_as_floats(student: Student) -> None:
         FOCAL,
         check_dtype=False,
     )
+    # Numbers that 8 bits, or the digits of float16, do not hold
+    logits = spread(4, 2100, low=-3, high=3)
+    classes = torch.tensor([2097, 130, -1, 300])
+    got = _loss(student, logits, classes.double())
+    what = f"{FOCAL} of 2,100 classes"
+    expect_close(got, class_loss(logits, classes), what, check_dtype=False)
 
 
 def test_classification_loss_has_the_gradient_of_torchvision(student: Student) -> None:
-    """The factor (1 - p)^gamma takes part in the gradient."""
+    """The factor (1 - p)^gamma takes part in the gradient, in a batch too."""
     case = load_cases("step6", FOCAL)["gradient"]
+    for form in ((6,), (2, 3)):
+        _expect_gradient(
+            student,
+            {
+                "logits": case["logits"].reshape(*form, 4),
+                "classes": case["classes"].reshape(form),
+                "expected": case["expected"].reshape(*form, 4),
+            },
+        )
+
+
+def _expect_gradient(student: Student, case: dict[str, torch.Tensor]) -> None:
     _, gradients, _ = student.gradients(
         student.one_stage_detector.fcos_classification_loss,
         case["logits"].to(student.device, copy=True),
@@ -197,7 +259,7 @@ def _constant_weight_gradient(
     logits: torch.Tensor, classes: torch.Tensor
 ) -> torch.Tensor:
     """alpha_t * p_wrong^2 * (p - target), which forgets that p_wrong moves too."""
-    targets = (classes[:, None] == torch.arange(logits.shape[1])).double()
+    targets = (classes[..., None] == torch.arange(logits.shape[-1])).double()
     p = logits.sigmoid()
     p_wrong = torch.where(targets == 1, 1 - p, p)
     alpha_t = torch.where(targets == 1, 0.25, 0.75)
@@ -205,22 +267,27 @@ def _constant_weight_gradient(
 
 
 def test_classification_loss_of_thousands_of_locations(student: Student) -> None:
-    """2,000 locations and 10 classes in float32."""
+    """132,000 locations, which repeat after 2,000, and 10 classes in float32."""
     case = load_cases("step6", FOCAL)["many"]
+    times = 66
     expect_close(
         student.one_stage_detector.fcos_classification_loss(
-            case["logits"].float().to(student.device, copy=True),
-            case["classes"].to(student.device, copy=True),
+            case["logits"].float().repeat(times, 1).to(student.device),
+            case["classes"].repeat(times).to(student.device),
         ),
-        case["expected"].float(),
+        case["expected"].float().repeat(times),
         FOCAL,
         atol=1e-4,  # a sum of 10 float32 numbers up to 6
     )
 
 
 def test_classification_loss_without_locations(student: Student) -> None:
-    """No location, no loss: shape (0,)."""
+    """No location, no loss: shape (0,); one location, one loss."""
     got = student.one_stage_detector.fcos_classification_loss(
         torch.zeros(0, 3, device=student.device), torch.zeros(0, device=student.device)
     )
     expect_tensor(got, FOCAL, shape=(0,))
+    logits, classes = spread(1, 3, low=-2), torch.tensor([2])
+    what = f"{FOCAL} of one location"
+    right = class_loss(logits, classes)
+    expect_close(_loss(student, logits, classes), right, what, check_dtype=False)

@@ -1,6 +1,9 @@
 """Step 6: the losses of box and centerness, and the three together."""
 
 import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -13,6 +16,7 @@ from grader_tests.oracles.plain_losses import (
 )
 from grader_tests.references import load_cases
 from grader_tests.tools import expect_inputs_kept
+from helpers.checks.again import expect_own_answers
 from helpers.checks.expect import expect_close, expect_tensor, expect_true
 from helpers.checks.student import Student
 
@@ -22,24 +26,66 @@ CENTERNESS = "fcos_centerness_loss"
 BACKGROUND_COUNTED = "background locations are counted"
 
 
-def test_box_loss_by_hand(student: Student) -> None:
-    """|1 - 0| + |2 - 4| + |0 - 0.5| + |8 - 3| = 8.5, times 0.25."""
-    expect_close(
-        student.one_stage_detector.fcos_box_loss(
-            torch.tensor([[1.0, 2.0, 0.0, 8.0]], device=student.device),
-            torch.tensor([[0.0, 4.0, 0.5, 3.0]], device=student.device),
+def _own_answers(
+    call: Callable[..., Any],
+    what: str,
+    oracle: Callable[..., torch.Tensor],
+    *cases: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    """Predictions and targets in turn: each has the loss of the slow loop."""
+    expect_own_answers(
+        call,
+        *(
+            (
+                given,
+                partial(
+                    expect_close, expected=oracle(*given), what=what, check_dtype=False
+                ),
+            )
+            for given in cases
         ),
-        torch.tensor([2.125]),
+    )
+
+
+def _in_other_forms(
+    call: Callable[..., Any], what: str, expected: torch.Tensor, *given: torch.Tensor
+) -> None:
+    """The same 12 locations with other dimensions in front, and one alone."""
+    rest = given[0].shape[2:]  # behind the two of a batch
+    for form in ((1, 12), (12, 1), (2, 3, 1, 2)):
+        got = call(*(tensor.reshape(*form, *rest) for tensor in given))
+        expect_close(got, expected.reshape(form), what, check_dtype=False)
+    got = call(*(tensor[0, 0] for tensor in given))
+    expect_close(got, expected[0, 0], what, check_dtype=False)
+
+
+def _on_device(student: Student, function: str) -> Callable[..., Any]:
+    """A loss function that is called with copies on the student's device."""
+
+    def call(*given: torch.Tensor) -> Any:
+        tensors = (tensor.to(student.device, copy=True) for tensor in given)
+        return getattr(student.one_stage_detector, function)(*tensors)
+
+    return call
+
+
+def test_box_loss_by_hand(student: Student) -> None:
+    """A quarter of the sum of four differences; numbers of this term."""
+    case = load_cases("step6", BOX)["hand"]
+    right = case["expected"].float()
+    expect_close(
+        _on_device(student, BOX)(case["deltas"].float(), case["targets"].float()),
+        right,
         BOX,
         causes={
-            "0.25 is forgotten": torch.tensor([8.5]),
-            "a mean over the four, and 0.25 besides": torch.tensor([2.125 / 4]),
+            "0.25 is forgotten": 4 * right,
+            "a mean over the four, and 0.25 besides": right / 4,
         },
     )
 
 
 def test_box_loss_equals_a_slow_loop(student: Student) -> None:
-    """Two images of 6 locations with background; differences below and above 1."""
+    """Two images of 6 locations with background; then other numbers and forms."""
     case = load_cases("step6", BOX)["batch"]
     deltas, targets = case["deltas"], case["targets"]
     got = student.one_stage_detector.fcos_box_loss(
@@ -78,12 +124,31 @@ def test_box_loss_equals_a_slow_loop(student: Student) -> None:
             ),
         },
     )
+    near = torch.where(targets > 0, targets + deltas / 100, deltas)
+    _own_answers(
+        _on_device(student, BOX),
+        BOX,
+        box_loss,
+        (deltas, targets),
+        (deltas.flip(0, 1), targets.flip(0, 1)),
+        (deltas, targets.roll(1, 1)),
+        (1e5 * deltas, torch.where(targets > 0, 1000 * targets, targets)),
+        (near, targets),
+    )
+    _in_other_forms(_on_device(student, BOX), BOX, case["expected"], deltas, targets)
+    times = 11_000
+    given = deltas.repeat(times, 1, 1), targets.repeat(times, 1, 1)
+    got = _on_device(student, BOX)(*given)
+    right = case["expected"].repeat(times, 1)
+    expect_close(got, right, f"{BOX} of 132,000 locations", check_dtype=False)
 
 
 def test_box_loss_of_background_is_zero(student: Student) -> None:
     """Background has no box, so nothing may pull at its prediction."""
-    deltas = torch.tensor([[[3.0, 1.0, 2.0, 5.0], [0.5, 2.5, 0.25, 1.5]]])
-    targets = torch.tensor([[[-1.0] * 4, [1.0, 2.0, 1.0, 2.0]]])
+    deltas = torch.tensor(
+        [[[3.0, 1.0, 2.0, 5.0], [0.5, 2.5, 0.25, 1.5], [300.0, -200.0, 90.0, 0.5]]]
+    )
+    targets = torch.tensor([[[-1.0] * 4, [1.0, 2.0, 1.0, 2.0], [2.0, 3.0, 4.0, 1.0]]])
     got, gradients, _ = student.gradients(
         student.one_stage_detector.fcos_box_loss,
         deltas.to(student.device, copy=True),
@@ -92,9 +157,9 @@ def test_box_loss_of_background_is_zero(student: Student) -> None:
     )
     expect_close(
         got,
-        torch.tensor([[0.0, 0.5625]]),
+        torch.tensor([[0.0, 0.5625, 146.875]]),
         BOX,
-        causes={BACKGROUND_COUNTED: torch.tensor([[3.75, 0.5625]])},
+        causes={BACKGROUND_COUNTED: torch.tensor([[3.75, 0.5625, 146.875]])},
     )
     expect_true(
         gradients[0] is not None,
@@ -102,17 +167,17 @@ def test_box_loss_of_background_is_zero(student: Student) -> None:
         "no gradient reaches the predicted deltas",
         "the predictions are detached",
     )
-    slope = torch.tensor([-1.0, 1.0, -1.0, -1.0]) / 4
-    expect_close(
-        gradients[0], torch.stack((torch.zeros(4), slope))[None], f"gradient of {BOX}"
+    slopes = torch.tensor(
+        [[[0.0] * 4, [-1.0, 1.0, -1.0, -1.0], [1.0, -1.0, 1.0, -1.0]]]
     )
+    expect_close(gradients[0], slopes / 4, f"gradient of {BOX}")
 
 
 def test_centerness_loss_by_hand(student: Student) -> None:
-    """-t ln(p) - (1 - t) ln(1 - p) at targets 1, 0 and 0.3."""
+    """-t ln(p) - (1 - t) ln(1 - p) at targets between 0 and 1, small ones too."""
     p = 1 / (1 + math.exp(-0.7))
-    targets = torch.tensor([1.0, 0.0, 0.3], dtype=torch.float64)
-    logits = torch.full((3,), 0.7, dtype=torch.float64)
+    targets = torch.tensor([1.0, 0.0, 0.3, 0.001, 0.03], dtype=torch.float64)
+    logits = torch.full((5,), 0.7, dtype=torch.float64)
     right = -targets * math.log(p) - (1 - targets) * math.log(1 - p)
     expect_close(
         student.one_stage_detector.fcos_centerness_loss(
@@ -129,10 +194,17 @@ def test_centerness_loss_by_hand(student: Student) -> None:
             "the square instead of the cross-entropy": (p - targets) ** 2,
         },
     )
+    _own_answers(
+        _on_device(student, CENTERNESS),
+        CENTERNESS,
+        centerness_loss,
+        (logits, targets.flip(0)),
+        (logits, targets.roll(1)),
+    )
 
 
 def test_centerness_loss_equals_a_slow_loop(student: Student) -> None:
-    """Two images of 6 locations with background."""
+    """Two images of 6 locations with background; then other numbers and forms."""
     case = load_cases("step6", CENTERNESS)["batch"]
     logits, targets = case["logits"], case["targets"]
     expect_close(
@@ -154,17 +226,33 @@ def test_centerness_loss_equals_a_slow_loop(student: Student) -> None:
             ),
         },
     )
+    _own_answers(
+        _on_device(student, CENTERNESS),
+        CENTERNESS,
+        centerness_loss,
+        (logits, targets),
+        (logits.flip(0, 1), targets.flip(0, 1)),
+        (logits, targets.roll(1, 1)),
+    )
+    call = _on_device(student, CENTERNESS)
+    _in_other_forms(call, CENTERNESS, case["expected"], logits, targets)
+    times = 11_000
+    given = logits.repeat(times, 1), targets.repeat(times, 1)
+    got = _on_device(student, CENTERNESS)(*given)
+    right = case["expected"].repeat(times, 1)
+    expect_close(got, right, f"{CENTERNESS} of 132,000 locations", check_dtype=False)
 
 
 def test_centerness_loss_of_background_is_zero(student: Student) -> None:
     """A target of -1 is no target: no loss, and no gradient."""
     got, gradients, _ = student.gradients(
         student.one_stage_detector.fcos_centerness_loss,
-        torch.tensor([[5.0, -5.0, 0.0]], device=student.device),
-        torch.tensor([[-1.0, -1.0, 0.75]], device=student.device),
+        torch.tensor([[5.0, -5.0, 0.0, 30.0, -20.0]], device=student.device),
+        torch.tensor([[-1.0, -1.0, 0.75, 0.25, 0.5]], device=student.device),
         inputs=[0],
     )
-    expect_close(got, torch.tensor([[0.0, 0.0, math.log(2)]]), CENTERNESS)
+    right = torch.tensor([[0.0, 0.0, math.log(2), 22.5, 10.0]])
+    expect_close(got, right, CENTERNESS)
     expect_true(
         gradients[0] is not None,
         CENTERNESS,
@@ -173,19 +261,21 @@ def test_centerness_loss_of_background_is_zero(student: Student) -> None:
     )
     # p - target
     expect_close(
-        gradients[0], torch.tensor([[0.0, 0.0, -0.25]]), f"gradient of {CENTERNESS}"
+        gradients[0],
+        torch.tensor([[0.0, 0.0, -0.25, 0.75, -0.5]]),
+        f"gradient of {CENTERNESS}",
     )
 
 
 def test_centerness_loss_of_extreme_logits_is_finite(student: Student) -> None:
-    """Logits of +-1000 are wrong by 1000, not by infinity or NaN."""
+    """Logits of +-30,000 are wrong by 30,000, not by infinity, NaN or less."""
     got = student.one_stage_detector.fcos_centerness_loss(
-        torch.tensor([1000.0, -1000.0, 1000.0], device=student.device),
+        torch.tensor([30_000.0, -30_000.0, 30_000.0], device=student.device),
         torch.tensor([0.5, 0.25, 1.0], device=student.device),
     )
     expect_close(
         got,
-        torch.tensor([500.0, 250.0, 0.0]),
+        torch.tensor([15_000.0, 7_500.0, 0.0]),
         CENTERNESS,
         causes={
             "the logarithm of a probability is cut off": torch.tensor([50.0, 25.0, 0.0])
@@ -214,16 +304,23 @@ def test_losses_of_an_image_without_boxes(student: Student) -> None:
 
 
 def test_losses_leave_their_inputs_alone(student: Student) -> None:
-    """Neither predictions nor targets change."""
+    """Neither predictions nor targets change, and the losses are right."""
     logits, classes = torch.ones(3, 2), torch.tensor([-1, 0, 1])
     deltas = torch.tensor([[-1.0] * 4, [1.0, 2.0, 3.0, 4.0], [2.0] * 4])
     centerness = torch.tensor([-1.0, 0.5, 1.0])
     names, device = student.one_stage_detector, student.device
-    for what, call, *given in (
-        (FOCAL, names.fcos_classification_loss, logits, classes),
-        (BOX, names.fcos_box_loss, deltas + 1, deltas),
-        (CENTERNESS, names.fcos_centerness_loss, logits[:, 0], centerness),
+    for what, call, oracle, *given in (
+        (FOCAL, names.fcos_classification_loss, class_loss, logits, classes),
+        (BOX, names.fcos_box_loss, box_loss, deltas + 1, deltas),
+        (
+            CENTERNESS,
+            names.fcos_centerness_loss,
+            centerness_loss,
+            logits[:, 0],
+            centerness,
+        ),
     ):
-        expect_inputs_kept(
-            student, what, call, *(tensor.to(device) for tensor in given)
-        )
+        tensors = (tensor.to(device) for tensor in given)
+        right = oracle(*given)
+        check = partial(expect_close, expected=right, what=what, check_dtype=False)
+        expect_inputs_kept(student, what, call, *tensors, check=check)

@@ -22,7 +22,7 @@ from grader_tests.detector_parts import (
 from grader_tests.oracles.plain_targets import (
     level_shapes,
 )
-from grader_tests.tools import give
+from grader_tests.tools import CHANGED_IN_PLACE, give
 from grader_tests.training_mistakes import WITH_BOX_ONLY
 from helpers.checks.answers import expect_state
 from helpers.checks.expect import (
@@ -37,6 +37,8 @@ NORMALIZER = "FCOS._normalizer"
 PER_BATCH = "foreground is counted per batch, not per image"
 CLASS_0_LOST = "class 0 is taken for background"
 EXCHANGED = "0.9 and 0.1 are exchanged"
+CAPPED = "the value is held between limits; nothing asks for that"
+SHARED = "two detectors share a part or a number; make both anew in __init__"
 
 
 def _load_normalizer(fcos: Any, value: float) -> None:
@@ -54,23 +56,27 @@ def _load_normalizer(fcos: Any, value: float) -> None:
 
 def test_fcos_has_the_numbers_of_channels_asked_for(student: Student) -> None:
     """fpn_channels, stem_channels and num_classes reach the parts."""
-    fcos: Any = student.make_detector(NUM_CLASSES, 8, [6, 10])
-    features = fcos.backbone(make_images(student))
-    for level, (height, width) in level_shapes(HEIGHT, WIDTH).items():
-        expect_tensor(
-            features[level], f"FCOS.backbone at {level}", shape=(2, 8, height, width)
-        )
-    for name, channels in (("pred_cls", NUM_CLASSES), ("pred_box", 4), ("pred_ctr", 1)):
-        weight = getattr(fcos.pred_net, name).weight
-        expect_tensor(
-            weight,
-            f"weight of FCOS.pred_net.{name}",
-            shape=(channels, 10, 3, 3),
-            shape_causes={
-                "the first of stem_channels only": (channels, 6, 3, 3),
-                "the number of classes is built in": (20, 10, 3, 3),
-            },
-        )
+    for classes, width, last in ((NUM_CLASSES, 8, 10), (1, 5, 7), (200, 70, 3)):
+        fcos, given = student.after_call("make_detector", classes, width, [6, last])
+        what = "FCOS: stem_channels after it was made"
+        expect_equal(given[2], [6, last], what, CHANGED_IN_PLACE)
+        modes = [fcos.training, fcos.backbone.training, fcos.pred_net.training]
+        expect_equal(modes, [True] * 3, "FCOS: whether a new one and its parts train")
+        features = fcos.backbone(make_images(student))
+        for level, size in level_shapes(HEIGHT, WIDTH).items():
+            what = f"FCOS.backbone at {level}"
+            expect_tensor(features[level], what, shape=(2, width, *size))
+        for name, channels in (("pred_cls", classes), ("pred_box", 4), ("pred_ctr", 1)):
+            weight = getattr(fcos.pred_net, name).weight
+            expect_tensor(
+                weight,
+                f"weight of FCOS.pred_net.{name}",
+                shape=(channels, last, 3, 3),
+                shape_causes={
+                    "the first of stem_channels only": (channels, 6, 3, 3),
+                    "the number of classes is built in": (20, last, 3, 3),
+                },
+            )
 
 
 def test_fcos_answers_at_every_location(student: Student) -> None:
@@ -88,11 +94,22 @@ def test_fcos_is_made_anew_each_time(student: Student) -> None:
     """Two detectors share no weight: changing one leaves the other."""
     first: Any = student.make_detector(NUM_CLASSES, 8, [8, 8])
     second: Any = student.make_detector(NUM_CLASSES, 8, [8, 8])
-    before = second.pred_net.pred_box.bias.detach().cpu().clone()
-    state = expect_state(first.pred_net.state_dict(), "FCOS.pred_net")
-    filled = {name: torch.full_like(value, 0.5) for name, value in state.items()}
-    first.pred_net.load_state_dict(filled)
-    expect_close(second.pred_net.pred_box.bias, before, "bias of a second FCOS")
+    before = expect_state(second.state_dict(), "FCOS")
+    state = expect_state(first.state_dict(), "FCOS")
+    first.load_state_dict(
+        {
+            name: torch.full_like(value, 0.5) if value.is_floating_point() else value
+            for name, value in state.items()
+        }
+    )
+    after = expect_state(second.state_dict(), "FCOS")
+    for part in ("backbone", "pred_net"):
+        has = any(name.startswith(f"{part}.") for name in before)
+        expect_true(has, "FCOS", f"has no self.{part} with weights")
+    for name, value in before.items():
+        same = name in after and bool(torch.equal(after[name], value))
+        what, message = f"{name} of a second FCOS", "changes along with the first"
+        expect_true(same, what, message, SHARED)
 
 
 def test_normalizer_starts_at_150(student: Student) -> None:
@@ -124,8 +141,9 @@ def test_normalizer_is_not_trained(student: Student) -> None:
 
 
 def test_update_normalizer_by_hand(student: Student) -> None:
-    """0.9 * 150 + 0.1 * 40 / 2 = 137, then 0.9 * 137 + 0.1 * 0 = 123.3."""
+    """0.9 * 150 + 0.1 * 40 / 2 = 137, then 0.9 * 137 + 0.1 * 0 = 123.3, and so on."""
     fcos = student.make_detector(NUM_CLASSES, 8, [8, 8])
+    other = student.make_detector(NUM_CLASSES, 8, [8, 8])
     for foreground, expected, causes in (
         (40, 137.0, {PER_BATCH: 139.0, EXCHANGED: 33.0, "the old value is lost": 20.0}),
         (0, 123.3, {EXCHANGED: 13.7}),
@@ -134,6 +152,17 @@ def test_update_normalizer_by_hand(student: Student) -> None:
             torch.tensor(foreground, device=student.device), 2
         )
         _expect_normalizer(fcos, expected, causes)
+    expect_equal(normalizer_of(other), 150.0, f"{NORMALIZER} of another FCOS", SHARED)
+    value = 123.3
+    for foreground in (*[0] * 50, 3_000_000):  # far below 1, and far above
+        value = 0.9 * value + 0.1 * foreground / 2
+        method(fcos, "update_normalizer")(
+            torch.tensor(foreground, device=student.device), 2
+        )
+        if value < 1 or foreground:
+            _expect_normalizer(fcos, value, {CAPPED: 1.0 if value < 1 else 1000.0})
+    method(other, "update_normalizer")(torch.tensor(40, device=student.device), 2)
+    _expect_normalizer(other, 137.0, {SHARED: 0.9 * value + 2})
 
 
 def test_update_normalizer_divides_by_the_number_of_images(student: Student) -> None:
@@ -146,6 +175,9 @@ def test_update_normalizer_divides_by_the_number_of_images(student: Student) -> 
         "divided by 2, whatever the number of images": 135.35,
     }
     _expect_normalizer(fcos, 135 + 0.7 / 3, causes)
+    method(fcos, "update_normalizer")(torch.tensor(7, device=student.device), 5)
+    causes = {"the number of images of the first call is kept": 121.71 + 0.7 / 3}
+    _expect_normalizer(fcos, 121.71 + 0.14, causes)
 
 
 def _expect_normalizer(fcos: Any, expected: float, causes: dict[str, float]) -> None:
@@ -157,6 +189,7 @@ def _expect_normalizer(fcos: Any, expected: float, causes: dict[str, float]) -> 
             "it is not updated": torch.tensor(NORMALIZER_START),
             **{cause: torch.tensor(value) for cause, value in causes.items()},
         },
+        rtol=3e-5,  # float32 after some dozen updates
         check_dtype=False,
     )
 

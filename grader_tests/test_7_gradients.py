@@ -1,11 +1,14 @@
 """Step 7: what the losses of FCOS pull at, and that training helps."""
 
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
 
 from grader_tests.detector_parts import (
     GT_BOXES,
+    LOSSES,
     NORMALIZER_START,
     Predictions,
     batch_targets,
@@ -18,6 +21,7 @@ from grader_tests.detector_parts import (
 )
 from grader_tests.oracles.plain_targets import Targets
 from grader_tests.tools import expect_inputs_kept, give
+from grader_tests.training_mistakes import expect_loss
 from helpers.checks.expect import expect_close, expect_true
 from helpers.checks.student import Student
 
@@ -54,9 +58,9 @@ def test_gradients_without_any_box_are_finite(student: Student) -> None:
 
 
 def _bias_gradients(
-    predictions: Predictions, targets: Targets
+    predictions: Predictions, targets: Targets, normalizer: float
 ) -> dict[str, torch.Tensor]:
-    """Gradient of the three losses' sum in the biases of the three predictors."""
+    """Gradient of each loss in the bias of its predictor."""
     classes, deltas, centerness = targets
     is_foreground = classes >= 0
     logits, boxes, quality = (join(levels).requires_grad_() for levels in predictions)
@@ -68,7 +72,7 @@ def _bias_gradients(
             quality[..., 0][is_foreground], centerness[is_foreground], reduction="sum"
         )
     )
-    divisor = len(classes) * updated_normalizer(classes)
+    divisor = len(classes) * normalizer
     found = torch.autograd.grad(total / divisor, (logits, boxes, quality))
     names = ("pred_cls.bias", "pred_box.bias", "pred_ctr.bias")
     return {
@@ -78,24 +82,31 @@ def _bias_gradients(
 
 
 def test_gradients_of_the_predictors_are_right(student: Student) -> None:
-    """Each loss pulls at its own predictor, as the formula says."""
+    """Each loss alone pulls at its own predictor, as the formula says."""
     fcos, images = make_fcos(student), make_images(student)
-    expected = _bias_gradients(predict(fcos, images), batch_targets(GT_BOXES))
-    _, _, gradients = student.gradients(
-        fcos, images, give(student, GT_BOXES), module=fcos.pred_net
-    )
-    for name, right in expected.items():
-        what = f"gradient of {name}"
-        expect_true(gradients[name] is not None, what, "nothing arrives", DETACHED)
-        expect_close(
-            gradients[name],
-            right,
-            what,
-            causes={DETACHED: torch.zeros_like(right)},
-            atol=1e-6,
-            rtol=1e-3,  # float32 sums of numbers of both signs
-            check_dtype=False,
+    predictions, targets = predict(fcos, images), batch_targets(GT_BOXES)
+    divisor = NORMALIZER_START
+    for loss in LOSSES:
+        divisor = updated_normalizer(targets.classes, divisor)
+        _, _, gradients = student.gradients(
+            fcos, images, give(student, GT_BOXES), module=fcos.pred_net, part=(loss,)
         )
+        for name, right in _bias_gradients(predictions, targets, divisor).items():
+            what, got = f"gradient of {name} from {loss}", gradients[name]
+            if name[5:8] != loss[5:8]:
+                is_quiet = got is None or not bool(got.any())
+                expect_true(is_quiet, what, "another loss pulls at it")
+                continue
+            expect_true(got is not None, what, "nothing arrives", DETACHED)
+            expect_close(
+                got,
+                right,
+                what,
+                causes={DETACHED: torch.zeros_like(right)},
+                atol=1e-6,
+                rtol=1e-3,  # float32 sums of numbers of both signs
+                check_dtype=False,
+            )
 
 
 def test_gradients_reach_every_part(student: Student) -> None:
@@ -135,10 +146,17 @@ def test_gradients_reach_every_part(student: Student) -> None:
 
 
 def test_training_leaves_its_inputs_alone(student: Student) -> None:
-    """Images and boxes are the same after a step."""
+    """Images and boxes are the same after a step, and the losses are right."""
     fcos, images = make_fcos(student), make_images(student)
     gt_boxes = give(student, GT_BOXES)
-    expect_inputs_kept(student, "FCOS in training", fcos, images, gt_boxes)
+    predictions, targets = predict(fcos, images), batch_targets(GT_BOXES)
+
+    def check(answer: Any) -> None:
+        for name in LOSSES:
+            expect_loss(name, check_losses(answer), predictions, targets)
+
+    what = "FCOS in training"
+    expect_inputs_kept(student, what, fcos, images, gt_boxes, check=check)
 
 
 def test_some_steps_of_training_lower_the_losses(student: Student) -> None:

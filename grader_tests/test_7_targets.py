@@ -1,5 +1,6 @@
 """Step 7: the targets of a batch."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,12 +10,15 @@ from grader_tests.detector_parts import (
 )
 from grader_tests.oracles.plain_targets import (
     STRIDES,
+    Targets,
     level_shapes,
     plain_locations,
     plain_targets,
+    stack_targets,
 )
 from grader_tests.references import load_cases
-from grader_tests.tools import expect_inputs_kept, give
+from grader_tests.tools import expect_inputs_kept, give, spread_boxes
+from helpers.checks.again import Case, expect_own_answers
 from helpers.checks.expect import (
     CheckError,
     expect_close,
@@ -47,8 +51,28 @@ def _targets(answer: Any, batch: int, count: int) -> tuple[torch.Tensor, ...]:
     )
 
 
+def _is_right(right: Targets, what: str = TARGETS) -> Callable[[Any], None]:
+    """What raises a CheckError unless an answer is these targets."""
+
+    def check(answer: Any) -> None:
+        parts = _targets(answer, *right.classes.shape)
+        for name, got, expected in zip(Targets._fields, parts, right, strict=True):
+            expect_close(got, expected, f"{name} of {what}", check_dtype=False)
+
+    return check
+
+
+def _case(
+    student: Student, locations: dict[str, torch.Tensor], gt_boxes: torch.Tensor
+) -> Case:
+    """Arguments of make_targets, and the check of its answer against the loop."""
+    right = stack_targets([plain_targets(locations, rows) for rows in gt_boxes])
+    given = {level: give(student, points) for level, points in locations.items()}
+    return (given, give(student, gt_boxes)), _is_right(right)
+
+
 def test_make_targets_equals_a_slow_loop(student: Student) -> None:
-    """Three images: with boxes for all levels, with none, with one between padding."""
+    """Three images, then others of the same size, and fewer levels."""
     locations, gt_boxes, expected = _reference(student)
     count = sum(map(len, locations.values()))
     fcos = student.make_detector(4, 8, [8, 8])
@@ -94,6 +118,28 @@ def test_make_targets_equals_a_slow_loop(student: Student) -> None:
             )
         },
     )
+    turned = plain_locations(200, 136)  # as many locations, in other places
+    two_levels = {level: own[level] for level in ("p4", "p5")}
+    expect_own_answers(
+        method(fcos, "make_targets"),
+        _case(student, own, boxes),
+        _case(student, own, boxes.flip(0)),
+        _case(student, turned, boxes),
+        _case(student, two_levels, boxes),
+    )
+
+
+def test_make_targets_of_many_boxes(student: Student) -> None:
+    """160 boxes of 300 classes at maps of 1x1 and 2x2, many beyond the image."""
+    make_targets = method(student.make_detector(300, 8, [8, 8]), "make_targets")
+    boxes = (8 * (spread_boxes(160, 300, 260) - 100)).round() / 8
+    boxes[0] = torch.tensor([2.0, -3, 19, 20])  # of one area with the last two
+    boxes[-1] = boxes[-2] = torch.tensor([1.0, -4, 24, 13])
+    rows = torch.cat((boxes, (torch.arange(160.0)[:, None] * 7 + 140) % 300), dim=1)
+    large = torch.tensor([[[-900.0, -800, 1000, 1200, 299]]])  # alone in its image
+    for gt_boxes in (rows[None], large.double()):
+        given, check = _case(student, plain_locations(30, 31), gt_boxes)
+        check(make_targets(*given))
 
 
 def _other_order(per_location: torch.Tensor) -> torch.Tensor:
@@ -105,10 +151,12 @@ def _other_order(per_location: torch.Tensor) -> torch.Tensor:
 
 def test_make_targets_of_a_batch_equals_its_single_images(student: Student) -> None:
     """An image's targets do not depend on the other images."""
-    locations, gt_boxes, _ = _reference(student)
+    locations, gt_boxes, expected = _reference(student)
     count = sum(map(len, locations.values()))
     fcos = student.make_detector(4, 8, [8, 8])
     batch = _targets(method(fcos, "make_targets")(locations, gt_boxes[1:]), 2, count)
+    classes = expected["classes"][1:]
+    expect_close(batch[0], classes, f"classes of {TARGETS}", check_dtype=False)
     for number in (1, 2):
         single = _targets(
             method(fcos, "make_targets")(locations, gt_boxes[number : number + 1]),
@@ -136,8 +184,8 @@ def test_make_targets_does_not_see_padding(student: Student) -> None:
 
 
 def test_make_targets_without_any_row(student: Student) -> None:
-    """(B, 0, 5) boxes, not even padding: all is background."""
-    locations, gt_boxes, _ = _reference(student)
+    """(B, 0, 5) boxes, not even padding: all is background; then boxes again."""
+    locations, gt_boxes, expected = _reference(student)
     count = sum(map(len, locations.values()))
     fcos = student.make_detector(4, 8, [8, 8])
     make_targets = method(fcos, "make_targets")
@@ -149,12 +197,13 @@ def test_make_targets_without_any_row(student: Student) -> None:
         answer = make_targets(locations, gt_boxes[:2, :0])
     for part in _targets(answer, 2, count):
         expect_close(part, torch.full_like(part, -1), f"{TARGETS} without boxes")
+    right = Targets(*(expected[name] for name in Targets._fields))
+    _is_right(right, f"{TARGETS} after it")(make_targets(locations, gt_boxes))
 
 
 def test_make_targets_leaves_its_inputs_alone(student: Student) -> None:
     """Neither locations nor boxes change."""
-    locations, gt_boxes, _ = _reference(student)
-    fcos = student.make_detector(4, 8, [8, 8])
-    expect_inputs_kept(
-        student, TARGETS, method(fcos, "make_targets"), locations, gt_boxes
-    )
+    locations, gt_boxes, expected = _reference(student)
+    call = method(student.make_detector(4, 8, [8, 8]), "make_targets")
+    check = _is_right(Targets(*(expected[name] for name in Targets._fields)))
+    expect_inputs_kept(student, TARGETS, call, locations, gt_boxes, check=check)

@@ -12,6 +12,7 @@ from grader_tests.detector_parts import (
     NUM_CLASSES,
     PADDING,
     Predictions,
+    batch_losses,
     batch_targets,
     check_losses,
     constant_head,
@@ -22,12 +23,14 @@ from grader_tests.detector_parts import (
     predict,
     updated_normalizer,
 )
-from grader_tests.oracles.plain_targets import STRIDES, Targets
+from grader_tests.oracles.plain_targets import Targets, plain_locations
 from grader_tests.references import load_cases
-from grader_tests.tools import give
-from grader_tests.training_mistakes import NEAR, WITH_BOX_ONLY, expect_loss
+from grader_tests.tools import expect_inputs_kept, give, spread
+from grader_tests.training_mistakes import NEAR, WITH_BOX_ONLY, Losses, expect_loss
 from helpers.checks.expect import expect_close, expect_runs, expect_true
 from helpers.checks.student import Student
+
+Levels = dict[str, torch.Tensor]
 
 
 def _check_of_a_batch(student: Student, name: str) -> None:
@@ -104,8 +107,10 @@ def test_first_losses_of_constant_answers(student: Student) -> None:
 def test_second_losses_follow_the_normalizer(student: Student) -> None:
     """The same batch again: the same sums, divided by a smaller normalizer."""
     fcos, images = make_fcos(student), make_images(student)
-    classes = batch_targets(GT_BOXES).classes
+    predictions, targets = predict(fcos, images), batch_targets(GT_BOXES)
+    classes = targets.classes
     first = losses_of(fcos, images, GT_BOXES)
+    _expect_losses(first, batch_losses(predictions, targets), "a batch")
     second = losses_of(fcos, images, GT_BOXES)
     before = updated_normalizer(classes)
     after = updated_normalizer(classes, before)
@@ -128,29 +133,128 @@ def test_second_losses_follow_the_normalizer(student: Student) -> None:
 
 def test_training_losses_equal_a_slow_loop(student: Student) -> None:
     """Given predictions for three images: the three losses and the new normalizer."""
-    cases = load_cases("step7", "training_losses")
-    targets = load_cases("step7", "make_targets")
+    locations, raw, gt_boxes, right = _stored()
     fcos = student.make_detector(4, 8, [8, 8])
+
+    def check(answer: Any) -> None:
+        for name in LOSSES:
+            expect_loss(name, check_losses(answer), raw, right)
+
     call = method(fcos, "training_losses")
-    locations = {level: give(student, targets["locations"][level]) for level in STRIDES}
-    outputs = [
-        {level: give(student, cases[name][level]) for level in STRIDES}
-        for name in ("cls", "box", "ctr")
-    ]
-    gt_boxes = give(student, targets["batch"]["gt_boxes"])
+    given = _given(student, locations, raw, gt_boxes)
+    outputs = given[1]
     without_one = {level: values[..., 0] for level, values in outputs[2].items()}
     with expect_runs(
         "FCOS.training_losses",
         "centerness logits (B, N, 1) meet targets (B, N)",
-        lambda: call(locations, [*outputs[:2], without_one], gt_boxes),
+        lambda: call(given[0], [*outputs[:2], without_one], given[2]),
     ):
-        losses = call(locations, outputs, gt_boxes)
-    losses = check_losses(losses)
+        expect_inputs_kept(student, "FCOS.training_losses", call, *given, check=check)
+
+
+def _stored() -> tuple[Levels, Predictions, torch.Tensor, Targets]:
+    """Locations, predictions and boxes of three images, and their targets."""
+    cases = load_cases("step7", "training_losses")
+    stored = load_cases("step7", "make_targets")
+    batch = stored["batch"]
+    right = Targets(batch["classes"], batch["deltas"], batch["centerness"])
     raw: Predictions = [cases[name] for name in ("cls", "box", "ctr")]
-    made = targets["batch"]
-    right = Targets(made["classes"], made["deltas"], made["centerness"])
-    for name in LOSSES:
-        expect_loss(name, losses, raw, right)
+    return stored["locations"], raw, batch["gt_boxes"], right
+
+
+def _given(
+    student: Student, locations: Levels, raw: Predictions, gt_boxes: torch.Tensor
+) -> tuple[Levels, list[Levels], torch.Tensor]:
+    """The same as the student's code gets it, levels in the order of `locations`."""
+    places, *predictions = (
+        {level: give(student, values[level]) for level in locations}
+        for values in (locations, *raw)
+    )
+    return places, predictions, give(student, gt_boxes)
+
+
+def _turned(targets: Targets) -> Targets:
+    """The targets of the images from the last to the first."""
+    return Targets(*(part.flip(0) for part in targets))
+
+
+def _part(targets: Targets, image: int, first: int) -> Targets:
+    """The targets of one image, from a location on."""
+    return Targets(*(part[image : image + 1, first:] for part in targets))
+
+
+def test_training_losses_step_by_step(student: Student) -> None:
+    """One detector, batch after batch: other boxes, far off, one image, few levels."""
+    locations, raw, gt_boxes, right = _stored()
+    training_losses = method(student.make_detector(4, 8, [8, 8]), "training_losses")
+    far_off: Predictions = [
+        {level: 1000 * values for level, values in output.items()} for output in raw
+    ]
+    coarse = {level: locations[level] for level in ("p4", "p5")}
+    last: Predictions = [
+        {level: output[level][2:] for level in coarse} for output in raw
+    ]
+    fine = len(locations["p3"])
+    normalizer = NORMALIZER_START
+    for what, places, outputs, boxes, targets in (
+        ("three images", locations, raw, gt_boxes, right),
+        ("other boxes", locations, raw, gt_boxes.flip(0), _turned(right)),
+        ("predictions far off", locations, far_off, gt_boxes, right),
+        ("one image, two levels", coarse, last, gt_boxes[2:], _part(right, 2, fine)),
+    ):
+        given = _given(student, places, outputs, boxes)
+        losses = check_losses(training_losses(*given))
+        normalizer = updated_normalizer(targets.classes, normalizer)
+        expected = batch_losses(outputs, targets, normalizer=normalizer)
+        _expect_losses(losses, expected, what)
+
+
+def _expect_losses(losses: Losses, expected: Losses, what: str) -> None:
+    for name, right in expected.items():
+        expect_close(
+            losses[name],
+            right,
+            f"{name} of {what}",
+            atol=0,
+            rtol=NEAR,
+            check_dtype=False,
+        )
+
+
+def test_training_losses_of_one_class_and_any_normalizer(student: Student) -> None:
+    """K = 1, one image, maps of 1x1; the normalizer divides, however small or large."""
+    locations = plain_locations(30, 31)
+    gt_boxes = torch.tensor([[[2.0, 3, 28, 25, 0]]])
+    targets = batch_targets(gt_boxes, 30, 31)
+    raw: Predictions = [
+        {
+            level: spread(1, len(points), channels, low=-2, high=3, start=channels)
+            for level, points in locations.items()
+        }
+        for channels in (1, 4, 1)
+    ]
+    fcos = student.make_detector(1, 8, [8, 8])
+    normalizer = NORMALIZER_START
+    for counts in ([0] * 40, [1_000_000]):
+        for foreground in counts:
+            count = torch.tensor(foreground, device=student.device)
+            method(fcos, "update_normalizer")(count, 1)
+            normalizer = 0.9 * normalizer + 0.1 * foreground
+        given = _given(student, locations, raw, gt_boxes)
+        losses = check_losses(method(fcos, "training_losses")(*given))
+        normalizer = updated_normalizer(targets.classes, normalizer)
+        expected = batch_losses(raw, targets, normalizer=normalizer)
+        limited = batch_losses(raw, targets, normalizer=NORMALIZER_START)
+        for name in LOSSES:
+            expect_close(
+                losses[name],
+                expected[name],
+                f"{name} at a normalizer of {normalizer:.3g}",
+                causes={"the normalizer that divides does not change": limited[name]},
+                atol=0,
+                rtol=NEAR,
+                check_dtype=False,
+            )
 
 
 def test_losses_without_any_box(student: Student) -> None:
@@ -176,10 +280,12 @@ def test_losses_without_any_box(student: Student) -> None:
 def test_padding_rows_do_not_change_the_losses(student: Student) -> None:
     """The same boxes with more rows of -1 in front and behind."""
     images = make_images(student)
+    right = batch_losses(predict(make_fcos(student), images), batch_targets(GT_BOXES))
     losses = []
     padding = torch.tensor(PADDING).expand(2, 3, 5)
     for gt_boxes in (GT_BOXES, torch.cat((padding, GT_BOXES, padding), dim=1)):
         losses.append(losses_of(make_fcos(student), images, gt_boxes))
+        _expect_losses(losses[0], right, "a batch")
     for name in LOSSES:
         expect_close(losses[1][name], losses[0][name], f"{name} with padding")
 
@@ -207,8 +313,12 @@ def test_losses_of_a_batch_are_those_of_its_single_images(student: Student) -> N
         losses = losses_of(_constant_answers(student), images, boxes)
         for name in LOSSES:
             sums[name] += float(losses[name]) * normalizer
-    normalizer = updated_normalizer(batch_targets(GT_BOXES).classes)
-    together = losses_of(_constant_answers(student), images, GT_BOXES)
+    targets = batch_targets(GT_BOXES)
+    normalizer = updated_normalizer(targets.classes)
+    fcos = _constant_answers(student)
+    right = batch_losses(predict(fcos, images), targets)
+    together = losses_of(fcos, images, GT_BOXES)
+    _expect_losses(together, right, "a batch of two")
     for name in LOSSES:
         expect_close(
             together[name],

@@ -17,6 +17,7 @@ from grader_tests.tools import (
     spread,
     spread_boxes,
 )
+from helpers.checks.again import KEPT
 from helpers.checks.answers import expect_indices
 from helpers.checks.expect import (
     expect_equal,
@@ -37,8 +38,14 @@ TRIED_BOXES, FAR_SLOWER_BY = 200, 12.0
 
 def _check_reference(student: Student, threshold: float) -> None:
     case = load_cases("step8", NMS)["some"]
+    boxes, scores = case["boxes"], case["scores"]
     expected = case[f"expected{round(10 * threshold)}"].tolist()
-    expect_kept(student, case["boxes"], case["scores"], threshold, expected)
+    expect_kept(student, boxes, scores, threshold, expected)
+    # The same boxes from the last to the first: numbers of the same sum.
+    turned = [len(boxes) - 1 - index for index in expected]
+    kept: Mistakes = {KEPT: lambda: expected}
+    given = boxes.flip(0), scores.flip(0), threshold
+    expect_kept(student, *given, turned, causes=kept)
 
 
 def test_nms_equals_torchvision_at_03(student: Student) -> None:
@@ -47,12 +54,21 @@ def test_nms_equals_torchvision_at_03(student: Student) -> None:
 
 
 def test_nms_equals_torchvision_at_07(student: Student) -> None:
-    """The same boxes at a threshold that keeps more of them."""
+    """The same boxes at a threshold that keeps more; also partly beyond the image."""
     _check_reference(student, 0.7)
+    case = load_cases("step8", NMS)["some"]
+    boxes, scores = case["boxes"] - 32, case["scores"]
+    causes: Mistakes = {
+        "boxes are cut off at the border of the image": lambda: plain_nms(
+            boxes.clamp(min=0).tolist(), scores.tolist(), 0.7
+        )
+    }
+    expected = case["expected7"].tolist()
+    expect_kept(student, boxes, scores, 0.7, expected, causes=causes)
 
 
 def test_nms_of_hundreds_of_boxes(student: Student) -> None:
-    """800 boxes at the three thresholds of the original notebook."""
+    """800 boxes at the thresholds of the original notebook; 2,500 that never meet."""
     case = load_cases("step8", NMS)["crowd"]
     for threshold in (0.3, 0.5, 0.7):
         expected = case[f"expected{round(10 * threshold)}"].tolist()
@@ -60,6 +76,19 @@ def test_nms_of_hundreds_of_boxes(student: Student) -> None:
         few = {ALL_KEPT: lambda: case["scores"].argsort(descending=True).tolist()}
         boxes, scores = case["boxes"], case["scores"]
         expect_kept(student, boxes, scores, threshold, expected, causes=few)
+    corners = torch.cartesian_prod(
+        torch.arange(0.0, 250, 5), torch.arange(0.0, 500, 10)
+    )
+    boxes = torch.cat((corners, corners + torch.tensor([4.0, 9])), dim=1)
+    scores = spread(len(boxes), low=-3, high=3).float()
+    expected = scores.argsort(descending=True).tolist()
+    limits: Mistakes = {
+        f"no more than {most} boxes are kept": partial(
+            expected.__getitem__, slice(most)
+        )
+        for most in (100, 200, 300, 500, 1000, 2000)
+    }
+    expect_kept(student, boxes, scores, 0.5, expected, causes=limits)
 
 
 def test_nms_by_hand(student: Student) -> None:
@@ -75,7 +104,7 @@ def test_nms_of_a_dropped_box_does_not_drop_others(student: Student) -> None:
 
 
 def test_nms_keeps_an_overlap_of_exactly_the_threshold(student: Student) -> None:
-    """4 of 8 pixels shared is IoU 0.5 exactly, which is not more than 0.5."""
+    """4 of 8 pixels shared is IoU 0.5, not more than 0.5; so at 0 and at 1."""
     boxes = torch.tensor([[0.0, 0, 4, 2], [0, 0, 4, 1]])
     scores = torch.tensor([0.9, 0.8])
 
@@ -88,12 +117,31 @@ def test_nms_keeps_an_overlap_of_exactly_the_threshold(student: Student) -> None
     causes: Mistakes = {EQUAL_DROPPED: dropped}
     expect_kept(student, boxes, scores, 0.5, [0, 1], causes=causes)
     expect_kept(student, boxes, scores, 0.4999, [0])
+    # The second touches the first, the third covers a little of it, twins behind.
+    boxes = torch.tensor([[0.0, 0, 4, 2], [4, 0, 9, 2], [3.75, 0, 9, 2], [0, 0, 4, 2]])
+    scores = torch.tensor([0.9, 0.8, 0.7, 0.6])
+    causes = {EQUAL_DROPPED: lambda: [0]}
+    expect_kept(student, boxes[[0, 1, 3]], scores[:3], 0.0, [0, 1], causes=causes)
+    causes = {"a threshold of 0 is not taken as 0": lambda: [0, 1]}
+    expect_kept(student, boxes[[0, 2]], scores[:2], 0.0, [0], causes=causes)
+    causes = {
+        "at a threshold of 1 equal boxes are dropped; their IoU is not above 1": (
+            lambda: [0, 1, 2]
+        )
+    }
+    expect_kept(student, boxes, scores, 1.0, [0, 1, 2, 3], causes=causes)
 
 
 def test_nms_has_no_plus_one(student: Student) -> None:
     """Small boxes, whose areas a +1 changes most; IoU 1/3 without it, 3/5 with it."""
     boxes = torch.tensor([[0.0, 0, 2, 1], [1.0, 0, 3, 1]])
     expect_kept(student, boxes, torch.tensor([0.4, 0.8]), 0.45, [1, 0])
+    # IoU 2/3 whatever the size is; a small number beside the areas would lower it
+    boxes = torch.tensor([[0.0, 0, 2, 1], [0.4, 0, 2.4, 1], [5, 5, 6, 7]])
+    scores = torch.tensor([0.4, 0.8, 0.1])
+    for size in (1e-3, 0.1, 1e4, 1e8):
+        expect_kept(student, boxes * size, scores, 0.6, [1, 2], causes={})
+        expect_kept(student, boxes * size, scores, 0.7, [1, 0, 2], causes={})
 
 
 def _nms_of_two(student: Student) -> None:
@@ -112,11 +160,16 @@ def test_nms_without_boxes_gives_no_index(student: Student) -> None:
         )
     expect_tensor(got, NMS, shape=(0,), dtype=torch.int64)
     expect_equal(got.device.type, student.device.type, "device of nms without boxes")
+    boxes = torch.tensor([[0.0, 0, 8, 2], [0, 0, 8, 3], [9, 0, 12, 2]])
+    expect_kept(student, boxes, torch.tensor([1.0, 2, 3]), 0.5, [2, 1])
 
 
 def test_nms_keeps_a_single_box(student: Student) -> None:
     """One box has no rival, even with a negative score and a threshold of 0."""
     expect_kept(student, torch.tensor([[1.0, 2, 9, 4]]), torch.tensor([-3.0]), 0.0, [0])
+    boxes = torch.tensor([[1.0, 2, 9, 4], [1, 2, 9, 4], [20, 2, 29, 4]])
+    expect_kept(student, boxes[:2], torch.tensor([-3.0, -2]), 0.0, [1], causes={})
+    expect_kept(student, boxes[1:], torch.tensor([-3.0, -2]), 0.0, [1, 0], causes={})
 
 
 def test_nms_gives_int64_of_one_dimension(student: Student) -> None:
@@ -127,8 +180,9 @@ def test_nms_gives_int64_of_one_dimension(student: Student) -> None:
         torch.tensor([0.7, 0.2, 0.9], device=student.device),
         0.5,
     )
-    expect_tensor(got, NMS, shape=(2,), dtype=torch.int64)
+    got_here = expect_tensor(got, NMS, shape=(2,), dtype=torch.int64)
     expect_equal(got.device.type, student.device.type, "device of the result of nms")
+    expect_equal(got_here.tolist(), [2, 1], NMS)
 
 
 def test_nms_has_a_threshold_of_one_half_by_default(student: Student) -> None:
@@ -145,6 +199,14 @@ def test_nms_with_negative_scores(student: Student) -> None:
     """Scores are any real numbers; only their order counts."""
     boxes = torch.tensor([[0.0, 0, 8, 2], [20, 0, 25, 2], [0, 0, 8, 2.5]])
     expect_kept(student, boxes, torch.tensor([-5.0, -0.5, -9.0]), 0.5, [1, 0])
+    boxes = torch.tensor([[20.0 * place, 0, 20 * place + 9, 2] for place in range(6)])
+    scores = torch.tensor([-3e30, 60, -2e9, 3e30, 50, -1e5])
+    causes: Mistakes = {
+        "scores go through a sigmoid, where large ones become equal": lambda: (
+            scores.sigmoid().argsort(descending=True, stable=True).tolist()
+        )
+    }
+    expect_kept(student, boxes, scores, 0.5, [3, 1, 4, 5, 2, 0], causes=causes)
 
 
 def test_nms_of_float64_boxes_far_from_the_origin(student: Student) -> None:
@@ -159,6 +221,9 @@ def test_nms_of_float64_boxes_far_from_the_origin(student: Student) -> None:
     }
     expect_kept(student, boxes, scores, 0.5, [0, 1])  # near the origin it is right
     expect_kept(student, boxes + 2.0**27, scores, 0.5, [0, 1], causes=causes)
+    scores = torch.tensor([0.7, 0.8, 0.7 + 1e-12], dtype=torch.float64)
+    causes = {"float64 scores are rounded to float32": lambda: [1, 0]}
+    expect_kept(student, boxes + 2.0**27, scores, 0.5, [1, 2], causes=causes)
 
 
 def test_nms_of_boxes_without_area_ends(student: Student) -> None:
@@ -196,10 +261,16 @@ def test_nms_of_equal_scores_ends(student: Student) -> None:
 
 
 def test_nms_leaves_its_inputs_alone(student: Student) -> None:
-    """Neither boxes nor scores change."""
+    """Neither boxes nor scores change, and the right ones are kept."""
     boxes = give(student, spread_boxes(30, 40, 30))
     scores = give(student, spread(30, start=9))
-    expect_inputs_kept(student, NMS, student.common.nms, boxes, scores, 0.5)
+    right = plain_nms(boxes.tolist(), scores.tolist(), 0.5)
+
+    def check(got: Any) -> None:
+        expect_equal(expect_indices(got, NMS, 30), right, NMS)
+
+    call = student.common.nms
+    expect_inputs_kept(student, NMS, call, boxes, scores, 0.5, check=check)
 
 
 def test_nms_is_not_slow(student: Student) -> None:

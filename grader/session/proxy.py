@@ -133,7 +133,7 @@ class RemoteStudent:
         return detector
 
     def after_call(
-        self, call: Callable[..., Any], *args: Any, **kwargs: Any
+        self, call: Callable[..., Any] | str, *args: Any, **kwargs: Any
     ) -> tuple[Any, list[Any]]:
         """The result of a call, and copies of its arguments as they are afterwards."""
         what = getattr(call, "_path", "a call")

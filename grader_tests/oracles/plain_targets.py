@@ -93,6 +93,7 @@ def plain_targets(
     found = [
         _target(x, y, level, rows, stride_of_all or STRIDES[level])
         for level in STRIDES
+        if level in locations
         for x, y in locations[level].double().tolist()
     ]
     classes, deltas, centerness = zip(*found, strict=True)

@@ -68,10 +68,22 @@ def _centerness(generator: torch.Generator) -> Reference:
     }
 
 
+def _by_hand(generator: torch.Generator) -> Reference:
+    """One predicted box and its target, in eighths."""
+    deltas = (_uniform(generator, 1, 4, low=0, high=8) * 8).round() / 8
+    targets = (_uniform(generator, 1, 4, low=1, high=8) * 8).round() / 8
+    return {
+        "fcos_box_loss.hand.deltas": deltas,
+        "fcos_box_loss.hand.targets": targets,
+        "fcos_box_loss.hand.expected": box_loss(deltas, targets),
+    }
+
+
 def make(generator: torch.Generator) -> Reference:
     """Everything of this step, as "function.case.name"."""
     return {
         **_classification(generator),
         **_box(generator),
         **_centerness(generator),
+        **_by_hand(generator),
     }

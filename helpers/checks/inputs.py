@@ -88,7 +88,7 @@ def wrong_signs(ltrb: torch.Tensor) -> dict[str, torch.Tensor]:
 
 def make_fcos(student: Any) -> Any:
     """A small detector for the classes of BOXES, ready to train."""
-    detector = student.make_detector(NUM_CLASSES, 8, [8])
+    detector = student.make_detector(NUM_CLASSES, 8, [8, 8])
     detector.train()
     return detector
 

@@ -77,14 +77,18 @@ class DirectStudent:
         return make(num_classes, fpn_channels, stem_channels, **given).to(self.device)
 
     def after_call(
-        self, call: Callable[..., Any], *args: Any, **kwargs: Any
+        self, call: Callable[..., Any] | str, *args: Any, **kwargs: Any
     ) -> tuple[Any, list[Any]]:
         """The result of a call, and its arguments as they are afterwards.
 
         Only so a check sees whether a tensor that it gave was changed in place: what it
         holds itself never changes.
+
+        Args:
+            call: what is called; or the name of a method of this class.
         """
-        output = call(*args, **kwargs)
+        function = getattr(self, call) if isinstance(call, str) else call
+        output = function(*args, **kwargs)
         return output, list(args)
 
     def gradients(
@@ -196,7 +200,7 @@ class Student:
         )
 
     def after_call(
-        self, call: Callable[..., Any], *args: Any, **kwargs: Any
+        self, call: Callable[..., Any] | str, *args: Any, **kwargs: Any
     ) -> tuple[Any, list[Any]]:
         """The result of a call, and copies of its arguments as they are afterwards."""
         after: tuple[Any, list[Any]] = self._methods.after_call(call, *args, **kwargs)

@@ -1,9 +1,11 @@
 """Visible checks of step 5: deltas and centerness."""
 
+from functools import partial
 from typing import Any
 
 import torch
 
+from helpers.checks.again import expect_own_answers
 from helpers.checks.exercises import exercise
 from helpers.checks.expect import expect_close, expect_tensor
 from helpers.checks.inputs import (
@@ -51,18 +53,49 @@ def test_get_deltas_of_the_handout(student: Any) -> None:
             "all rows count as background": torch.full((3, 4), -1.0),
         },
     )
+    _expect_again(
+        student.one_stage_detector.fcos_get_deltas_from_locations,
+        GET,
+        right,
+        (tensor(student, HANDOUT_LOCATIONS), tensor(student, HANDOUT_BOXES)),
+        8,
+    )
+
+
+def _expect_again(
+    call: Any, what: str, right: torch.Tensor, given: tuple[Any, ...], *rest: Any
+) -> None:
+    """The rows from the first to the last, then from the last to the first."""
+    turned = tuple(part.flip(0) for part in given)
+    expect_own_answers(
+        call,
+        ((*given, *rest), partial(expect_close, expected=right, what=what)),
+        ((*turned, *rest), partial(expect_close, expected=right.flip(0), what=what)),
+    )
 
 
 @exercise("5.1")
 def test_get_deltas_of_background(student: Any) -> None:
     """Background is -1 in all columns; a box may well begin at -1."""
-    boxes = [[-1.0, -1, -1, -1, -1], [-1.0, -1, 20, 12, 3], [-1.0, 2, 15, 30, 0]]
-    locations = [[100.0, 200], [4, 4], [12, 4]]
+    boxes = [
+        [-1.0, -1, -1, -1, -1],
+        [-1.0, -1, 20, 12, 3],
+        [-1.0, 2, 15, 30, 0],
+        [-30.0, -20, -10, -5, 2],  # beyond the image
+    ]
+    locations = [[100.0, 200], [4, 4], [12, 4], [-14, -9]]
     right = torch.tensor(
-        [[-1.0, -1, -1, -1], [0.625, 0.625, 2, 1], [1.625, 0.25, 0.375, 3.25]]
+        [
+            [-1.0, -1, -1, -1],
+            [0.625, 0.625, 2, 1],
+            [1.625, 0.25, 0.375, 3.25],
+            [2.0, 1.375, 0.5, 0.5],
+        ]
     )
     columns = right.clone()
-    columns[1:] = -1
+    columns[1:3] = -1
+    below = right.clone()
+    below[3] = -1
     corner = right.clone()
     corner[1] = -1
     raw = right.clone()
@@ -86,6 +119,9 @@ def test_get_deltas_of_background(student: Any) -> None:
             "background is told from x1 alone; it is -1 in all columns": columns,
             "background is told from x1 and y1 alone; it is -1 in all columns": corner,
             "class 0 is taken for background": class_zero,
+            "numbers below 0 are taken for background; only a whole row of -1 is": (
+                below
+            ),
         },
     )
 
@@ -100,6 +136,10 @@ def test_get_deltas_of_boxes_without_class(student: Any) -> None:
     expect_close(
         got, right, f"{GET} with (N, 4) boxes", names="l,t,r,b", place="location"
     )
+    boxes = [[10.0, 0, 30, 16], [-9000.0, 0, 30, 16]]
+    got = function(tensor(student, [[12.0, 4], [12, 4]]), tensor(student, boxes), 5)
+    right = torch.tensor([[0.4, 0.8, 3.6, 2.4], [1802.4, 0.8, 3.6, 2.4]])
+    expect_close(got, right, f"{GET} at stride 5", names="l,t,r,b", place="location")
     none = torch.zeros(0, 5, device=student.device)
     expect_tensor(
         function(none[:, :2], none, 8), f"{GET} without locations", shape=(0, 4)
@@ -136,6 +176,13 @@ def test_apply_deltas_of_the_handout(student: Any) -> None:
             ),
             "x and y are swapped": twice + (right - twice)[:, [1, 0, 3, 2]],
         },
+    )
+    _expect_again(
+        student.one_stage_detector.fcos_apply_deltas_to_locations,
+        APPLY,
+        right,
+        (tensor(student, HANDOUT_DELTAS), tensor(student, HANDOUT_LOCATIONS)),
+        8,
     )
 
 
@@ -182,22 +229,22 @@ def test_apply_deltas_does_not_clip(student: Any) -> None:
     """Boxes may reach over the border here; and the deltas are not changed."""
     got, (deltas, *_) = student.after_call(
         student.one_stage_detector.fcos_apply_deltas_to_locations,
-        tensor(student, [[2.0, -1, 1, 3]]),
-        tensor(student, [[8.0, 8]]),
-        16,
+        tensor(student, [[2.0, -1, 1, 3], [0.03125, 2000, 1, 3]]),
+        tensor(student, [[8.0, 8], [8, 8]]),
+        5,
     )
-    right = torch.tensor([[-24.0, 8, 24, 56]])
+    right = torch.tensor([[-2.0, 8, 13, 23], [7.84375, -9992, 13, 23]])
     causes = {"clipped to the image, whose size is not known here": right.clamp(min=0)}
     expect_close(
         got, right, f"{APPLY} at the border", names="x1,y1,x2,y2", causes=causes
     )
     expect_close(
         deltas,
-        torch.tensor([[2.0, -1, 1, 3]]),
+        torch.tensor([[2.0, -1, 1, 3], [0.03125, 2000, 1, 3]]),
         f"the deltas after {APPLY}",
         causes={
             "the input was changed in place; make a new tensor": torch.tensor(
-                [[2.0, 0, 1, 3]]
+                [[2.0, 0, 1, 3], [0.03125, 2000, 1, 3]]
             )
         },
     )
@@ -233,6 +280,8 @@ def test_centerness_of_the_handout(student: Any) -> None:
             ),
         },
     )
+    call = student.one_stage_detector.fcos_make_centerness_targets
+    _expect_again(call, CENTERNESS, right, (tensor(student, deltas),))
 
 
 def _wrong_pairs(first: list[int], second: list[int]) -> list[float]:
@@ -250,12 +299,19 @@ def _wrong_pairs(first: list[int], second: list[int]) -> list[float]:
 @exercise("5.3")
 def test_centerness_in_the_middle_and_on_an_edge(student: Any) -> None:
     """1 in the middle of a box, 0 on its edge, in any unit."""
-    deltas = [[3.0, 7, 3, 7], [0, 2, 5, 2], [0.1, 0.3, 0.4, 0.3], [6, 27, 24, 3]]
+    deltas = [
+        [3.0, 7, 3, 7],
+        [0, 2, 5, 2],
+        [0.1, 0.3, 0.4, 0.3],
+        [6, 27, 24, 3],
+        [0.01, 0.7, 0.64, 0.7],
+        [600, 2700, 2400, 300],
+    ]
     expect_close(
         student.one_stage_detector.fcos_make_centerness_targets(
             tensor(student, deltas)
         ),
-        torch.tensor([1.0, 0.0, 0.5, 1 / 6]),
+        torch.tensor([1.0, 0.0, 0.5, 1 / 6, 0.125, 1 / 6]),
         CENTERNESS,
         inputs={"l,t,r,b": torch.tensor(deltas)},
         names="centerness",

@@ -1,14 +1,17 @@
 """Visible checks of step 6: the three losses; numbers from a loop in float64."""
 
+from functools import partial
 from typing import Any
 
 import torch
 
+from helpers.checks.again import expect_own_answers
 from helpers.checks.exercises import exercise
 from helpers.checks.expect import expect_close, expect_runs, expect_true
 from helpers.checks.inputs import tensor
 
 # Four locations as two images of two; three classes.
+SIX_DIGITS = 2e-5  # the expected numbers have six
 LOGITS = [[2.0, -1.0, 0.5], [-3.0, 0.25, 1.0], [-2.0, 1.5, -0.5], [0.5, -0.25, 3.0]]
 CLASSES = [0, 2, -1, 1]
 FOCAL = [0.300503, 0.20152, 0.904987, 2.423027]
@@ -62,16 +65,42 @@ def test_classification_loss_by_hand(student: Any) -> None:
 
 @exercise("6.1")
 def test_classification_loss_of_a_batch(student: Any) -> None:
-    """(B, N, K) gives (B, N); classes may be floats."""
-    logits = tensor(student, LOGITS).reshape(2, 2, 3)
-    expect_close(
-        student.one_stage_detector.fcos_classification_loss(
-            logits, tensor(student, CLASSES).reshape(2, 2)
+    """(B, N, K) gives (B, N); classes may be floats; B or N may be 1."""
+    call = student.one_stage_detector.fcos_classification_loss
+    given = tensor(student, LOGITS), tensor(student, CLASSES)
+    _expect_forms(call, "fcos_classification_loss", torch.tensor(FOCAL), *given)
+    # Many classes, all but one of which are out of the question
+    logits = torch.full((1, 300), -30.0, device=student.device)
+    logits[0, 130] = 0
+    got = call(logits, tensor(student, [130]))
+    what = "fcos_classification_loss of 300 classes"
+    expect_close(got, torch.tensor([0.043322]), what, atol=SIX_DIGITS)
+    got = call(tensor(student, [[5000.0, -5000]]), tensor(student, [1]))
+    what = "fcos_classification_loss of logits that are quite wrong"
+    expect_close(got, torch.tensor([5000.0]), what)
+
+
+def _expect_forms(call: Any, what: str, right: torch.Tensor, *given: Any) -> None:
+    """Four locations as two images of two, in turn, and with sides of 1."""
+
+    def check(form: tuple[int, ...], expected: torch.Tensor) -> Any:
+        said = f"{what} of {form[0]} x {form[1]} locations"
+        right_here = expected.reshape(form)
+        return partial(expect_close, expected=right_here, what=said, atol=SIX_DIGITS)
+
+    def shaped(form: tuple[int, ...], part: Any) -> Any:
+        return part.reshape(*form, *part.shape[1:])
+
+    expect_own_answers(
+        call,
+        ([shaped((2, 2), part) for part in given], check((2, 2), right)),
+        (
+            [shaped((2, 2), part.flip(0)) for part in given],
+            check((2, 2), right.flip(0)),
         ),
-        torch.tensor(FOCAL).reshape(2, 2),
-        "fcos_classification_loss of (2, 2, 3) logits and float classes",
-        atol=2e-5,  # the expected numbers have six digits
     )
+    for form in ((1, 4), (4, 1)):
+        check(form, right)(call(*(shaped(form, part) for part in given)))
 
 
 @exercise("6.1")
@@ -131,14 +160,18 @@ def test_box_loss_by_hand(student: Any) -> None:
 
 @exercise("6.2")
 def test_box_loss_of_a_batch(student: Any) -> None:
-    """(B, N, 4) gives (B, N)."""
+    """(B, N, 4) gives (B, N), also where B or N is 1, or a box is far off."""
     predicted = torch.ones(2, 3, 4, device=student.device)
     target = torch.arange(24.0, device=student.device).reshape(2, 3, 4)
+    call = student.one_stage_detector.fcos_box_loss
     expect_close(
-        student.one_stage_detector.fcos_box_loss(predicted, target),
+        call(predicted, target),
         torch.tensor([[1.0, 4.5, 8.5], [12.5, 16.5, 20.5]]),
         "fcos_box_loss of (2, 3, 4) deltas",
     )
+    target = tensor(student, [[1.5, 2, 1, 8], [-1] * 4, [0.25, 0.5, 2, 1], [900] * 4])
+    right = torch.tensor([2.125, 0, 0.5625, 899])
+    _expect_forms(call, "fcos_box_loss", right, torch.ones_like(target), target)
 
 
 @exercise("6.3")
@@ -192,3 +225,7 @@ def test_centerness_loss_of_target_zero(student: Any) -> None:
         torch.tensor([[0.0, 0.5], [-1.0, 0.0]]),
         "the targets after fcos_centerness_loss",
     )
+    call = student.one_stage_detector.fcos_centerness_loss
+    right = torch.tensor([0.693147, 0.693147, 0.0, 3000.0])
+    given = tensor(student, [0.0, 0, 2, 4000]), tensor(student, [0.01, 0.5, -1, 0.25])
+    _expect_forms(call, "fcos_centerness_loss", right, *given)

@@ -34,7 +34,8 @@ NUM_LOCATIONS, NUM_FOREGROUND = (
 @exercise("7.1")
 def test_fcos_has_its_parts(student: Any) -> None:
     """Both `backbone` and `pred_net` are there, and fit each other."""
-    detector = student.make_detector(5, 12, [8, 8])
+    detector, given = student.after_call("make_detector", 5, 12, [8, 8])
+    expect_equal(given[2], [8, 8], "FCOS: stem_channels after it was made")
     state = expect_state(detector.state_dict(), "FCOS")
     for part in ("backbone", "pred_net"):
         expect_true(
@@ -47,6 +48,8 @@ def test_fcos_has_its_parts(student: Any) -> None:
         detector.pred_net(features)[0]["p4"], "FCOS: class logits", shape=(1, 24, 5)
     )
     expect_equal(logits.shape[2], 5, "FCOS: classes of the head")
+    weight = student.make_detector(1, 12, [8, 8]).pred_net.pred_cls.weight
+    expect_tensor(weight, "FCOS for one class: weight of pred_cls", shape=(1, 8, 3, 3))
 
 
 @exercise("7.1")
@@ -104,12 +107,21 @@ def test_update_normalizer_by_hand(student: Any) -> None:
         },
         atol=1e-3,
     )
+    for _ in range(55):
+        detector.update_normalizer(tensor(student, 0, torch.int64), 1)
+    expect_close(
+        torch.as_tensor(detector._normalizer).cpu(),
+        torch.tensor(153.3 * 0.9**55),
+        "FCOS._normalizer after 55 images without any object",
+        causes={"it is kept from falling below 1": torch.tensor(1.0)},
+        atol=1e-3,
+    )
 
 
 @exercise("7.3")
 def test_update_normalizer_keeps_the_buffer(student: Any) -> None:
-    """It is still in state_dict() afterwards, as one number."""
-    detector = make_fcos(student)
+    """It is still in state_dict() afterwards, as one number, of this detector."""
+    detector, other = make_fcos(student), make_fcos(student)
     was_there = "_normalizer" in detector.state_dict()
     detector.update_normalizer(tensor(student, 7, torch.int64), 1)
     state = expect_state(detector.state_dict(), "FCOS")
@@ -126,6 +138,10 @@ def test_update_normalizer_keeps_the_buffer(student: Any) -> None:
         "FCOS: _normalizer in state_dict() after 7 foreground locations in one image",
         atol=1e-3,  # of about 100, in float32
     )
+    got = torch.as_tensor(other._normalizer).cpu().reshape(())
+    what = "FCOS: _normalizer of another detector"
+    shared = "two detectors share the number"
+    expect_close(got, torch.tensor(START), what, causes={shared: torch.tensor(135.7)})
 
 
 @exercise("7.4")
@@ -138,7 +154,8 @@ def test_training_losses_by_hand(student: Any) -> None:
         }
         for channels in (NUM_CLASSES, 4, 1)
     ]
-    call = make_fcos(student).training_losses
+    detector = make_fcos(student)
+    call = detector.training_losses
     gt_boxes = two_images(student)[[0, 1, 0]]
     locations = levels(student, LOCATIONS)
     without_one = {level: values[..., 0] for level, values in predictions[2].items()}
@@ -187,6 +204,13 @@ def test_training_losses_by_hand(student: Any) -> None:
             / (normalizer * 3)
             / (3 * NUM_LOCATIONS),
         },
+    )
+    got = call(locations, predictions, torch.full_like(gt_boxes, -1))
+    expect_close(
+        torch.stack([torch.as_tensor(got[name]).cpu().reshape(()) for name in names]),
+        torch.tensor([questions * no / (0.9 * normalizer * 3), 0, 0]),
+        "FCOS.training_losses of the next batch, without any box",
+        names="loss_cls,loss_box,loss_ctr",
     )
 
 

@@ -13,6 +13,7 @@ from helpers.checks.inputs import (
     TARGET_DELTAS,
     levels,
     make_fcos,
+    tensor,
     two_images,
 )
 
@@ -81,7 +82,7 @@ def _target_causes(name: str, right: torch.Tensor) -> dict[str, torch.Tensor]:
 
 @exercise("7.2")
 def test_make_targets_of_each_image_alone(student: Any) -> None:
-    """A batch of two gives what each of its images gives alone."""
+    """A batch of two gives what each of its images gives alone; so do two levels."""
     detector = make_fcos(student)
     locations, boxes = levels(student, LOCATIONS), two_images(student).flip(0)
     both = detector.make_targets(locations, boxes)
@@ -92,3 +93,17 @@ def test_make_targets_of_each_image_alone(student: Any) -> None:
             expected = expect_tensor(alone[place], what)
             batch = expect_tensor(both[place], what, shape=(2, *expected.shape[1:]))
             expect_close(batch[index], expected[0], what)
+    two = {level: rows for level, rows in locations.items() if level != "p3"}
+    fewer = detector.make_targets(two, boxes)
+    first = len(LOCATIONS["p3"])
+    for place, name in enumerate(("classes", "deltas", "centerness")):
+        expected = expect_tensor(both[place], f"FCOS.make_targets: {name}")[:, first:]
+        what = f"FCOS.make_targets: {name} of p4 and p5 alone"
+        expect_close(fewer[place], expected, what)
+    box = tensor(student, [[[-100.0, -100, 300, 300, 299]]])  # alone in its image
+    alone = detector.make_targets({"p5": locations["p5"][:1]}, box)
+    what = "FCOS.make_targets of one box beyond the image, at one location"
+    classes = expect_tensor(alone[0], f"{what}: classes", shape=(1, 1))
+    expect_equal(classes.tolist(), [[299]], f"{what}: classes")
+    right = torch.tensor([[[5.625, 4.625, 6.875, 7.875]]])
+    expect_close(alone[1], right, f"{what}: deltas")

@@ -93,12 +93,15 @@ WRONG_COUNTS = {
 
 
 def detect(
-    student: Any, threshold: float = THRESHOLD
+    student: Any,
+    threshold: float = THRESHOLD,
+    detector: Any = None,
+    width: int = WIDTH,
 ) -> tuple[Any, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Detections, and the logits of classes and of centerness after the call."""
-    detector = student.make_detector(3, 8, [8, 8])
-    detector.eval()
-    images = torch.zeros(1, 3, HEIGHT, WIDTH, device=student.device)
+    if detector is None:
+        detector = make_detector(student)
+    images = torch.zeros(1, 3, HEIGHT, width, device=student.device)
     answers = (
         logits_of(student, CLASSES),
         {level: rows[None] for level, rows in levels(student, DELTAS).items()},
@@ -113,6 +116,13 @@ def detect(
         test_nms_thresh=NMS_THRESHOLD,
     )
     return found, class_logits, center_logits
+
+
+def make_detector(student: Any) -> Any:
+    """A small detector in eval mode."""
+    detector = student.make_detector(3, 8, [8, 8])
+    detector.eval()
+    return detector
 
 
 def logits_of(student: Any, probabilities: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -146,7 +156,9 @@ def test_inference_by_hand(student: Any) -> None:
         place="box",
         causes={cause: torch.tensor(values) for cause, values in causes.items()},
     )
-    classes = expect_tensor(classes, "FCOS.inference: classes", shape=(count,))
+    classes = expect_tensor(
+        classes, "FCOS.inference: classes", shape=(count,), dtype=torch.int64
+    )
     expect_equal(classes.tolist(), FOUND_CLASSES, "FCOS.inference: classes")
 
 
@@ -166,7 +178,8 @@ def _cause_of_count(found: Any) -> str | None:
 @exercise("8.2")
 def test_inference_boxes_lie_in_the_image(student: Any) -> None:
     """Boxes are decoded with the stride of their level and clipped to (W, H)."""
-    found, _, _ = detect(student)
+    detector = make_detector(student)
+    found, _, _ = detect(student, detector=detector)
     right = torch.tensor(BOXES)
     raw, exchanged, only_low, only_high = (right.clone() for _ in range(4))
     raw[2] = torch.tensor([28.0, -4, 76, 36])
@@ -191,6 +204,16 @@ def test_inference_boxes_lie_in_the_image(student: Any) -> None:
         },
         atol=1.01,  # W - 1 and H - 1 as the border are fine, too
     )
+    found, _, _ = detect(student, detector=detector, width=WIDTH - 8)
+    expect_close(
+        found[0].float(),
+        right.clamp(max=WIDTH - 8),
+        f"FCOS.inference: boxes in the next image, H = {HEIGHT}, W = {WIDTH - 8}",
+        names="x1,y1,x2,y2",
+        place="box",
+        causes={"clipped to the size of the first image": right},
+        atol=1.01,
+    )
 
 
 @exercise("8.2")
@@ -202,7 +225,7 @@ def test_inference_compares_boxes_of_all_levels(student: Any) -> None:
     deltas = {"p3": [[2.0] * 4, [1.0, 1, 3, 3]], "p4": [[1.25, 1.25, 0.75, 0.75]]}
     deltas["p5"] = [[0.1] * 4]
     classes = {"p3": [[0.9], [0.8]], "p4": [[0.7]], "p5": [[0.01]]}
-    detector = student.make_detector(1, 8, [8])
+    detector = student.make_detector(1, 8, [8, 8])
     detector.eval()
     found = detector.inference(
         torch.zeros(1, 3, HEIGHT, WIDTH, device=student.device),

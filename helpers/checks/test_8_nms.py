@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from helpers.checks.again import KEPT
 from helpers.checks.answers import expect_indices
 from helpers.checks.exercises import exercise
 from helpers.checks.expect import expect_equal, expect_tensor
@@ -42,11 +43,14 @@ def test_nms_by_hand(student: Any) -> None:
         ): "places in the sorted list are returned instead of indices of the input",
     }
     expect_equal(got, [1, 3], what, causes.get(tuple(got)))
+    what = "nms of the same boxes from the last to the first"
+    again = kept(student, BOXES[::-1], SCORES[::-1], 0.5, what)
+    expect_equal(again, [2, 0], what, KEPT if again == got else None)
 
 
 @exercise("8.1")
 def test_nms_keeps_what_overlaps_by_exactly_the_threshold(student: Any) -> None:
-    """IoU above the threshold is dropped; equal is kept."""
+    """IoU above the threshold is dropped; equal is kept, at 0 and 1 too."""
     boxes = [[0.0, 0, 8, 4], [0.0, 0, 4, 4], [0.0, 0, 8, 3]]  # IoU 0.5 and 0.75
     scores = [0.9, 0.8, 0.7]
     what = "nms with overlaps of 0.5 and 0.75, threshold 0.5"
@@ -60,11 +64,17 @@ def test_nms_keeps_what_overlaps_by_exactly_the_threshold(student: Any) -> None:
         if near == [[0], [0, 1]]:
             cause = "1 is added to widths and heights"
     expect_equal(got, [0, 1], what, cause)
+    # The second touches the first, the third covers a little of it.
+    boxes = [[0.0, 0, 8, 4], [8.0, 0, 16, 4], [0.0, 3, 8, 7], [0.0, 0, 8, 4]]
+    for threshold, right in ((0.0, [0, 1]), (1.0, [0, 1, 2, 3])):
+        what = f"nms of boxes that touch and a twin, threshold {threshold:g}"
+        got = kept(student, boxes, [0.9, 0.8, 0.7, 0.6], threshold, what)
+        expect_equal(got, right, what)
 
 
 @exercise("8.1")
 def test_nms_suppressed_box_suppresses_nothing(student: Any) -> None:
-    """A chain: the second is dropped, so it cannot drop the third."""
+    """A chain: the second is dropped, so it cannot drop the third; beyond 0, too."""
     boxes = [[0.0, 0, 10, 5], [3.0, 0, 13, 5], [6.0, 0, 16, 5]]  # neighbours: 7 / 13
     boxes.append([40.0, 0, 50, 5])  # and one that lies apart
     what = "nms of a chain of three boxes and a fourth, threshold 0.5"
@@ -75,6 +85,10 @@ def test_nms_suppressed_box_suppresses_nothing(student: Any) -> None:
         (0,): "only the best box is kept; go on with the rest",
     }
     expect_equal(got, [0, 2, 3], what, causes.get(tuple(got)))
+    outside = [[x1 - 14, y1, x2 - 14, y2] for x1, y1, x2, y2 in boxes[:3]]
+    what = "nms of the first three, partly left of the image"
+    got = kept(student, outside, [90.0, 80, -7e4], 0.5, what)
+    expect_equal(got, [0, 2], what)
 
 
 @exercise("8.1")
@@ -99,6 +113,14 @@ def test_nms_of_many_boxes(student: Any) -> None:
         elif len(got) == len(boxes):
             cause = "nothing is suppressed"
         expect_equal(got, right, what, cause)
+    # Boxes apart from each other, half a pixel wide: all are kept, best first.
+    places = [[8.0 * column, 4.0 * row] for row in range(30) for column in range(40)]
+    apart = [[x, y, x + 0.5, y + 0.5] for x, y in places]
+    ranks = [float(number * 577 % 1200) for number in range(1200)]
+    what = "nms of 1,200 small boxes apart from each other"
+    got = kept(student, apart, ranks, 0.5, what)
+    expect_equal(len(got), 1200, f"{what}: number of boxes")
+    expect_equal(got, sorted(range(1200), key=lambda i: -ranks[i]), what)
 
 
 @exercise("8.1")
