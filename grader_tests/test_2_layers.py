@@ -90,6 +90,8 @@ def test_fpn_layers_keep_the_size_of_a_map(student):
     """No layer makes a map of 13 x 20 larger or smaller."""
     layers = student.common.make_fpn_layers(dict(zip(MAPS, (3, 5, 2), strict=True)), 4)
     expect_true(layers is not None, "make_fpn_layers", "returned None")
+    if student.device.type != "cpu":
+        layers.to(str(student.device))
     for name, layer, weight in single_layers(layers):
         what = f"make_fpn_layers: {name}"
         given = give(student, spread(2, weight.shape[1], 13, 20))

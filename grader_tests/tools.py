@@ -52,6 +52,18 @@ def give(
     return tensor.to(student.device, dtype, copy=True)
 
 
+def on_each_device(student: Any, *tests: Callable[[Any], None]) -> None:
+    """Run tests with their inputs on a GPU, and then with the same on the CPU.
+
+    An answer that is not where the inputs are fails it. Where no GPU is lent it is a
+    pretended one (helpers/checks/pretended_gpu.py).
+    """
+    for device in ("cuda", "cpu"):
+        there = student.on_device(device)
+        for test in tests:
+            test(there)
+
+
 def expect_inputs_kept(student: Student, what: str, call: Any, *args: Any) -> None:
     """A call leaves its tensors, lists and dicts as they were."""
     before = [_copy(value) for value in args]

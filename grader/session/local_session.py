@@ -21,6 +21,7 @@ from grader.session.session import TestRun
 from grader.worker.bytecode import compile_here
 from grader.worker.child import Server
 from grader.worker.modules import Submission
+from helpers.checks.pretended_gpu import GPU_HERE, torch_name
 
 
 class LocalSession:
@@ -28,7 +29,8 @@ class LocalSession:
 
     Args:
         submission: folder with the student's *.py files.
-        device: where checks make their tensors.
+        device: where checks make their tensors: "cpu", "cuda", or "pretend" for a GPU
+            that is none.
     """
 
     def __init__(self, submission: Path, device: str = "cpu"):
@@ -52,7 +54,8 @@ class LocalSession:
         """The student's code, its files loaded anew; an earlier test ends."""
         self.end_test()
         self._calls = _LocalCalls(self.submission, self._compiled, self.device)
-        return RemoteStudent(self._calls, self._calls.submission.visible, self.device)
+        names = self._calls.submission.visible
+        return RemoteStudent(self._calls, names, torch_name(self.device))
 
     def end_test(self) -> TestRun:
         """Forget the student's modules; memory is not measured here."""
@@ -60,6 +63,7 @@ class LocalSession:
         if calls is None:
             return TestRun("", 0.0, 0)
         calls.submission.remove()
+        GPU_HERE.stop()
         seconds = time.process_time() - calls.started
         return TestRun(calls.printed.getvalue()[-TAIL:], seconds, 0)
 
@@ -68,7 +72,7 @@ class _LocalCalls(Calls):
     """Answers in this process, with the submission importable meanwhile."""
 
     def __init__(self, folder: Path, compiled: bytes, device: str):
-        super().__init__(python_names(folder))
+        super().__init__(python_names(folder), has_gpu=device == "cuda")
         self.submission = Submission(folder, read_registry().visible)
         self.submission.compiled = compiled
         self.submission.install()
@@ -82,4 +86,6 @@ class _LocalCalls(Calls):
             contextlib.redirect_stderr(self.printed),
         ):
             answer = self.server.answer(body)
-        return decode(answer, lambda handle: self._object(handle, what), WIRE_LIMITS)
+        return decode(
+            answer, lambda handle: self._object(handle, what), WIRE_LIMITS, self.to_gpu
+        )
