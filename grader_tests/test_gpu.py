@@ -1,7 +1,7 @@
 """Every step: the answers are on the device of the inputs, with a GPU or beside one.
 
-Each runs tests of its exercise twice, on a GPU and on the CPU beside it. 4.1, which is
-told its device, is in test_4_locations.py.
+Each runs tests of its exercise on a GPU, and one of them on the CPU beside it. 4.1,
+which is told its device, is in test_4_locations.py.
 """
 
 from grader_tests import test_1_boxes as boxes
@@ -170,6 +170,6 @@ def test_inference_on_a_gpu(student):
     """Detections are where the predictions are, also if nothing is found."""
     on_each_device(
         student,
-        inference.test_inference_equals_a_slow_loop,
+        inference.test_inference_keeps_two_classes_at_one_place,
         inference.test_inference_where_nothing_passes_is_empty,
     )

@@ -14,6 +14,7 @@ from helpers.checks.expect import (
     expect_true,
     not_implemented,
 )
+from helpers.checks.no_gpu import is_of_devices
 from helpers.checks.student import Student
 
 GOLDEN_RATIO = 0.6180339887498949  # multiples of it spread evenly over [0, 1)
@@ -52,16 +53,27 @@ def give(
     return tensor.to(student.device, dtype, copy=True)
 
 
-def on_each_device(student: Any, *tests: Callable[[Any], None]) -> None:
-    """Run tests with their inputs on a GPU, and then with the same on the CPU.
+def on_each_device(
+    student: Any, plain: Callable[[Any], None], *edges: Callable[[Any], None]
+) -> None:
+    """Run a test with its inputs on a GPU, and then on the CPU beside a GPU.
 
     An answer that is not where the inputs are fails it. Where no GPU is lent it is a
     pretended one (helpers/checks/pretended_gpu.py).
+
+    Args:
+        edges: tests of edge cases, run on the GPU: only devices count here, since
+            whatever else is wrong there has cost its points already.
     """
-    for device in ("cuda", "cpu"):
-        there = student.on_device(device)
-        for test in tests:
-            test(there)
+    with_gpu = student.on_device("cuda")
+    plain(with_gpu)
+    for test in edges:
+        try:
+            test(with_gpu)
+        except CheckError as error:
+            if is_of_devices(error.cause):
+                raise
+    plain(student.on_device("cpu"))
 
 
 def expect_inputs_kept(student: Student, what: str, call: Any, *args: Any) -> None:

@@ -78,6 +78,14 @@ def add_grade_parser(
         "asks to write them, e.g. sigmoid_focal_loss",
     )
     parser.add_argument(
+        "--device",
+        default="cpu",
+        choices=("cpu", "pretend", "cuda"),
+        help="where all tests' tensors are: pretend is a GPU that is none, cuda this "
+        "machine's, lent to each submission (default: cpu; one test of each exercise "
+        "pretends a GPU all the same)",
+    )
+    parser.add_argument(
         "--level",
         choices=("bubblewrap", "own user", "none"),
         help="weaker walls than this machine has",
@@ -115,6 +123,7 @@ def run_grade(options: argparse.Namespace, root: Path) -> int:
                 unsafe=options.unsafe,
                 allowed_ops=options.allow_ops,
                 parts=options.parts,
+                device=options.device,
             )
     except KeyboardInterrupt as error:
         raise SignalError(
@@ -136,10 +145,14 @@ def grade_paths(
     unsafe: bool = False,
     allowed_ops: Sequence[str] = (),
     parts: Sequence[str] = (),
+    device: str = "cpu",
 ) -> int:
     """Grade what the paths hold; the arguments are the command's options."""
     from grader.grading.level import choose_level
+    from grader.sandbox.gpu import require_gpu
 
+    if device == "cuda":
+        require_gpu()
     # Before torch is imported, which takes a while and may have something to say.
     level = choose_level(level_name, unsafe)
     for name in ONE_THREAD:  # read when torch is imported
@@ -158,7 +171,7 @@ def grade_paths(
     course = read_course(root, exercises, level.value, allowed_ops, parts)
     asked = list(dict.fromkeys(test.exercise for test in course.chosen))
     counting = add_earlier(asked, out, {test.exercise for test in course.tests})
-    course = read_course(root, counting, level.value, allowed_ops)
+    course = read_course(root, counting, level.value, allowed_ops, device=device)
     submissions = find_submissions(paths, out.resolve())
     code = grade(course, level, submissions, out, jobs=jobs, regrade=regrade)
     print(f"{out / 'index.html'}: {len(submissions)} submissions")

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from grader.border.limits import MEBIBYTE
+from grader.sandbox.gpu import Gpu
 from grader.sandbox.slots import may_become_others
 
 HOW_TO_INSTALL = (
@@ -23,7 +24,9 @@ SYSTEM_FILES = (
 INSIDE_USER = "1000"
 
 
-def bubblewrap_arguments(folder: Path, temporary_mb: int, as_root: bool) -> list[str]:
+def bubblewrap_arguments(
+    folder: Path, temporary_mb: int, as_root: bool, gpu: Gpu | None = None
+) -> list[str]:
     """Options up to the command.
 
     Args:
@@ -32,6 +35,7 @@ def bubblewrap_arguments(folder: Path, temporary_mb: int, as_root: bool) -> list
         as_root: the caller is root and the worker changes its user itself. A user
             namespace would not do: all users in it are root outside, whose processes
             no limit counts.
+        gpu: what is let through for computing on it.
     """
     size = str(temporary_mb * MEBIBYTE)
     if as_root:
@@ -49,6 +53,8 @@ def bubblewrap_arguments(folder: Path, temporary_mb: int, as_root: bool) -> list
     arguments += _system_mounts()
     for name in ("code", "submission"):
         arguments += ["--ro-bind", str(folder / name), f"/{name}"]
+    if gpu is not None:
+        arguments += gpu.mounts()
     # bwrap's own root folder and /dev are in memory, without a size.
     return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
 

@@ -7,9 +7,12 @@ through messages as in a sandbox, so that a test that passes here passes there.
 import contextlib
 import io
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import torch
 
 from core.course import read_registry
 from grader.border.wire import decode
@@ -21,7 +24,7 @@ from grader.session.session import TestRun
 from grader.worker.bytecode import compile_here
 from grader.worker.child import Server
 from grader.worker.modules import Submission
-from helpers.checks.pretended_gpu import GPU_HERE, torch_name
+from helpers.checks.pretended_gpu import GPU_HERE, default_device, torch_name
 
 
 class LocalSession:
@@ -79,13 +82,23 @@ class _LocalCalls(Calls):
         self.server = Server(self.submission, device)
         self.printed = io.StringIO()
         self.started = time.process_time()
+        self.default_device: torch.device | None = None
 
     def _exchange(self, what: str, body: bytes) -> Any:
         with (
             contextlib.redirect_stdout(self.printed),
             contextlib.redirect_stderr(self.printed),
+            self._own_default_device(),
         ):
             answer = self.server.answer(body)
         return decode(
             answer, lambda handle: self._object(handle, what), WIRE_LIMITS, self.to_gpu
         )
+
+    @contextlib.contextmanager
+    def _own_default_device(self) -> Iterator[None]:
+        """What the student's code sets is for itself, and not for the tests."""
+        torch.set_default_device(self.default_device)
+        yield
+        self.default_device = default_device()
+        torch.set_default_device(None)

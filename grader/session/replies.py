@@ -7,7 +7,13 @@ from typing import Any
 from core.course import mentioned
 from grader.border.wire_types import WireError
 from helpers.checks.expect import CATEGORIES, CheckError
-from helpers.checks.no_gpu import NO_GPU, device_cause, lacks_gpu, made_on
+from helpers.checks.no_gpu import (
+    NO_GPU,
+    USE_INPUTS,
+    device_cause,
+    lacks_gpu,
+    made_on,
+)
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}\Z")
 # The line of an import, and what Python says of one that finds nothing.
@@ -66,19 +72,20 @@ def student_error(
     return CheckError(category, what, message, cause, traceback=traceback)
 
 
-def made_at(places: Any, device: str, file_names: frozenset[str]) -> str | None:
-    """The cause of an answer on another device than its inputs, if it is known.
+def made_at(places: Any, device: str, file_names: frozenset[str]) -> str:
+    """The cause of an answer on another device than its inputs.
 
     Args:
         places: what the sandbox said of the lines where its tensors were made.
         device: of the inputs, "cpu" or "cuda".
         file_names: see python_names.
     """
+    other = "CPU" if device == "cuda" else "GPU"
     for place in places if isinstance(places, list) else []:
         match place:
             case (str(file), int(line)) if file in file_names and 0 < line < MOST_LINE:
-                return made_on("CPU" if device == "cuda" else "GPU", line, file)
-    return None
+                return made_on(other, line, file)
+    return f"an answer is on the {other}; {USE_INPUTS}"
 
 
 def _known_reason(type_name: str, text: str, names: frozenset[str]) -> str:

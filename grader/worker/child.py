@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from grader.border.frames import ClosedError, receive_frame, send_frame
+from grader.border.limits import MEBIBYTE
 from grader.border.wire import decode, encode
 from grader.border.wire_types import Handle, WireError, WireLimits
 from grader.worker.errors import describe_error
@@ -36,6 +37,17 @@ START_SEED = 0  # what is random without a seed of the test is the same in each 
 def seed_torch() -> None:
     """Called before the forks, which inherit it: it takes 3 ms."""
     torch.manual_seed(START_SEED)
+
+
+def prepare_gpu(most_mb: int) -> None:
+    """Whole float32 products, as the tolerances expect, and a part of its memory.
+
+    Not before a fork, which CUDA does not survive.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, most_mb * MEBIBYTE / total))
 
 
 def serve_test(channel: socket.socket, submission: Submission, device: str) -> None:

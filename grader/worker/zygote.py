@@ -37,7 +37,7 @@ SETTINGS = json.loads(sys.argv[1])
 put_to_sleep(Path(SETTINGS["submission"]))  # before anything imports torchvision
 
 from grader.worker.bytecode import compile_files  # noqa: E402
-from grader.worker.child import seed_torch, serve_test  # noqa: E402
+from grader.worker.child import prepare_gpu, seed_torch, serve_test  # noqa: E402
 from grader.worker.large_pages import use_large_pages  # noqa: E402
 from grader.worker.lockdown import Lockdown, close_child, lock_zygote  # noqa: E402
 from grader.worker.modules import Submission  # noqa: E402
@@ -182,6 +182,8 @@ class Zygote:
         sys.stderr = os.fdopen(2, "w", 1, errors="replace", closefd=False)
         channel = socket.socket(fileno=channel_file)
         self._close()
+        if self.settings["device"] == "cuda":
+            prepare_gpu(self.limits.gpu_memory_mb)
         serve_test(channel, self.submission, self.settings["device"])
 
     def _close(self) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 
 NO_GPU = "there is no GPU here; use the device of the inputs"
+USE_INPUTS = "use the inputs' device"
 MIXED = "tensors of the CPU and of the GPU meet; make new ones on the inputs' device"
 # How helpers/checks/pretended_gpu.py says where a tensor comes from.
 MADE = re.compile(r"\(made on the (CPU|GPU) at line (\d{1,6}) of ([\w.]+\.py)\)")
@@ -40,7 +41,12 @@ def made_on(device: str, line: int, file: str) -> str:
     Args:
         device: "CPU" or "GPU", where it was made.
     """
-    return f"made on the {device} at line {line} of {file}; use the inputs' device"
+    return f"made on the {device} at line {line} of {file}; {USE_INPUTS}"
+
+
+def is_of_devices(cause: str | None) -> bool:
+    """Whether this is the cause of a failure that has to do with devices."""
+    return cause in (MIXED, LEFT_BEHIND) or (cause or "").endswith(USE_INPUTS)
 
 
 def device_cause(text: str, files: Collection[str] | None = None) -> str | None:

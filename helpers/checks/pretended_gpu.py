@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
+from torch.utils import _device as _device_context
 
 from helpers.checks.no_gpu import LEFT_BEHIND
 
@@ -36,10 +37,11 @@ NO_NUMPY = (
 )
 # Where no device is named, these do not look at the devices of their arguments.
 FACTORIES = (
-    "arange", "asarray", "as_tensor", "empty", "empty_permuted", "empty_strided", "eye",
-    "frombuffer", "full", "hann_window", "linspace", "logspace", "ones", "rand",
-    "randint", "randn", "randperm", "range", "scalar_tensor", "tensor", "tril_indices",
-    "triu_indices", "zeros",
+    "arange", "asarray", "as_tensor", "bartlett_window", "blackman_window", "empty",
+    "empty_permuted", "empty_strided", "eye", "fft_fftfreq", "fft_rfftfreq",
+    "full", "hamming_window", "hann_window", "kaiser_window", "linspace", "logspace",
+    "ones", "rand", "randint", "randn", "randperm", "range", "scalar_tensor",
+    "sparse_coo_tensor", "tensor", "tril_indices", "triu_indices", "zeros",
 )  # fmt: skip
 OF_DATA = ("as_tensor", "asarray", "tensor")
 MIXED = (
@@ -110,6 +112,11 @@ def torch_name(device: str) -> str:
     return "cpu" if device == "cpu" else "cuda"
 
 
+def default_device() -> torch.device:
+    """What torch.set_default_device set; torch's own question asks the driver."""
+    return _device_context.CURRENT_DEVICE or CPU
+
+
 def to_gpu(tensor: torch.Tensor) -> torch.Tensor:
     """The same object, which says from now on that it is on the GPU."""
     if isinstance(tensor, nn.Parameter) and type(tensor) is not GpuTensor:
@@ -171,6 +178,9 @@ class _Gpu(TorchFunctionMode):
         if name == "__set__" and func.__self__.__name__ == "data":
             return _set_data(func, *args)
         asked = named.get("device")
+        if asked is None and name in FACTORIES:
+            asked = default_device()
+            asked = None if asked == CPU else asked
         if asked is not None:
             asked = _device(asked)
             named["device"] = CPU if asked.type == "cuda" else asked
@@ -343,6 +353,7 @@ class PretendedGpu:
         """It is gone; tensors that were on it still say so."""
         self._mode = None
         self._stack.close()
+        torch.set_default_device(None)  # a student's may be this one
 
     def wrong_places(self, value: Any) -> list[Place]:
         """Where the tensors of an answer that are not beside the inputs were made."""
