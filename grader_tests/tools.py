@@ -15,6 +15,7 @@ from helpers.checks.expect import (
     not_implemented,
 )
 from helpers.checks.no_gpu import is_of_devices
+from helpers.checks.pretended_gpu import tensors_in
 from helpers.checks.student import Student
 
 GOLDEN_RATIO = 0.6180339887498949  # multiples of it spread evenly over [0, 1)
@@ -22,6 +23,8 @@ CHANGED_IN_PLACE = "the input is changed in place; work on a copy"
 DTYPE_LOST = "the result does not follow the dtype of the input"
 TRIES = 3  # a call that was slow once is tried again
 SKIPPED = "a stride leaves places out; it must be 1"
+# On a GPU, a real or a pretended one, each small operator costs 10 us more.
+GPU_SLOWER = 10
 HOPELESS = 5  # ... unless it took so many times as long as it may
 
 
@@ -160,6 +163,8 @@ def expect_faster(
     for number in range(TRIES):
         answer, seconds = _timed(call)
         check(answer)
+        if any(tensor.is_cuda for tensor in tensors_in(answer)):
+            seconds /= GPU_SLOWER
         if seconds < slow_seconds:
             return
         # The first call may run the student's file, and all that it imports.

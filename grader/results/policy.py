@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from grader.manifest import ManifestTest
 from grader.outcomes import NOT_RUN, Outcome
-from helpers.checks.no_gpu import NO_GPU
+from helpers.checks.no_gpu import NO_GPU, is_of_devices
 
 # How the proxy names a place: "TypeError at line 12 of common.py".
 PLACE = re.compile(r"(?P<type>\w+)(?P<place> at line \d{1,5} of \w{1,80}\.py)")
@@ -106,8 +106,11 @@ def _sentence(outcome: Outcome) -> str:
     if outcome.category == "exception" and place:
         known = place["type"] in KNOWN_TYPES
         kind = place["type"] if known else "an exception"
-        why = f": {NO_GPU}" if outcome.cause == NO_GPU else ""
+        is_told = outcome.cause == NO_GPU or is_of_devices(outcome.cause)
+        why = f": {outcome.cause}" if is_told else ""
         return f"Your code raised {kind}{place['place']}{why}."
+    if outcome.category == "wrong value" and is_of_devices(outcome.cause):
+        return f"The answer is on another device than the inputs: {outcome.cause}."
     return SENTENCES[str(outcome.category)]
 
 

@@ -8,6 +8,7 @@ from core.course import mentioned
 from grader.border.wire_types import WireError
 from helpers.checks.expect import CATEGORIES, CheckError
 from helpers.checks.no_gpu import (
+    MADE,
     NO_GPU,
     USE_INPUTS,
     device_cause,
@@ -56,7 +57,7 @@ def student_error(
         raise WireError("an unknown category")
     file, line = error.get("file"), error.get("line")
     place = ""
-    if file in file_names and type(line) is int and 0 < line < MOST_LINE:
+    if _has_place(file, line, file_names):
         place = f" at line {line} of {file}"
     name = type_name if IDENTIFIER.match(type_name) else "an exception"
     exercise = mentioned(text)
@@ -68,8 +69,16 @@ def student_error(
         message = _known_reason(name, text, file_names) + place
     cause = None
     if category == "exception":
-        cause = NO_GPU if lacks_gpu(text) else device_cause(text, file_names)
+        cause = NO_GPU if lacks_gpu(text) else device_cause(text)
+        made = MADE.search(text)
+        if made and not _has_place(made[3], int(made[2]), file_names):
+            cause = None
     return CheckError(category, what, message, cause, traceback=traceback)
+
+
+def _has_place(file: Any, line: Any, file_names: frozenset[str]) -> bool:
+    """Whether a submission may have such a line."""
+    return file in file_names and type(line) is int and 0 < line < MOST_LINE
 
 
 def made_at(places: Any, device: str, file_names: frozenset[str]) -> str:
@@ -83,7 +92,7 @@ def made_at(places: Any, device: str, file_names: frozenset[str]) -> str:
     other = "CPU" if device == "cuda" else "GPU"
     for place in places if isinstance(places, list) else []:
         match place:
-            case (str(file), int(line)) if file in file_names and 0 < line < MOST_LINE:
+            case (str(file), int(line)) if _has_place(file, line, file_names):
                 return made_on(other, line, file)
     return f"an answer is on the {other}; {USE_INPUTS}"
 

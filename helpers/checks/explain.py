@@ -7,7 +7,7 @@ from pathlib import Path
 from types import FrameType
 
 from helpers.checks.exercises import ROOT
-from helpers.checks.no_gpu import NO_GPU, lacks_gpu
+from helpers.checks.no_gpu import NO_GPU, device_cause, lacks_gpu
 
 PLACES = 3  # of the student's own frames; the innermost ones tell the most
 MESSAGE_LETTERS = 300
@@ -17,8 +17,6 @@ MEANINGS = (
      "their shapes just before this line"),
     ("RuntimeError", "should have the same", "two tensors have different dtypes or "
      "devices; make new ones with dtype= and device= of the input"),
-    ("RuntimeError", "same device", "two tensors are on different devices; make new "
-     "ones with device= of the input"),
     ("RuntimeError", "requires grad", "a tensor that is trained was changed in place; "
      "make a new one"),
     ("RuntimeError", "shape mismatch", "the two sides of this line have different "
@@ -153,6 +151,9 @@ def explain_import(error: BaseException, file: str, root: Path = ROOT) -> Explai
 def _meaning(kind: str, said: str) -> str:
     if lacks_gpu(said):
         return NO_GPU
+    devices = device_cause(said)
+    if devices is not None:
+        return devices
     return next(
         (text for name, part, text in MEANINGS if name == kind and part in said), ""
     )

@@ -4,7 +4,6 @@ One asks for a GPU where there is none, or lets tensors of two devices meet.
 """
 
 import re
-from collections.abc import Collection
 
 NO_GPU = "there is no GPU here; use the device of the inputs"
 USE_INPUTS = "use the inputs' device"
@@ -49,15 +48,11 @@ def is_of_devices(cause: str | None) -> bool:
     return cause in (MIXED, LEFT_BEHIND) or (cause or "").endswith(USE_INPUTS)
 
 
-def device_cause(text: str, files: Collection[str] | None = None) -> str | None:
-    """The cause of an exception with this text, if two devices met.
-
-    Args:
-        files: the only ones that may be named; None: all.
-    """
+def device_cause(text: str) -> str | None:
+    """The cause of an exception with this text, if two devices met."""
     if not any(part in text for part in MIXED_SAID):
         return None
     found = MADE.search(text)
-    if found and (files is None or found[3] in files):
+    if found:
         return made_on(found[1], int(found[2]), found[3])
     return LEFT_BEHIND if LEFT_BEHIND in text else MIXED
