@@ -25,8 +25,15 @@ from grader.session.session import Session
 from grader.suites.mistakes import Edit, plant
 from grader.suites.suite_run import Suite, with_suite
 from helpers.checks.expect import CheckError
-from helpers.checks.no_gpu import MIXED, MIXED_SAID, is_of_devices
-from helpers.checks.pretended_gpu import GPU, GPU_HERE, GpuTensor, place_of, to_gpu
+from helpers.checks.no_gpu import MIXED, MIXED_SAID, NUMPY, is_of_devices
+from helpers.checks.pretended_gpu import (
+    GPU,
+    GPU_HERE,
+    NO_NUMPY,
+    GpuTensor,
+    place_of,
+    to_gpu,
+)
 from helpers.checks.runner import CheckRun
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +65,30 @@ def set_rows() -> None:
     on_gpu(4, 2)[torch.tensor([0])] = torch.zeros(1, 2)
 
 
+def doubled(x: torch.Tensor) -> torch.Tensor:
+    return x * 2
+
+
+class Twice(torch.autograd.Function):
+    """With a backward of its own."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * 2 + torch.zeros_like(gradient)
+
+
+def own_gradient(x: torch.Tensor) -> torch.Tensor:
+    x.requires_grad_()
+    Twice.apply(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [2, 2]
+    return x.grad
+
+
 REFUSED: dict[str, Callable[[], object]] = {
     "arange": lambda: on_gpu(5) + torch.arange(5),
     "strides": lambda: on_gpu(2, 4) * torch.tensor([8.0, 16, 32, 64]),
@@ -75,6 +106,7 @@ REFUSED: dict[str, Callable[[], object]] = {
     "loss": lambda: nn.functional.l1_loss(on_gpu(2), torch.zeros(2)),
     "masked_fill": lambda: on_gpu(2).masked_fill(torch.tensor([True, False]), 0),
     "torchvision": lambda: ops.nms(on_gpu(2, 4), torch.ones(2), 0.5),
+    "from numpy": lambda: on_gpu(2) + torch.from_numpy(np.ones(2)),
     "out": lambda: torch.add(on_gpu(2), 1, out=torch.zeros(2)),
 }
 ON_GPU: dict[str, Callable[[], torch.Tensor]] = {
@@ -102,6 +134,11 @@ ON_GPU: dict[str, Callable[[], torch.Tensor]] = {
     "layer": lambda: nn.Linear(3, 2, device="cuda")(on_gpu(1, 3)),
     "expand_as": lambda: on_gpu(1).expand_as(torch.zeros(3)),
     "torchvision": lambda: ops.box_iou(on_gpu(2, 4), on_gpu(3, 4)),
+    "vmap": lambda: torch.vmap(lambda row: (row * on_gpu(3)).sum())(on_gpu(2, 3)),
+    "scripted": lambda: torch.jit.script(doubled)(on_gpu(2)),
+    "gradient function": lambda: torch.func.grad(lambda x: (x**2).sum())(on_gpu(2)),
+    "recurrent": lambda: nn.LSTM(3, 2, device="cuda")(on_gpu(4, 3))[0],
+    "own backward": lambda: own_gradient(on_gpu(2)),
     "contiguous": lambda: on_gpu(2, 3).T.contiguous(),
 }
 ON_CPU: dict[str, Callable[[], torch.Tensor]] = {
@@ -201,6 +238,7 @@ def test_where_a_tensor_was_made(gpu: None):
     made = torch.arange(3)
     line = made_line = (place_of(made) or ("", 0))[1]
     assert line > 0
+    assert place_of(torch.from_numpy(np.ones(2))) == ("test_pretended_gpu.py", line + 3)
     assert place_of((made * 2).reshape(3, 1)) == ("test_pretended_gpu.py", made_line)
     with pytest.raises(RuntimeError, match=f"made on the CPU at line {line} of test_"):
         on_gpu(3) + made.float()
@@ -348,6 +386,8 @@ def test_the_error_of_a_real_gpu_is_named():
     error = {"category": "exception", "type": "RuntimeError", "traceback": ""}
     error |= {"text": f"{MIXED_SAID[0]}, but found at least two", "file": "", "line": 0}
     assert student_error("iou", error, frozenset()).cause == MIXED
+    error["text"] = NO_NUMPY
+    assert student_error("iou", error, frozenset()).cause == NUMPY
 
 
 def test_a_student_reads_the_line_of_a_hidden_test():

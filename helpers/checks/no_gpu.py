@@ -14,6 +14,8 @@ MIXED_SAID = (
     "Expected all tensors to be on the same device",
     "indices should be either on cpu or on the same device",
 )
+NUMPY = "numpy cannot read a tensor of the GPU; stay in torch, on the inputs' device"
+NUMPY_SAID = "can't convert cuda:0 device type tensor to numpy"
 LEFT_BEHIND = "the weights of a layer are on another device than its input"
 # How torch says it, built with CUDA and without; and of a Mac's.
 ASKED_FOR_GPU = (
@@ -45,11 +47,13 @@ def made_on(device: str, line: int, file: str) -> str:
 
 def is_of_devices(cause: str | None) -> bool:
     """Whether this is the cause of a failure that has to do with devices."""
-    return cause in (MIXED, LEFT_BEHIND) or (cause or "").endswith(USE_INPUTS)
+    return cause in (MIXED, LEFT_BEHIND, NUMPY) or (cause or "").endswith(USE_INPUTS)
 
 
 def device_cause(text: str) -> str | None:
     """The cause of an exception with this text, if two devices met."""
+    if NUMPY_SAID in text:
+        return NUMPY
     if not any(part in text for part in MIXED_SAID):
         return None
     found = MADE.search(text)

@@ -189,10 +189,10 @@ class _Gpu(TorchFunctionMode):
         if name not in MAY_MIX:
             self._refuse_mixing(name, args, named, given)
         result = func(*args, **named)
-        self._mark(result, given, asked or _device_of_result(name, args, given))
+        self.mark(result, given, asked or _device_of_result(name, args, given))
         return result
 
-    def _mark(
+    def mark(
         self, result: Any, given: list[torch.Tensor], device: torch.device
     ) -> None:
         """Give new tensors their device, and remember where they were made."""
@@ -216,10 +216,10 @@ class _Gpu(TorchFunctionMode):
             func, args, named = torch.Tensor.to, (tensor, CPU), {}
         result = func(*args, **named)
         if device == tensor.device:
-            self._mark(result, [tensor], device)
+            self.mark(result, [tensor], device)
             return result
         result = torch.clone(tensor) if result is tensor else result
-        self._mark(result, [], device)
+        self.mark(result, [], device)
         return result
 
     def _refuse_mixing(
@@ -227,19 +227,19 @@ class _Gpu(TorchFunctionMode):
     ) -> None:
         """Raise what CUDA's operators raise where the devices are not the same."""
         on_gpu = [tensor for tensor in given if type(tensor) is GpuTensor]
-        on_cpu = [tensor for tensor in given if type(tensor) is not GpuTensor]
+        on_cpu = [tensor for tensor in given if _is_on_cpu(tensor)]
         if not on_gpu or not on_cpu:
             return
         if name in ("__getitem__", "__setitem__"):
-            if type(args[0]) is not GpuTensor and any(t.dim() for t in on_gpu):
+            if _is_on_cpu(args[0]) and any(tensor.dim() for tensor in on_gpu):
                 raise RuntimeError(OTHER_INDICES + self._made(given))
             # What chooses may lie on the CPU; what is written only as a whole.
             is_chosen = name == "__setitem__" and list(tensors_in(args[1])) != []
             values = tensors_in(args[2]) if is_chosen else ()
-            on_cpu = [tensor for tensor in values if type(tensor) is not GpuTensor]
+            on_cpu = [tensor for tensor in values if _is_on_cpu(tensor)]
         is_in_place = name.startswith("__i") or (name[-1:] == "_" != name[-2:-1])
         changed = args[0] if args and is_in_place else named.get("out")
-        is_changed = any(type(t) is not GpuTensor for t in tensors_in(changed))
+        is_changed = any(map(_is_on_cpu, tensors_in(changed)))
         if name in JOINING or is_changed or any(tensor.dim() for tensor in on_cpu):
             raise RuntimeError(MIXED + self._made(given))
 
@@ -263,6 +263,12 @@ class _Gpu(TorchFunctionMode):
                 return Place(file, frame.f_lineno)
             frame = frame.f_back
         return None
+
+
+def _is_on_cpu(tensor: torch.Tensor) -> bool:
+    """What stands for a tensor inside of vmap and the like is on any device."""
+    is_inside = torch._C._functorch.is_functorch_wrapped_tensor
+    return type(tensor) is not GpuTensor and not is_inside(tensor)
 
 
 def describe(tensor: torch.Tensor, place: Place) -> str:
@@ -343,7 +349,10 @@ class PretendedGpu:
         """
         if self._mode is None:
             self._mode = _Gpu(folder)
-            for place, name, answer in _what_torch_says():
+            for place, name, answer in (
+                *_what_torch_says(),
+                *_ways_around(self._mode),
+            ):
                 self._stack.callback(setattr, place, name, getattr(place, name))
                 setattr(place, name, answer)
             self._stack.enter_context(self._mode)
@@ -406,6 +415,62 @@ def _what_torch_says() -> list[tuple[Any, str, Callable[..., Any]]]:
         for name, value in answers.items()
         if hasattr(module, name)
     ]
+
+
+def _ways_around(mode: _Gpu) -> list[tuple[Any, str, Callable[..., Any]]]:
+    """(module, name, function) of what would not come by the mode."""
+    found = [
+        (module, name, _following(getattr(module, name)))
+        for module, names in (
+            (torch, ("vmap",)),
+            (torch.func, ("vmap", "grad", "grad_and_value", "jacrev", "jacfwd")),
+        )
+        for name in names
+    ]
+    return [
+        *found,
+        (torch, "from_numpy", _made_here(torch.from_numpy, mode)),
+        (torch, "set_default_tensor_type", _set_default_type),
+        (torch.jit, "script", lambda code, *_, **__: code),  # runs it as it is
+        (torch.jit, "trace", lambda code, *_, **__: code),
+        (torch.backends.cudnn, "is_acceptable", _saying(False)),
+    ]
+
+
+def _following(transform: Callable[..., Any]) -> Callable[..., Any]:
+    """`torch.vmap` and the like, whose answer is where its arguments are."""
+
+    def make(*args: Any, **named: Any) -> Callable[..., Any]:
+        inner = transform(*args, **named)
+
+        def call(*given: Any, **more: Any) -> Any:
+            answer = inner(*given, **more)
+            if any(type(t) is GpuTensor for t in tensors_in((given, more))):
+                for tensor in tensors_in(answer):
+                    to_gpu(tensor)
+            return answer
+
+        return call
+
+    return make
+
+
+def _made_here(
+    function: Callable[..., torch.Tensor], mode: _Gpu
+) -> Callable[..., torch.Tensor]:
+    """One that makes a tensor of the CPU."""
+
+    def make(*args: Any) -> torch.Tensor:
+        tensor = function(*args)
+        mode.mark(tensor, [], CPU)
+        return tensor
+
+    return make
+
+
+def _set_default_type(kind: Any) -> None:
+    """The old way to torch.set_default_device; the dtype stays."""
+    torch.set_default_device(GPU if "cuda" in str(kind) else None)
 
 
 def _saying(value: Any) -> Callable[..., Any]:
