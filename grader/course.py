@@ -32,6 +32,8 @@ class Course:
         hashes: of all that a result depends on, but the submission.
         allowed_ops: functions of torchvision.ops that submissions may call although
             an exercise asks to write them.
+        device: of the tests' tensors: "cpu", "cuda", or "pretend" for a GPU that is
+            none.
     """
 
     root: Path
@@ -41,6 +43,7 @@ class Course:
     parts: Sequence[str]
     hashes: dict[str, str]
     allowed_ops: Sequence[str] = ()
+    device: str = "cpu"
 
     @property
     def chosen_ids(self) -> frozenset[str]:
@@ -60,6 +63,7 @@ def read_course(
     level: str,
     allowed_ops: Sequence[str] = (),
     parts: Sequence[str] = (),
+    device: str = "cpu",
 ) -> Course:
     """Read the manifest and choose the exercises.
 
@@ -67,7 +71,7 @@ def read_course(
         root: the checkout.
         exercises: ids; all of the parts if empty.
         level: of the sandbox.
-        allowed_ops: as Course's.
+        allowed_ops, device: as Course's.
         parts: of the course; the default ones if empty.
 
     Raises:
@@ -89,6 +93,8 @@ def read_course(
     limits = os.environ.get(LIMITS_VARIABLE)
     if limits:
         hashes["limits"] = limits
+    if device != "cpu":
+        hashes["device"] = device
     if allowed_ops:
         hashes["allowed_ops"] = " ".join(sorted(set(allowed_ops)))
     return Course(
@@ -99,6 +105,7 @@ def read_course(
         parts=tuple(own_parts),
         hashes=hashes,
         allowed_ops=allowed_ops,
+        device=device,
     )
 
 

@@ -18,6 +18,7 @@ FOLDER = Path("grader_tests/manifest")
 VISIBLE_PREFIX = "checks/"
 TEST_ID = re.compile(r"(?:checks/)?test_\w+\.py::test_\w+")
 DIGITS = 6  # of points that were scaled
+TOTAL_DIGITS = 4  # of their sum
 # A whole number stays one, as results.json shows it.
 Points = Annotated[
     Annotated[int, whole(0)] | Annotated[float, real(0)],
@@ -164,7 +165,8 @@ def points_by_exercise(tests: Iterable[ManifestTest]) -> dict[str, float]:
     total: dict[str, float] = {}
     for test in tests:
         total[test.exercise] = total.get(test.exercise, 0) + test.points
-    return total
+    # Fourteen shares of 100, each rounded, are 99.999998.
+    return {number: round(points, TOTAL_DIGITS) for number, points in total.items()}
 
 
 def _read_tables(path: Path) -> list[dict[str, Any]]:

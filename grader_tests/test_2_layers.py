@@ -140,6 +140,8 @@ def test_fpn_layers_keep_the_size_of_a_map(student):
     layers = student.common.make_fpn_layers(dict(zip(MAPS, (3, 5, 2), strict=True)), 4)
     expect_true(layers is not None, "make_fpn_layers", "returned None")
     expect_layers(expect_state(layers.state_dict(), "make_fpn_layers"))
+    if student.device.type != "cpu":
+        layers.to(str(student.device))
     for name, layer, weight in single_layers(layers):
         what = f"make_fpn_layers: {name}"
         given = give(student, spread(2, weight.shape[1], 13, 20, low=-1.0))
@@ -162,7 +164,8 @@ def expect_convolution(layer, given, answer, what: str) -> None:
     (weight,) = (value for value in state.values() if value.dim() == 4)
     bias = next((value for name, value in state.items() if name.endswith("bias")), None)
     margin = weight.shape[-1] // 2
-    convolved = F.conv2d(given.cpu(), weight, bias, padding=margin)
+    bias = bias.cpu() if bias is not None else None
+    convolved = F.conv2d(given.cpu(), weight.cpu(), bias, padding=margin)
     inner = (..., slice(margin, -margin or None), slice(margin, -margin or None))
     causes = {
         "a ReLU follows the convolution; maps may be negative": convolved.relu()[inner]

@@ -4,7 +4,12 @@ import torch
 
 from grader_tests.oracles.step4 import STRIDES, locations
 from grader_tests.references import load_cases
-from grader_tests.tools import DTYPE_LOST, expect_inputs_kept, expect_keys
+from grader_tests.tools import (
+    DTYPE_LOST,
+    expect_inputs_kept,
+    expect_keys,
+    on_each_device,
+)
 from helpers.checks.again import expect_own_answers
 from helpers.checks.expect import (
     expect_close,
@@ -154,13 +159,14 @@ def expect_asked(got, asked: torch.dtype) -> None:
 
 
 def test_locations_are_on_the_device_asked_for(student):
-    """The last argument; on a computer without a GPU this sees little."""
+    """The last argument: on the GPU, or on the CPU where there is a GPU, too."""
     got = coords(student, {"p4": (2, 3)}, {"p4": 16})["p4"]
     expect_grid(got, 2, 3, 16)
     message = f"{student.device.type} was asked for, got {got.device.type}"
     cause = "the device asked for is ignored"
     is_there = got.device.type == student.device.type
     expect_true(is_there, LOCATIONS, message, cause)
+    on_each_device(student, test_locations_of_levels_that_are_not_square)
 
 
 def test_locations_of_other_maps_are_others(student):

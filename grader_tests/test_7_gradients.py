@@ -50,7 +50,7 @@ def test_gradients_without_any_box_are_finite(student: Student) -> None:
     what, bias = "gradient of pred_cls.bias", gradients["pred_cls.bias"]
     expect_true(bias is not None, what, "nothing arrives", DETACHED)
     expect_true(
-        bool(bias.any()),
+        bias is not None and bool(bias.any()),
         what,
         "is 0 for a batch without any box",
         LEFT_OUT if float(losses["loss_cls"]) == 0 else None,

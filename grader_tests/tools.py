@@ -15,6 +15,8 @@ from helpers.checks.expect import (
     expect_true,
     not_implemented,
 )
+from helpers.checks.no_gpu import is_of_devices
+from helpers.checks.pretended_gpu import tensors_in
 from helpers.checks.student import Student
 
 GOLDEN_RATIO = 0.6180339887498949  # multiples of it spread evenly over [0, 1)
@@ -22,6 +24,8 @@ CHANGED_IN_PLACE = "the input is changed in place; work on a copy"
 DTYPE_LOST = "the result does not follow the dtype of the input"
 TRIES = 3  # a call that was slow once is tried again
 SKIPPED = "a stride leaves places out; it must be 1"
+# On a GPU, a real or a pretended one, each small operator costs 10 us more.
+GPU_SLOWER = 10
 HOPELESS = 5  # ... unless it took so many times as long as it may
 
 
@@ -51,6 +55,29 @@ def give(
 ) -> torch.Tensor:
     """A copy of a tensor as the code under test gets it; the test keeps its own."""
     return tensor.to(student.device, dtype, copy=True)
+
+
+def on_each_device(
+    student: Any, plain: Callable[[Any], None], *edges: Callable[[Any], None]
+) -> None:
+    """Run a test with its inputs on a GPU, and then on the CPU beside a GPU.
+
+    An answer that is not where the inputs are fails it. Where no GPU is lent it is a
+    pretended one (helpers/checks/pretended_gpu.py).
+
+    Args:
+        edges: tests of edge cases, run on the GPU: only devices count here, since
+            whatever else is wrong there has cost its points already.
+    """
+    with_gpu = student.on_device("cuda")
+    plain(with_gpu)
+    for test in edges:
+        try:
+            test(with_gpu)
+        except CheckError as error:
+            if is_of_devices(error.cause):
+                raise
+    plain(student.on_device("cpu"))
 
 
 def expect_inputs_kept(
@@ -130,6 +157,8 @@ def expect_faster(
     for number in range(TRIES):
         answer, seconds = _timed(call)
         check(answer)
+        if any(tensor.is_cuda for tensor in tensors_in(answer)):
+            seconds /= GPU_SLOWER
         if seconds < slow_seconds:
             return
         # The first call may run the student's file, and all that it imports.

@@ -56,7 +56,13 @@ def make_parser() -> CommandParser:
     )
     parser.add_argument("--all", action="store_true", help="every exercise")
     parser.add_argument("--watch", action="store_true", help="again at every save")
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "cuda", "pretend"),
+        default="cpu",
+        help="where the tensors are; pretend: on a GPU that is none, to see what a "
+        "GPU would refuse",
+    )
     parser.add_argument(
         "--level",
         type=int,
@@ -186,7 +192,7 @@ def check(exercise: str, device: str = "cpu", picture: bool = True) -> None:
 
     Args:
         exercise: "3.2".
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda", or "pretend" for a GPU that is none.
         picture: also show yours beside the expected, where there is such a picture.
 
     Raises:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEBIBYTE = 2**20
+CUDA_HOST_MB = 2048  # that CUDA itself takes of the main memory, at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +17,8 @@ class Limits:
         call_seconds: time on the clock for one call; generous, for busy machines.
         start_seconds: time on the clock until the sandbox is there.
         memory_mb: memory beyond what torch itself takes.
+        gpu_memory_mb: of a GPU that is lent; torch keeps to it, while code that means
+            to can take more.
         file_mb: size of a file that the code writes, where it may write at all.
         temporary_mb: all files in /tmp, and again in /dev/shm, of the sandbox.
         open_files: open at once.
@@ -30,6 +33,7 @@ class Limits:
     call_seconds: float = 60.0
     start_seconds: float = 120.0
     memory_mb: int = 2048
+    gpu_memory_mb: int = 4096
     file_mb: int = 16
     temporary_mb: int = 64
     open_files: int = 128
@@ -39,7 +43,9 @@ class Limits:
     restarts: int = 8
 
 
-def limit_process(limits: Limits, count_threads: bool, in_use: int) -> None:
+def limit_process(
+    limits: Limits, count_threads: bool, in_use: int, has_gpu: bool = False
+) -> None:
     """Bound this process, for good.
 
     Args:
@@ -47,6 +53,8 @@ def limit_process(limits: Limits, count_threads: bool, in_use: int) -> None:
         count_threads: whether RLIMIT_NPROC counts only what belongs to the sandbox; it
             counts all processes of a user, so not where the user is a person.
         in_use: bytes of addresses that are mapped already, see address_space.
+        has_gpu: CUDA sets aside addresses for all memory of the machine and the card,
+            so that only what is written to can be bounded.
     """
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, limits.file_mb * MEBIBYTE)
@@ -58,7 +66,9 @@ def limit_process(limits: Limits, count_threads: bool, in_use: int) -> None:
     if in_use:
         # torch's libraries alone fill gigabytes of addresses: only what comes on top
         # can be bounded by one number on all machines.
-        _limit(resource.RLIMIT_AS, in_use + limits.memory_mb * MEBIBYTE)
+        kind = resource.RLIMIT_DATA if has_gpu else resource.RLIMIT_AS
+        spare = limits.memory_mb + (CUDA_HOST_MB if has_gpu else 0)
+        _limit(kind, in_use + spare * MEBIBYTE)
 
 
 def limit_own_memory(most_mb: int) -> None:

@@ -3,9 +3,9 @@
 A message is its length, the length of its outline, the outline in msgpack, and the
 numbers of all tensors one after the other. In the outline None, a bool, an int, a float
 and a string are as they are, and everything else is a list that begins with a tag: a
-list, a tuple, a dict, a tensor (dtype and shape), a dtype, a device, or the handle (a
-number) of an object that stays on the other side. Each side checks what it gets as if
-an enemy had sent it; there is no pickle anywhere.
+list, a tuple, a dict, a tensor (dtype, shape, and "cuda" if it is there), a dtype, a
+device, or the handle (a number) of an object that stays on the other side. Each side
+checks what it gets as if an enemy had sent it; there is no pickle anywhere.
 
 There and back takes 0.04 ms for the answer of 8.2 and 0.3 ms for one of 4 MB;
 torch.save and torch.load with weights_only take 0.3 and 1.1 ms
@@ -59,11 +59,13 @@ def decode(
     body: bytes | bytearray,
     object_of: Callable[[Handle], Any] | None = None,
     limits: WireLimits | None = None,
+    to_gpu: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Any:
     """The value in a message, checked throughout.
 
     Args:
         object_of: gives the object of a handle; None: no handle may occur.
+        to_gpu: moves a tensor that was on a GPU to this side's; None: none may occur.
 
     Raises:
         WireError: whatever else the bytes are.
@@ -86,7 +88,7 @@ def decode(
         )
     except Exception as error:
         raise WireError(f"not msgpack: {type(error).__name__}") from error
-    reader = _Reader(object_of, limits, memoryview(body)[end:])
+    reader = _Reader(object_of, limits, memoryview(body)[end:], to_gpu)
     value = reader.value(plain, 0)
     if reader.rest:
         raise WireError("bytes after the last tensor")
@@ -163,8 +165,9 @@ class _Writer(_Counter):
         plain = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
         # One number, or none, may keep any stride, which a view of bytes does not take.
         flat = plain.as_strided((plain.numel(),), (1,)).view(torch.uint8)
-        self.blobs.append(flat.numpy().tobytes())
-        return ["T", name, list(value.shape)]
+        self.blobs.append(torch.Tensor.numpy(flat).tobytes())
+        place = ["cuda"] if value.device.type == "cuda" else []
+        return ["T", name, list(value.shape), *place]
 
 
 class _Reader(_Counter):
@@ -173,9 +176,11 @@ class _Reader(_Counter):
         object_of: Callable[[Handle], Any] | None,
         limits: WireLimits,
         blobs: memoryview,
+        to_gpu: Callable[[torch.Tensor], torch.Tensor] | None,
     ) -> None:
         super().__init__(limits)
         self.object_of = object_of
+        self.to_gpu = to_gpu
         self.rest = blobs
 
     def value(self, plain: Any, depth: int) -> Any:
@@ -194,6 +199,8 @@ class _Reader(_Counter):
                 return dict(self._pair(pair, depth + 1) for pair in pairs)
             case "T", [str(name), list(shape)]:
                 return self._tensor(name, shape)
+            case "T", [str(name), list(shape), "cuda"] if self.to_gpu is not None:
+                return self.to_gpu(self._tensor(name, shape))
             case "y", [str(name)] if name in DTYPES:
                 return DTYPES[name]
             case "v", [str(name)] if DEVICE.match(name):

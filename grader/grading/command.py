@@ -76,6 +76,14 @@ def add_grade_parser(
         "asks to write them, e.g. sigmoid_focal_loss",
     )
     parser.add_argument(
+        "--device",
+        default="cpu",
+        choices=("cpu", "pretend", "cuda"),
+        help="where all tests' tensors are: pretend is a GPU that is none, cuda this "
+        "machine's, lent to each submission (default: cpu; one test of each exercise "
+        "pretends a GPU all the same)",
+    )
+    parser.add_argument(
         "--level",
         choices=("bubblewrap", "own user", "none"),
         help="weaker walls than this machine has",
@@ -113,6 +121,7 @@ def run_grade(options: argparse.Namespace, root: Path) -> int:
                 unsafe=options.unsafe,
                 allowed_ops=options.allow_ops,
                 parts=options.parts,
+                device=options.device,
             )
     except KeyboardInterrupt as error:
         raise SignalError(
@@ -134,10 +143,14 @@ def grade_paths(
     unsafe: bool = False,
     allowed_ops: Sequence[str] = (),
     parts: Sequence[str] = (),
+    device: str = "cpu",
 ) -> int:
     """Grade what the paths hold; the arguments are the command's options."""
     from grader.grading.level import choose_level
+    from grader.sandbox.gpu import require_gpu
 
+    if device == "cuda":
+        require_gpu()
     # Before torch is imported, which takes a while and may have something to say.
     level = choose_level(level_name, unsafe)
     import torch
@@ -156,7 +169,7 @@ def grade_paths(
     known = {test.exercise for test in course.tests}
     known &= set(registry.asked(registry.parts))
     counting = add_earlier(asked, out, known)
-    course = read_course(root, counting, level.value, allowed_ops)
+    course = read_course(root, counting, level.value, allowed_ops, device=device)
     submissions = find_submissions(paths, out.resolve())
     join_earlier(out.resolve(), submissions)
     code = grade(course, level, submissions, out, jobs=jobs, regrade=regrade)

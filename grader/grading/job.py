@@ -70,6 +70,7 @@ def run_tests(code: Path, work: Work) -> dict[str, Any]:
             code,
             work.level,
             calibration.limits,
+            device=work.course.device,
             allowed_ops=tuple(work.course.allowed_ops),
             registry=work.course.registry,
             parts=work.course.parts,

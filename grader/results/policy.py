@@ -11,7 +11,7 @@ from dataclasses import KW_ONLY, dataclass
 from grader.manifest import ManifestTest
 from grader.outcomes import NOT_RUN, NOT_TRIED, USED_UP, Outcome
 from grader.submissions.names import listed
-from helpers.checks.no_gpu import NO_GPU
+from helpers.checks.no_gpu import NO_GPU, is_of_devices
 
 # How the proxy names a place: "TypeError at line 12 of common.py".
 PLACE = re.compile(r"(?P<type>\w+)(?P<place> at line \d{1,5} of \w{1,80}\.py)")
@@ -114,12 +114,15 @@ def _sentence(outcome: Outcome) -> str:
     if outcome.category == "exception" and place:
         known = place["type"] in KNOWN_TYPES
         kind = place["type"] if known else "an exception"
-        why = f": {NO_GPU}" if outcome.cause == NO_GPU else ""
+        is_told = outcome.cause == NO_GPU or is_of_devices(outcome.cause)
+        why = f": {outcome.cause}" if is_told else ""
         return f"Your code raised {kind}{place['place']}{why}."
     if outcome.category == "timeout":
         for reason in (USED_UP, NOT_TRIED):
             if reason in outcome.message:
                 return f"Your code took too long: {reason}."
+    if outcome.category == "wrong value" and is_of_devices(outcome.cause):
+        return f"The answer is on another device than the inputs: {outcome.cause}."
     return SENTENCES[str(outcome.category)]
 
 

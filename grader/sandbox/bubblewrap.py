@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grader.border.limits import MEBIBYTE
+from grader.sandbox.gpu import Gpu
 from grader.sandbox.slots import may_become_others
 
 HOW_TO_INSTALL = (
@@ -26,7 +27,11 @@ NOTHING, NO_TEXT = "nothing", "nothing.txt"  # an empty folder, an empty file
 
 
 def bubblewrap_arguments(
-    folder: Path, temporary_mb: int, as_root: bool, hidden: Sequence[Path] = ()
+    folder: Path,
+    temporary_mb: int,
+    as_root: bool,
+    hidden: Sequence[Path] = (),
+    gpu: Gpu | None = None,
 ) -> list[str]:
     """Options up to the command.
 
@@ -38,6 +43,7 @@ def bubblewrap_arguments(
             namespace would not do: all users in it are root outside, whose processes
             no limit counts.
         hidden: files and folders in whose place there is nothing.
+        gpu: what is let through for computing on it.
     """
     size = str(temporary_mb * MEBIBYTE)
     if as_root:
@@ -58,6 +64,8 @@ def bubblewrap_arguments(
         arguments += ["--ro-bind", str(empty), str(path)]
     for name in ("code", "submission"):
         arguments += ["--ro-bind", str(folder / name), f"/{name}"]
+    if gpu is not None:
+        arguments += gpu.mounts()
     # bwrap's own root folder and /dev are in memory, without a size.
     return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
 

@@ -15,6 +15,7 @@ from grader.border.limits import Limits
 from grader.sandbox.bubblewrap import NO_TEXT, NOTHING, bubblewrap_arguments
 from grader.sandbox.closing import Closed, libraries, operators
 from grader.sandbox.folder import LOCK, new_folder, remove_folder
+from grader.sandbox.gpu import Gpu, find_gpu
 from grader.sandbox.inside import (
     CLOSED,
     ROOT,
@@ -44,7 +45,8 @@ class Sandbox:
         submission: folder with the student's *.py files; they are copied.
         level: of the walls.
         limits: of each test.
-        device: where checks make their tensors.
+        device: where checks make their tensors: "cpu", "cuda", or "pretend" for a GPU
+            that is none.
         visible: names of the modules that tests ask, see core/course.py.
         closed: what it does not have of torchvision.
         hash_seed: of Python's strings, so that two runs iterate sets alike.
@@ -72,6 +74,7 @@ class Sandbox:
     ):
         self.level = level
         self.worker = worker
+        self.gpu: Gpu | None = find_gpu() if device == "cuda" else None
         self.slot = Slot.take() if _changes_user(level) else None
         self.folder, self._lock = new_folder()
         self.control, inner = socket.socketpair()
@@ -161,7 +164,13 @@ class Sandbox:
             use_landlock=self.level is Level.OWN_USER,
             use_seccomp=has_walls,
             is_alone=has_walls,
+            devices=tuple(self.gpu.nodes) if self.gpu else (),
+            readable=self._readable(),
         )
+
+    def _readable(self) -> tuple[str, ...]:
+        gpu = self.gpu
+        return (*gpu.readable, *gpu.library_folders) if gpu else ()
 
     def _start(
         self,
@@ -180,6 +189,7 @@ class Sandbox:
                 limits.temporary_mb,
                 as_root=self.slot is not None,
                 hidden=hidden,
+                gpu=self.gpu,
             )
             # Through a file: the arguments of process 1 can be read by all inside.
             reading, writing = os.pipe()
@@ -189,10 +199,13 @@ class Sandbox:
             os.close(writing)
             python = ["bwrap", "--args", str(reading), *python]
             files.append(reading)
+        environment = clean_environment(hash_seed, str(self._home()))
+        if self.gpu is not None:
+            environment |= self.gpu.environment()
         try:
             return subprocess.Popen(
                 python,
-                env=clean_environment(hash_seed, str(self._home())),
+                env=environment,
                 pass_fds=files,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -88,7 +88,10 @@ class Connection(Calls):
             answer = receive_frame(self._channel, self._most_bytes, deadline)
             self._most_bytes -= len(answer)
             reply = decode(
-                answer, lambda handle: self._object(handle, what), WIRE_LIMITS
+                answer,
+                lambda handle: self._object(handle, what),
+                WIRE_LIMITS,
+                self.to_gpu,
             )
         except TooLongError as error:
             if error.length > WIRE_LIMITS.max_bytes + WIRE_LIMITS.max_outline:

@@ -7,9 +7,12 @@ through messages as in a sandbox, so that a test that passes here passes there.
 import contextlib
 import io
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import torch
 
 from core.course import read_registry
 from grader.border.wire import decode
@@ -22,6 +25,7 @@ from grader.worker.bytecode import compile_here
 from grader.worker.child import Server
 from grader.worker.given import Given
 from grader.worker.modules import Submission
+from helpers.checks.pretended_gpu import GPU_HERE, default_device, torch_name
 
 
 class LocalSession:
@@ -29,7 +33,8 @@ class LocalSession:
 
     Args:
         submission: folder with the student's *.py files.
-        device: where checks make their tensors.
+        device: where checks make their tensors: "cpu", "cuda", or "pretend" for a GPU
+            that is none.
 
     Attributes:
         given: as Session's.
@@ -59,7 +64,8 @@ class LocalSession:
         self._calls = _LocalCalls(
             self.submission, self._compiled, self.device, self.given
         )
-        return RemoteStudent(self._calls, self._calls.submission.visible, self.device)
+        names = self._calls.submission.visible
+        return RemoteStudent(self._calls, names, torch_name(self.device))
 
     def end_test(self) -> TestRun:
         """Forget the student's modules; memory is not measured here."""
@@ -67,6 +73,7 @@ class LocalSession:
         if calls is None:
             return TestRun("", 0.0, 0)
         calls.submission.remove()
+        GPU_HERE.stop()
         seconds = time.process_time() - calls.started
         return TestRun(calls.printed.getvalue()[-TAIL:], seconds, 0)
 
@@ -75,7 +82,7 @@ class _LocalCalls(Calls):
     """Answers in this process, with the submission importable meanwhile."""
 
     def __init__(self, folder: Path, compiled: bytes, device: str, given: bytes):
-        super().__init__(submitted_names(folder))
+        super().__init__(submitted_names(folder), has_gpu=device == "cuda")
         self.submission = Submission(folder, read_registry().visible)
         self.submission.compiled = compiled
         self.submission.given = Given(given) if given else None
@@ -83,11 +90,23 @@ class _LocalCalls(Calls):
         self.server = Server(self.submission, device)
         self.printed = io.StringIO()
         self.started = time.process_time()
+        self.default_device: torch.device | None = None
 
     def _exchange(self, what: str, body: bytes) -> Any:
         with (
             contextlib.redirect_stdout(self.printed),
             contextlib.redirect_stderr(self.printed),
+            self._own_default_device(),
         ):
             answer = self.server.answer(body)
-        return decode(answer, lambda handle: self._object(handle, what), WIRE_LIMITS)
+        return decode(
+            answer, lambda handle: self._object(handle, what), WIRE_LIMITS, self.to_gpu
+        )
+
+    @contextlib.contextmanager
+    def _own_default_device(self) -> Iterator[None]:
+        """What the student's code sets is for itself, and not for the tests."""
+        torch.set_default_device(self.default_device)
+        yield
+        self.default_device = default_device()
+        torch.set_default_device(None)

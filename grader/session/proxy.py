@@ -23,6 +23,10 @@ class Asker(Protocol):
         """Send a request and return its answer; `what` is for messages."""
         ...
 
+    def use_device(self, device: str) -> None:
+        """Inputs are there from now on."""
+        ...
+
 
 class RemoteObject:
     """A module, function or other object in the sandbox.
@@ -101,6 +105,15 @@ class RemoteStudent:
             raise AttributeError(f"a student has no {name!r}, only {', '.join(names)}")
         found: RemoteNames = names[name]
         return found
+
+    def on_device(self, device: str) -> "RemoteStudent":
+        """The same code with its inputs there, beside a GPU; answers must be there too.
+
+        Args:
+            device: "cuda" or "cpu". Where no GPU is lent there is a pretended one.
+        """
+        self._asker.use_device(device)
+        return RemoteStudent(self._asker, self._names, device)
 
     def seed(self, number: int) -> None:
         """Start torch's random generator anew, in the sandbox."""

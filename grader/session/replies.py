@@ -9,6 +9,7 @@ from core.course import mentioned
 from grader.border.wire_types import WireError
 from helpers.checks.expect import CheckError
 from helpers.checks.known_errors import known_error
+from helpers.checks.no_gpu import MADE, USE_INPUTS, made_on
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}\Z")
 # The line of an import, and what Python says of one that finds nothing.
@@ -96,7 +97,26 @@ def student_error(
     else:
         message = _known_reason(type_name, text, names.modules) + place
     cause = known_error(text) if category == "exception" else None
+    made = MADE.search(text)
+    if made and not names.has_place(made[3], int(made[2])):
+        cause = None
     return CheckError(category, what, message, cause, traceback=traceback)
+
+
+def made_at(places: Any, device: str, names: SubmittedNames) -> str:
+    """The cause of an answer on another device than its inputs.
+
+    Args:
+        places: what the sandbox said of the lines where its tensors were made.
+        device: of the inputs, "cpu" or "cuda".
+        names: of the submission.
+    """
+    other = "CPU" if device == "cuda" else "GPU"
+    for place in places if isinstance(places, list) else []:
+        match place:
+            case (str(file), int(line)) if names.has_place(file, line):
+                return made_on(other, line, file)
+    return f"an answer is on the {other}; {USE_INPUTS}"
 
 
 def _known_reason(type_name: str, text: str, names: frozenset[str]) -> str:

@@ -26,6 +26,7 @@ from grader.session.output import OutputTail
 from grader.session.proxy import RemoteStudent
 from grader.session.replies import submitted_names
 from helpers.checks.expect import CheckError
+from helpers.checks.pretended_gpu import GPU_HERE, torch_name
 
 START_FACTOR = 4  # see grader/worker/loading.py, and some more
 LOADS_AT_ONCE = 0.2  # seconds that are not worth counting
@@ -56,7 +57,8 @@ class Session:
         submission: folder with the student's *.py files, already checked; copied.
         level: of the sandbox's walls.
         limits: of each test.
-        device: where checks make their tensors.
+        device: where checks make their tensors: "cpu", "cuda", or "pretend" for a GPU
+            that is none.
         allowed_ops: names of torchvision.ops that are not closed.
         hash_seed: of Python's strings.
         registry, parts: of the course; by default this checkout's.
@@ -151,11 +153,14 @@ class Session:
                         "crashed", "the submission", "its sandbox ended too often"
                     ) from None
             else:
-                names = self.registry.visible
-                return RemoteStudent(self._test.connection, names, self.device)
+                names, device = self.registry.visible, torch_name(self.device)
+                if device != "cpu":
+                    self._test.connection.pretend_gpu(device)
+                return RemoteStudent(self._test.connection, names, device)
 
     def end_test(self) -> TestRun:
         """End the process of the test, with all that it left behind."""
+        GPU_HERE.stop()
         test, self._test = self._test, None
         if test is None:
             return TestRun("", 0.0, 0)

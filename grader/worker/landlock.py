@@ -18,6 +18,7 @@ PATH_BENEATH = 1
 PR_SET_NO_NEW_PRIVS = 38
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1, 2, 4, 8
+IOCTL_DEVICE = 1 << 15  # the last right of version 5, which forbids it otherwise
 READING = EXECUTE | READ_FILE | READ_DIR
 # How many of the rights on files each version of Landlock knows, one bit each.
 RIGHTS_OF_VERSION = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
@@ -55,6 +56,7 @@ def allow_only(
     readable: Iterable[Path],
     writable_files: Iterable[Path] = (),
     hidden: Iterable[Path] = (),
+    devices: Iterable[Path] = (),
 ) -> None:
     """Forbid this process all files but these; what is missing is passed over.
 
@@ -62,6 +64,7 @@ def allow_only(
         readable: files and folders to read.
         writable_files: files that may be written, such as /dev/null.
         hidden: files and folders below them that stay closed; only their names show.
+        devices: nodes that may be written and asked (ioctl), such as a GPU's.
 
     Raises:
         LandlockError: it is not there.
@@ -88,6 +91,8 @@ def allow_only(
             _add_rule(libc, ruleset, part, rights)
     for path in writable_files:
         _add_rule(libc, ruleset, path, READ_FILE | WRITE_FILE)
+    for path in devices:
+        _add_rule(libc, ruleset, path, READ_FILE | WRITE_FILE | IOCTL_DEVICE & rights)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if libc.syscall(RESTRICT_SELF, ruleset, 0):
         raise LandlockError(os.strerror(ctypes.get_errno()))
@@ -126,7 +131,7 @@ def _add_rule(libc: ctypes.CDLL, ruleset: int, path: Path, rights: int) -> None:
     except OSError:
         return
     if not path.is_dir():
-        rights &= EXECUTE | READ_FILE | WRITE_FILE
+        rights &= EXECUTE | READ_FILE | WRITE_FILE | IOCTL_DEVICE
     rule = struct.pack("=Qi", rights, folder)
     failed = libc.syscall(ADD_RULE, ruleset, PATH_BENEATH, rule, 0)
     os.close(folder)

@@ -9,6 +9,7 @@ import mimetypes
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,8 @@ class Lockdown:
         hidden: files and folders of the interpreter that are forbidden, too.
         use_seccomp: forbid the calls of grader/worker/seccomp.py in each test.
         is_alone: all other processes that it may kill belong to this sandbox.
+        devices: nodes of a GPU that may be used.
+        readable: files of its driver.
     """
 
     uid: int | None
@@ -56,6 +59,8 @@ class Lockdown:
     use_seccomp: bool
     is_alone: bool
     hidden: tuple[str, ...] = ()
+    devices: Sequence[str] = ()
+    readable: Sequence[str] = ()
 
 
 def lock_zygote(lockdown: Lockdown, own_folders: list[Path]) -> list[str]:
@@ -75,12 +80,15 @@ def lock_zygote(lockdown: Lockdown, own_folders: list[Path]) -> list[str]:
         os.setresuid(lockdown.uid, lockdown.uid, lockdown.uid)
     if lockdown.use_landlock:
         prefixes = [Path(sys.base_prefix), Path(sys.prefix)]
-        allowed = [*map(Path, SYSTEM_FILES), *prefixes, *own_folders]
+        allowed = [*map(Path, (*SYSTEM_FILES, *lockdown.readable))]
+        allowed += [*prefixes, *own_folders]
+        devices = [Path(node) for node in lockdown.devices]
         try:
             # Opened before the change of user, a prefix can be read though its
             # parents cannot.
             readable = [*_open_folders(), *allowed]
-            allow_only(readable, [Path("/dev/null")], map(Path, lockdown.hidden))
+            hidden = map(Path, lockdown.hidden)
+            allow_only(readable, [Path("/dev/null")], hidden, devices)
         except LandlockError as error:
             missing.append(f"Landlock: {error}")
     if prctl is not None:
@@ -105,7 +113,7 @@ def close_child(lockdown: Lockdown, limits: Limits, in_use: int) -> None:
     prctl = getattr(libc, "prctl", None)
     if prctl is not None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    limit_process(limits, lockdown.is_alone, in_use)
+    limit_process(limits, lockdown.is_alone, in_use, has_gpu=bool(lockdown.devices))
     if lockdown.use_seccomp:
         with suppress(SeccompError):  # the zygote has said that there is none
             forbid_calls()

@@ -52,7 +52,7 @@ put_to_sleep(Path(SETTINGS["submission"]))  # before anything imports torchvisio
 
 from grader.worker.absent import leave_out  # noqa: E402
 from grader.worker.bytecode import compile_files  # noqa: E402
-from grader.worker.child import seed_torch, serve_test  # noqa: E402
+from grader.worker.child import prepare_gpu, seed_torch, serve_test  # noqa: E402
 from grader.worker.given import Given  # noqa: E402
 from grader.worker.large_pages import use_large_pages  # noqa: E402
 from grader.worker.loading import measure_loading  # noqa: E402
@@ -221,6 +221,8 @@ class Zygote:
         close_child(self.lockdown, limits, self.in_use)
         if given is not None:
             open_parts(given, library, refusing)
+        if self.settings["device"] == "cuda":
+            prepare_gpu(self.limits.gpu_memory_mb)
         serve_test(channel, self.submission, self.settings["device"])
 
     def _do(self, work: Callable[[], None], output_file: int) -> None:

@@ -117,7 +117,7 @@ def _sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
 
 
-def _clip(box: Box, height: float, width: float, how: How) -> tuple[float, ...]:
+def _clip(box: Box, height: float, width: float, how: How) -> Box:
     ends = {"HW": (height, width)}.get(how.clip, (width, height))
     low = -math.inf if how.clip in ("high", "no") else 0.0
     clipped = []
@@ -125,7 +125,8 @@ def _clip(box: Box, height: float, width: float, how: How) -> tuple[float, ...]:
         high = ends[place % 2] - how.inset
         high = math.inf if how.clip in ("low", "no") else high
         clipped.append(min(max(value, low), high))
-    return tuple(clipped)
+    x1, y1, x2, y2 = clipped
+    return x1, y1, x2, y2
 
 
 def _candidate(

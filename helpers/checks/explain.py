@@ -18,8 +18,6 @@ MEANINGS = (
      "their shapes just before this line"),
     ("RuntimeError", "should have the same", "two tensors have different dtypes or "
      "devices; make new ones with dtype= and device= of the input"),
-    ("RuntimeError", "same device", "two tensors are on different devices; make new "
-     "ones with device= of the input"),
     ("RuntimeError", "in-place operation", "a tensor that a gradient needs was changed "
      "in place; make a new one"),
     ("RuntimeError", "shape mismatch", "tensors of this line have shapes that do not "

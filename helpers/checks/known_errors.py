@@ -1,6 +1,6 @@
 """Exceptions whose own text says what is wrong, wherever they come from."""
 
-from helpers.checks.no_gpu import NO_GPU, lacks_gpu
+from helpers.checks.no_gpu import NO_GPU, device_cause, lacks_gpu
 
 # Part of what torch says, and what it means; each is true of every such exception.
 KNOWN = {
@@ -26,4 +26,7 @@ def known_error(text: str) -> str | None:
     """What an exception with this text means, if its text alone says it."""
     if lacks_gpu(text):
         return NO_GPU
+    devices = device_cause(text)
+    if devices is not None:
+        return devices
     return next((said for part, said in KNOWN.items() if part in text), None)

@@ -15,12 +15,13 @@ from typing import Any
 import torch
 
 from core.command import CourseError, SignalError
-from core.course import mentioned, read_registry
+from core.course import PACKAGE, mentioned, read_registry
 from helpers.checks.exercises import MARK, ROOT, Exercise, read_exercises
 from helpers.checks.expect import CheckError
 from helpers.checks.explain import explain_exception, explain_import, own_places
 from helpers.checks.fresh import fresh_modules
 from helpers.checks.hints import hints_of
+from helpers.checks.pretended_gpu import GPU_HERE, torch_name
 from helpers.checks.results import BLOCKED, OPEN, PASS, WRONG, Report, Result
 from helpers.checks.student import student_of
 
@@ -49,7 +50,7 @@ class CheckRun:
     """The assignment as it is now, for the length of a `with` statement.
 
     Args:
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda", or "pretend" for a GPU that is none.
         root: the folder that holds assignment/.
         quiet: drop what the student's code prints.
 
@@ -58,8 +59,10 @@ class CheckRun:
     """
 
     def __init__(self, device: str = "cpu", root: Path = ROOT, quiet: bool = False):
-        if device != "cpu" and not torch.cuda.is_available():
-            raise CourseError(f"--device {device}: torch finds no GPU here; use cpu")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise CourseError(
+                f"--device {device}: torch finds no GPU here; use cpu or pretend"
+            )
         # The expected numbers are those of whole float32 products.
         torch.backends.cudnn.allow_tf32 = False
         self.device, self.root, self.quiet = device, root, quiet
@@ -70,13 +73,17 @@ class CheckRun:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "CheckRun":
+        if self.device == "pretend":
+            GPU_HERE.start((self.root / PACKAGE).resolve())
+            self._stack.callback(GPU_HERE.stop)
         with self._silence():
             fresh = fresh_modules(self.root)
             modules, self._broken = self._stack.enter_context(fresh)
         for name in self.registry.visible:
             modules.setdefault(name, types.ModuleType(name))
         self._modules = modules
-        self.student = student_of(modules, self.registry.visible, self.device)
+        device = torch_name(self.device)
+        self.student = student_of(modules, self.registry.visible, device)
         return self
 
     def __exit__(self, *error: object) -> None:

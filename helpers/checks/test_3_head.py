@@ -68,7 +68,7 @@ def test_head_layers_have_their_shapes(student: Any) -> None:
             for name, weight in state.items()
             if name.startswith(stem) and weight.dim() == 4
         ]
-        causes = {
+        causes: dict[tuple[tuple[int, ...], ...], str] = {
             ((12, 8, 3, 3), (6, 8, 3, 3)): (
                 "each convolution takes the channels that the one before gives"
             ),

@@ -29,7 +29,7 @@ def test_nms_by_hand(student: Any) -> None:
     """The best box suppresses those that overlap it by more than the threshold."""
     what = "nms of four boxes, scores 0.7, 0.9, 0.6, 0.8, threshold 0.5"
     got = kept(student, BOXES, SCORES, 0.5, what)
-    causes = {
+    causes: dict[tuple[int, ...], str] = {
         (1, 3, 0, 2): "nothing is suppressed",
         (0, 1, 2, 3): "nothing is suppressed, and the order is that of the input",
         (3, 1): "the order of the result must be that of the scores, best first",
@@ -37,10 +37,7 @@ def test_nms_by_hand(student: Any) -> None:
         (3, 0, 2): "boxes are taken in the order of the input, not of the scores",
         (2, 0, 3): "the worst box is taken first; sort by decreasing score",
         (1,): "only the best box is kept; go on with the rest",
-        (
-            0,
-            1,
-        ): "places in the sorted list are returned instead of indices of the input",
+        (0, 1): "places in the sorted list are returned, not indices of the input",
     }
     expect_equal(got, [1, 3], what, causes.get(tuple(got)))
     what = "nms of the same boxes from the last to the first"
