@@ -56,7 +56,7 @@ def _swaps_x_and_y(student: Student) -> bool:
 
 def _reshapes(student: Student) -> bool:
     """The class logits of a head that passes its maps on."""
-    head = make_head(student, 2, 2, [2])
+    head = make_head(student, 2, 2, [2, 2])
     state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
     for name, old in state.items():
         state[name] = torch.zeros_like(old)

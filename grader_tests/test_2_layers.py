@@ -139,9 +139,9 @@ def test_fpn_layers_keep_the_size_of_a_map(student):
     """No layer makes a map larger or smaller, or more of it than a convolution."""
     layers = student.common.make_fpn_layers(dict(zip(MAPS, (3, 5, 2), strict=True)), 4)
     expect_true(layers is not None, "make_fpn_layers", "returned None")
-    expect_layers(expect_state(layers.state_dict(), "make_fpn_layers"))
     if student.device.type != "cpu":
         layers.to(str(student.device))
+    expect_layers(expect_state(layers.state_dict(), "make_fpn_layers"))
     for name, layer, weight in single_layers(layers):
         what = f"make_fpn_layers: {name}"
         given = give(student, spread(2, weight.shape[1], 13, 20, low=-1.0))

@@ -288,6 +288,7 @@ def with_large_weights(student, num_classes: int, widths: list[int]):
 def right_outputs(head, features) -> list[dict[str, torch.Tensor]]:
     """What the head's own weights give, in float64; see wrong_answer."""
     state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
+    state = {name: value.cpu() for name, value in state.items()}
     names = parameters_of(head)
 
     def apply(part: str, x: torch.Tensor, is_stem: bool) -> torch.Tensor:
@@ -328,7 +329,7 @@ def check_outputs(expected):
 def test_head_on_maps_of_any_size(student):
     """One class, five levels in no order, maps of one place and of one row."""
     sizes = {"p6": (1, 1), "p3": (4, 3), "p7": (2, 1), "p4": (1, 5), "p5": (2, 2)}
-    head = with_large_weights(student, 1, [4])
+    head = with_large_weights(student, 1, [4, 4])
     for batch in (1, 3):
         features = {
             level: give(student, spread(batch, 3, *size, low=-9.0, high=9.0))
@@ -342,7 +343,7 @@ def test_head_on_maps_of_any_size(student):
 
 def test_head_answers_each_call(student):
     """Maps of the same shapes and sums, in training and in evaluation."""
-    head = with_large_weights(student, 5, [4, 6])
+    head = with_large_weights(student, 5, [5, 5])
     usual = {
         level: (spread(2, 3, *size, low=-1.0) * 8).round() / 8
         for level, size in {"p3": (3, 5), "p4": (2, 3)}.items()

@@ -117,7 +117,9 @@ def _sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
 
 
-def _clip(box: Box, height: float, width: float, how: How) -> Box:
+def _clip(
+    box: Box, height: float, width: float, how: How
+) -> tuple[float, float, float, float]:
     ends = {"HW": (height, width)}.get(how.clip, (width, height))
     low = -math.inf if how.clip in ("high", "no") else 0.0
     clipped = []

@@ -107,6 +107,8 @@ def test_make_fpn_layers_follow_their_arguments(student: Any) -> None:
 def test_make_fpn_layers_keep_the_size_of_a_map(student: Any) -> None:
     """No layer makes a map of 9 x 14 larger or smaller: a 3x3 needs a padding of 1."""
     layers = student.common.make_fpn_layers({"c3": 5, "c4": 7, "c5": 9}, 12)
+    if student.device.type != "cpu":
+        layers.to(str(student.device))
     state = expect_state(layers.state_dict(), "make_fpn_layers")
     for name, weight in state.items():
         # Only where the layer is an entry of its own can it be called by its name.
