@@ -96,7 +96,7 @@ def test_reader_is_asked_to_predict(path: Path):
     """At least one guess, shown beside the truth."""
     guesses = [text for text in sources(path, "code") if "guess = ..." in text]
     assert guesses
-    assert all("compare_guess(" in guess for guess in guesses)
+    assert all(re.search(r"compare_(guess|stored)\(", guess) for guess in guesses)
 
 
 def test_every_exercise_is_in_the_notebook_of_its_step():
