@@ -123,7 +123,7 @@ class DetectorBackboneWithFPN(nn.Module):
 
         Start from the coarsest map and walk down: enlarge the merged map of the level
         above (nearest neighbour) to the size of this level, add this level's lateral,
-        and go on. What goes up to the next level is this sum, before its output
+        and go on. What goes down to the next level is this sum, before its output
         convolution. Sizes may be odd, so "twice as large" is not always right.
         Source: Lin et al., "Feature Pyramid Networks", 2017, section 3 and figure 3.
 
