@@ -84,7 +84,9 @@ def test_share_of_a_box_that_keeps_half_of_its_score():
     ratio = np.minimum(x, 1 - x) / np.maximum(x, 1 - x)
     bare = ratio[:, None] * ratio[None, :]
     text = "\n".join(texts(PATHS[5]))
-    assert f"left to {(bare > 0.5).mean():.0%} of a box's area".replace("%", " %") in text
+    assert (
+        f"left to {(bare > 0.5).mean():.0%} of a box's area".replace("%", " %") in text
+    )
     assert f"with it, to {(np.sqrt(bare) > 0.5).mean():.0%}".replace("%", " %") in text
 
 
@@ -102,4 +104,6 @@ def test_share_of_p5_is_what_notebook_4_says(tmp_path: Path):
         levels = [counts[f"foreground of {level}"] for level in ("p3", "p4", "p5")]
         shares.append(100 * levels[-1] / sum(levels))
     text = "\n".join(texts(PATHS[4]))
-    assert f"p5 has {shares[0]:.1f} at this" in text and f"and {shares[1]:.0f} at" in text
+    assert (
+        f"p5 has {shares[0]:.1f} at this" in text and f"and {shares[1]:.0f} at" in text
+    )

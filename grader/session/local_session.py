@@ -1,7 +1,7 @@
 """The API of Session in this process: for maintainers, and for code one trusts.
 
-There are no walls and no deadlines here. Requests and answers take the same way
-through messages as in a sandbox, so that a test that passes here passes there.
+There are no walls here, and one generous limit of time. Requests and answers take the
+same way through messages as in a sandbox: a test that passes here passes there.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from core.course import read_registry
+from core.time_limit import time_limit
 from grader.border.wire import decode
 from grader.session.calls import WIRE_LIMITS, Calls
 from grader.session.output import TAIL
@@ -21,6 +22,8 @@ from grader.session.session import TestRun
 from grader.worker.bytecode import compile_here
 from grader.worker.child import Server
 from grader.worker.modules import Submission
+
+CALL_LIMIT_S = 60.0  # of one call; a loop without an end says where it stood
 
 
 class LocalSession:
@@ -80,6 +83,7 @@ class _LocalCalls(Calls):
         with (
             contextlib.redirect_stdout(self.printed),
             contextlib.redirect_stderr(self.printed),
+            time_limit(CALL_LIMIT_S),
         ):
             answer = self.server.answer(body)
         return decode(answer, lambda handle: self._object(handle, what), WIRE_LIMITS)

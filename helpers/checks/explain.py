@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from core.time_limit import TimeLimitError
 from helpers.checks.exercises import ROOT
 from helpers.checks.no_gpu import NO_GPU, lacks_gpu
 
@@ -146,6 +147,14 @@ def explain_import(error: BaseException, file: str, root: Path = ROOT) -> Explai
         return _explain_syntax(error)
     if isinstance(error, SystemExit):
         return f"{file} ends the program while it is loaded; remove its exit()", [], ""
+    if isinstance(error, TimeLimitError):
+        places = own_places(error, root)[-1:]
+        lines = [f"it stood at line {place.line}: {place.code}" for place in places]
+        return (
+            f"{file} does not end while it is loaded: a loop without an end?",
+            lines,
+            "",
+        )
     headline, lines, likely = explain_exception(error, root)
     return f"{file} cannot be loaded: {headline}", lines, likely
 

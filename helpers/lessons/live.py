@@ -1,7 +1,7 @@
 """Look on while a detector trains: the losses, and what it says in between.
 
-What a detector says is shown before NMS: the boxes of its surest locations, as many as
-there are. Notebook 8 makes detections of them.
+What a detector says is shown before NMS: the boxes of its surest locations, many for
+each object. Notebook 8 makes detections of them.
 """
 
 import dataclasses
@@ -37,7 +37,8 @@ from helpers.training.run_folder import (
     read_log,
 )
 
-SURE_LOCATIONS = 24  # drawn in each picture
+SURE_LOCATIONS = 150  # at most drawn in each picture, so that no object is crowded out
+LEAST_SURE = 0.2  # of the surest answer; weaker ones are not drawn
 SHORT_RUN = 1200  # iterations of the run on shapes that fits into a sitting
 LOOK_PERIOD = 100  # iterations between two pictures
 SAVE_PERIOD = 100
@@ -103,11 +104,12 @@ def draw_answers(model: nn.Module, examples: Sequence[Example]) -> Figure:
     for axes, (image, rows) in zip(panels, examples, strict=True):
         boxes, classes, probability = surest_boxes(model, image)
         surest = float(probability.max())
+        drawn = probability >= LEAST_SURE * surest
         objects = int((rows[:, 4] >= 0).sum())
         title = f"true boxes {objects}, surest answer {surest:.2f}"
         show_image(axes, image, title, ticks=False)
         for box, class_id, sureness in zip(
-            boxes, classes, probability.tolist(), strict=True
+            boxes[drawn], classes[drawn], probability[drawn].tolist(), strict=True
         ):
             colour = class_colour(int(class_id))
             add_box(
