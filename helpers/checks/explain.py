@@ -41,8 +41,8 @@ MEANINGS = (
     ("AttributeError", "before Module.__init__", "call super().__init__() first"),
     ("AttributeError", "has no attribute", "a typing mistake, or it was never set in "
      "__init__"),
-    ("ImportError", "cannot import name", "that file has lost this name, which was "
-     "given; look there, or take it out of a fresh copy"),
+    ("ImportError", "cannot import name", "that file has no such name any more; look "
+     "there, or put an exercise back with python -m helpers.check reset"),
     ("NameError", "", "this name is not known here; a typing mistake, or an import "
      "is missing"),
     ("KeyError", "", "this key is not in the dict; print its keys"),

@@ -28,6 +28,7 @@ from helpers.checks.explain import (
 from helpers.checks.fresh import fresh_modules
 from helpers.checks.hints import hints_of
 from helpers.checks.results import BLOCKED, OPEN, PASS, WRONG, Report, Result
+from helpers.checks.shell import own_function
 from helpers.checks.student import student_of
 
 FOLDER = Path(__file__).parent
@@ -161,10 +162,12 @@ class CheckRun:
         for part in exercise.name.split("."):
             target = getattr(target, part, None)
         if target is None:
+            path = self.root / "assignment" / exercise.file
+            missing = f"has no {exercise.name}" if path.exists() else "is not there"
             return Result(
                 WRONG,
                 exercise.title,
-                f"assignment/{exercise.file} has no {exercise.name}; "
+                f"assignment/{exercise.file} {missing}; "
                 f"python -m helpers.check reset {exercise.id} puts its start back",
             )
         return None
@@ -215,10 +218,24 @@ class CheckRun:
         if number not in self.exercises:  # raised by torch or by the student
             return self._crashed(exercise, title, error)
         if number == exercise.id:
-            return Result(OPEN, title, "not written yet")
+            return Result(OPEN, title, "not written yet", self._where_it_is(exercise))
         headline = f"blocked by {number}: write that first"
         begin = f"Begin there: {self.exercises[number].command}"
         return Result(BLOCKED, title, headline, (begin,))
+
+    def _where_it_is(self, exercise: Exercise) -> tuple[str, ...]:
+        """When the file was saved, and a function in the notebook instead of in it."""
+        path = self.root / "assignment" / exercise.file
+        saved = time.localtime(path.stat().st_mtime)
+        is_today = time.strftime("%Y-%m-%d", saved) == time.strftime("%Y-%m-%d")
+        when = time.strftime("at %H:%M:%S" if is_today else "on %d %B at %H:%M", saved)
+        lines = [f"assignment/{exercise.file} was saved {when}."]
+        name = exercise.name.split(".")[0]
+        if own_function(name):
+            lines.append(
+                f"This notebook has a {name} of its own; put that code into the file."
+            )
+        return tuple(lines)
 
     def _failed(self, exercise: Exercise, title: str, error: CheckError) -> Result:
         if error.__cause__ is not None and own_places(error.__cause__, self.root):

@@ -9,7 +9,7 @@ from IPython.display import Markdown
 from core.command import CourseError
 from core.course import FILE, PACKAGE, read_registry
 from data_scripts import download_voc2007
-from helpers.checks.reset import find_function
+from helpers.checks.places import find_function
 from helpers.data.voc import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
 from helpers.notebook import ROOT, is_colab
 
