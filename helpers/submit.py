@@ -3,7 +3,8 @@
 python -m helpers.submit             writes submission.zip beside assignment/
 python -m helpers.submit --out F.zip
 
-In a notebook: `from helpers.submit import submit`, then `submit()`.
+In a notebook: `from helpers.submit import submit, bring`. `submit()` does the same, and
+`bring("submission.zip")` puts the files of such a zip back, on another machine.
 """
 
 import io
@@ -23,6 +24,7 @@ from core.command import (
 from core.course import PACKAGE
 from core.files import write_atomically
 from helpers.checks.exercises import ROOT
+from helpers.checks.reset import keep
 from helpers.drive.copies import free_name, last_write
 
 if TYPE_CHECKING:
@@ -144,6 +146,78 @@ def submit(out: str | os.PathLike[str] = NAME) -> None:
         import importlib
 
         importlib.import_module("google.colab.files").download(str(path))
+
+
+def unpack(zip_path: Path, root: Path = ROOT) -> list[str]:
+    """Put the files of a zip into assignment/; those that are replaced are kept.
+
+    Args:
+        zip_path: as `pack` wrote it; nothing else in it is taken.
+        root: the folder that holds assignment/.
+
+    Returns:
+        A line for each file that changed.
+
+    Raises:
+        CourseError: it is no such zip, or a file cannot be written.
+    """
+    found: dict[str, bytes] = {}
+    try:
+        with zipfile.ZipFile(zip_path) as archive:
+            for entry in archive.infolist():
+                folder, _, name = entry.filename.rpartition("/")
+                is_ours = folder == PACKAGE and MODULE.fullmatch(name)
+                if is_ours and entry.file_size <= MOST_BYTES:
+                    with archive.open(entry) as file:
+                        found[name] = file.read(MOST_BYTES + 1)[:MOST_BYTES]
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise CourseError(
+            f"{zip_path}: cannot be read as a zip ({error}); give the file that "
+            "submit() wrote"
+        ) from error
+    if not found:
+        raise CourseError(f"{zip_path}: has no file of {PACKAGE}/; give another")
+    lines = []
+    for name, content in sorted(found.items()):
+        path = root / PACKAGE / name
+        is_there = path.is_file()
+        if is_there and path.read_bytes() == content:
+            continue
+        said = f"{PACKAGE}/{name}: brought"
+        if is_there:
+            kept = keep(path.read_bytes(), name, root)
+            said += f"; the one that was here is kept as {kept.relative_to(root)}"
+        try:
+            write_atomically(path, content)
+        except OSError as error:
+            raise CourseError(
+                f"{path}: cannot be written ({error.strerror})"
+            ) from error
+        lines.append(said)
+    return lines
+
+
+def bring(zip_path: str | os.PathLike[str] | None = None) -> None:
+    """For notebooks: bring the work that submit() packed on another machine.
+
+    Args:
+        zip_path: the zip; on Colab, without one, you choose it on your computer.
+    """
+    from helpers.checks.in_notebook import without_traceback
+    from helpers.notebook import is_colab
+
+    if zip_path is None and is_colab():
+        import importlib
+
+        uploaded = importlib.import_module("google.colab.files").upload()
+        zip_path = next(iter(uploaded), None)
+    try:
+        if zip_path is None:
+            raise CourseError('name the zip: bring("submission.zip")')
+        lines = unpack(Path(zip_path))
+    except CourseError as error:
+        raise without_traceback(error) from None
+    print(*(lines or ["Everything was here already."]), sep="\n")
 
 
 def main() -> int:

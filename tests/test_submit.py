@@ -13,7 +13,7 @@ from helpers import submit as module
 from helpers.checks.exercises import read_exercises
 from helpers.checks.progress import map_html
 from helpers.checks.results import OPEN, PASS, WRONG, Report, Result
-from helpers.submit import hand_in, pack
+from helpers.submit import hand_in, pack, unpack
 from tests.student_course import edit, make_course, make_whole_course
 
 EXERCISES = read_exercises()
@@ -105,3 +105,37 @@ def test_map_as_a_picture_says_what_the_text_says():
     )
     assert 'title="iou: done"' in text and 'title="nms: open"' in text
     assert text.count("<tr") == len({each.notebook for each in EXERCISES.values()})
+
+
+def test_work_is_brought_to_another_machine(course: Path, tmp_path: Path):
+    """What is replaced is kept; what is the same is left alone."""
+    out = tmp_path / "submission.zip"
+    pack(out, course)
+    other = make_course(tmp_path / "other")
+    edit(other, "common.py", "import torch", "import torch  # here")
+    here = (other / "assignment" / "common.py").read_bytes()
+    lines = unpack(out, other)
+    assert any(line.startswith("assignment/common.py: brought; ") for line in lines)
+    for path in (course / "assignment").glob("*.py"):
+        assert (other / "assignment" / path.name).read_bytes() == path.read_bytes()
+    kept = {path.read_bytes() for path in (other / "runs" / "kept").iterdir()}
+    assert here in kept
+    assert unpack(out, other) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../evil.py", "assignment/../evil.py", "/assignment/evil.py", "a/a.py"],
+)
+def test_names_that_leave_the_folder_are_not_taken(name: str, tmp_path: Path):
+    """An archive is never unpacked blindly."""
+    out = tmp_path / "in" / "a.zip"
+    out.parent.mkdir()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr(name, "x = 1")
+    with pytest.raises(CourseError, match="has no file of assignment/"):
+        unpack(out, tmp_path / "in")
+    out.write_text("no zip")
+    with pytest.raises(CourseError, match="cannot be read as a zip"):
+        unpack(out, tmp_path / "in")
+    assert list(tmp_path.rglob("*.py")) == []

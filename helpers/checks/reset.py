@@ -61,7 +61,7 @@ def reset(exercise: Exercise, root: Path = ROOT) -> Done:
         new, note = _rebuilt(text, exercise, stubs, others)
     if text is not None and "\r\n" in text:
         new = new.replace("\n", "\r\n")
-    kept = None if content is None else _keep(content, exercise.file, root)
+    kept = None if content is None else keep(content, exercise.file, root)
     try:
         path.parent.mkdir(exist_ok=True)
         write_atomically(path, new.encode())
@@ -157,8 +157,8 @@ def _read_stubs(exercise: Exercise, root: Path) -> dict[str, str]:
     raise CourseError(f"{path}: does not hold {exercise.id}; fetch the course again")
 
 
-def _keep(content: bytes, file: str, root: Path) -> Path:
-    """Write a copy under a name that is not taken."""
+def keep(content: bytes, file: str, root: Path) -> Path:
+    """Write a copy into runs/kept, under a name with its date that is not taken."""
     folder = root / KEPT
     stem = f"{file.removesuffix('.py')}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
     number = 1
