@@ -43,6 +43,11 @@ DRIVE_FOLDER = "MyDrive/fcos-course"
 KEPT_ON_DRIVE = ("assignment", "runs")
 INSTALL_TIMEOUT_S = 300
 WITHOUT_DRIVE = ".without_drive"  # in the course, if Drive was refused on this machine
+OFFER = (
+    "Colab asks whether this notebook may use your Google Drive. With it all\n"
+    f"       notebooks share what you write, in {DRIVE_FOLDER}; nothing there is\n"
+    "       overwritten or deleted."
+)
 CARRY = (
     "Each Colab notebook has a machine of its own: the next one will not have what you "
     "write here.\n       Before you leave: from helpers.submit import submit, bring; "
@@ -254,12 +259,7 @@ def keep_on_drive() -> Answer:
 def offer_drive() -> Answer:
     """Keep the work on Drive, unless the user refuses; that is no mistake."""
     if not DRIVE.joinpath("MyDrive").is_dir() and DRIVE.resolve() not in ROOT.parents:
-        print(
-            "       Colab asks whether this notebook may use your Google Drive. With it\n"
-            f"       all notebooks share what you write, in {DRIVE_FOLDER}; nothing\n"
-            "       there is overwritten or deleted.",
-            flush=True,
-        )
+        print(f"{' ' * 6} {OFFER}", flush=True)
         try:
             importlib.import_module("google.colab.drive").mount(str(DRIVE))
         except Exception:  # noqa: BLE001 - Colab documents none
