@@ -228,7 +228,8 @@ def _shapes() -> Answer:
     if not SHAPES_DIR.exists():
         from data_scripts.make_shapes import make_shapes
 
-        make_shapes(SHAPES_DIR)
+        print("       drawing the pictures, once; some ten seconds", flush=True)
+        make_shapes(SHAPES_DIR, quiet=True)
     pictures = len(list(SHAPES_DIR.glob("VOCdevkit/VOC2007/JPEGImages/*.jpg")))
     if pictures == 0:
         return False, f"{SHAPES_DIR} holds no pictures; remove it, run this cell again"

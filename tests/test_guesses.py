@@ -10,7 +10,12 @@ import pytest
 import torch
 
 from core.command import CourseError
-from helpers.lessons.guesses import compare_guess, compare_stored, stored_answers
+from helpers.lessons.guesses import (
+    SWITCH,
+    compare_guess,
+    compare_stored,
+    stored_answers,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 # How each answer that is one calculation comes about; the others are said in words.
@@ -181,3 +186,11 @@ def test_stored_answer_is_shown_with_the_way_to_it():
     assert "0.9 * 150" not in compare_stored(..., "the normalizer").data
     with pytest.raises(CourseError, match="no answer is stored for 'the noise'"):
         compare_stored(1, "the noise")
+
+
+def test_pages_to_look_at_fold_the_answer(monkeypatch: pytest.MonkeyPatch):
+    """There nobody can write a guess; the reader opens the answer."""
+    monkeypatch.setenv(SWITCH, "fold")
+    shown = compare_guess(..., 41, "place").data
+    assert shown.startswith("<details><summary>guess first") and "41" in shown
+    assert "<details>" not in compare_guess(41, 41, "place").data

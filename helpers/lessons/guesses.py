@@ -6,6 +6,7 @@ would give it away.
 
 import html
 import math
+import os
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,8 @@ from IPython.display import HTML
 
 from core.command import CourseError
 
+# Set to "fold" where nobody can write a guess, as in pages to look at.
+SWITCH = "FCOS_COURSE_ANSWERS"
 ANSWERS = Path(__file__).with_name("answers.toml")
 DIGITS = 4
 NEAR = 0.15  # of the answer; so far off still counts as near
@@ -44,10 +47,14 @@ def compare_guess(
         how: the way to the answer, shown with it.
         show: show the answer without a guess.
     """
+    answer = _row("the answer", what, [("the answer", _plain(truth)), ("", how)])
     if guess is ... and not show:
+        if os.environ.get(SWITCH) == "fold":
+            hidden = f"<details><summary>guess first, then open</summary>{answer.data}"
+            return HTML(f"{hidden}</details>")
         return _row("guess first", what, [("replace the dots of", "guess = ...")])
     if guess is ...:
-        return _row("the answer", what, [("the answer", _plain(truth)), ("", how)])
+        return answer
     problem = _what_is_odd(guess, truth)
     if problem:
         return _row("not comparable", what, [("your guess", _plain(guess)), problem])
