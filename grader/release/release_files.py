@@ -30,6 +30,7 @@ SUFFIXES = (
     ".html",
     ".css",
     ".png",
+    ".jpg",
     ".svg",
     ".json",
     ".txt",

@@ -32,7 +32,7 @@ MINE = (
     "Every part of it was written by hand in this course, one function at a time: the "
     "pyramid, the head, the matching, the losses, and the way from answers to boxes."
 )
-STRIP_HEIGHT = 1.1  # inches
+STRIP_HEIGHT, MOST_HEIGHT = 1.1, 4.5  # inches
 
 
 def draw_won(step: int, picture: Figure | Image.Image) -> Figure:
@@ -44,7 +44,7 @@ def draw_won(step: int, picture: Figure | Image.Image) -> Figure:
     """
     image = np.asarray(_as_image(picture))
     width = 9.0
-    height = width * image.shape[0] / image.shape[1]
+    height = min(width * image.shape[0] / image.shape[1], MOST_HEIGHT)
     figure, _ = make_figure(height=height + STRIP_HEIGHT, width=width)
     figure.clear()
     ratios = (height, STRIP_HEIGHT)
