@@ -1,7 +1,7 @@
 """Store what recipe `cpu` finds in the freely licensed photographs, for notebook 0.
 
-Run it after `python -m benchmarks.quality --recipe cpu --data voc2007 --name voc2007_cpu
---precision float32 --out runs/voc2007_cpu`, whose checkpoint it reads:
+Run it after `python -m benchmarks.quality --recipe cpu --data voc2007 --name
+voc2007_cpu --precision float32 --out runs/voc2007_cpu`, whose checkpoint it reads:
 python -m benchmarks.recorded_photos writes helpers/lessons/photos/found.json.
 """
 
