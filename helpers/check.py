@@ -114,7 +114,7 @@ def _reset(exercise: Exercise) -> str:
     done = put_back(exercise)
     lines = [f"{_short(done.path)}: {exercise.name} is as it was at the start"]
     if done.note:
-        lines.append(done.note[:1].upper() + done.note[1:])
+        lines.append(done.note)
     if done.kept is not None:
         lines.append(f"Your file is kept as {_short(done.kept)}")
     return "\n".join(lines)

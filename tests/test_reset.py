@@ -182,3 +182,29 @@ def test_check_after_a_file_was_deleted_says_how_to_get_it_back(course: Path):
     with CheckRun(root=course) as run:
         text = report_text(run.report("6.1"))
     assert "not written yet" in text and "was saved at " in text
+
+
+def test_file_that_another_one_needs_says_how_it_comes_back(course: Path):
+    """fcos_deltas.py imports common.py, which was deleted."""
+    from helpers.checks.report import report_text
+    from helpers.checks.runner import CheckRun
+
+    (course / "assignment" / "common.py").unlink()
+    with CheckRun(root=course) as run:
+        text = report_text(run.report("5.1")).replace("\n  ", " ")
+    assert "Likely: that file is not there; put it back with" in text
+
+
+def test_function_in_the_notebook_instead_of_the_file_is_named(
+    course: Path, monkeypatch
+):
+    """Of all reasons for "not written yet" the one that nobody finds."""
+    from helpers.checks import runner
+    from helpers.checks.report import report_text
+
+    monkeypatch.setattr(runner, "own_function", lambda name: name == "iou")
+    with runner.CheckRun(root=course) as run:
+        text = report_text(run.report("1.1"))
+        other = report_text(run.report("2.1"))
+    assert "This notebook defines iou itself; put that code into the file." in text
+    assert "itself" not in other

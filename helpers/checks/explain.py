@@ -41,6 +41,8 @@ MEANINGS = (
     ("AttributeError", "before Module.__init__", "call super().__init__() first"),
     ("AttributeError", "has no attribute", "a typing mistake, or it was never set in "
      "__init__"),
+    ("ModuleNotFoundError", "'assignment.", "that file is not there; put it back with "
+     "python -m helpers.check reset and the number of an exercise that is in it"),
     ("ImportError", "cannot import name", "that file has no such name any more; look "
      "there, or put an exercise back with python -m helpers.check reset"),
     ("NameError", "", "this name is not known here; a typing mistake, or an import "

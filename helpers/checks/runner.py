@@ -233,7 +233,7 @@ class CheckRun:
         name = exercise.name.split(".")[0]
         if own_function(name):
             lines.append(
-                f"This notebook has a {name} of its own; put that code into the file."
+                f"This notebook defines {name} itself; put that code into the file."
             )
         return tuple(lines)
 
