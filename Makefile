@@ -15,7 +15,7 @@ REPOSITORY ?=
 # written last, so an interrupted installation is repeated
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo notebooks nbgrader release mutation causes lint format \
+.PHONY: help venv test demo notebooks site nbgrader release mutation causes lint format \
   requirements upgrade clean
 
 help: ## list these targets
@@ -58,6 +58,10 @@ notebooks: $(STAMP) ## run all notebooks, solved and as released (about 6 minute
 
 nbgrader: $(STAMP) ## make a course for nbgrader and grade three submissions (10 minutes)
 	$(RUN) -m tests.run_nbgrader --out build/nbgrader
+
+site: $(STAMP) ## the notebooks as pages, run, without solutions: build/site (6 minutes)
+	rm -rf build/site
+	OMP_NUM_THREADS=1 $(RUN) -m grader site --out build/site --repository '$(REPOSITORY)'
 
 release: $(STAMP) ## make the students' version: build/student and build/student.zip
 	$(RUN) -m grader release --out build/student --zip build/student.zip \

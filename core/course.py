@@ -81,14 +81,21 @@ def read_registry(root: Path = ROOT) -> Registry:
         ) from error
     except ValueError as error:
         raise CourseError(f"{path}: is no TOML ({error}); repair it") from error
-    registry = make_registry([content], str(path))
+    return make_registry([content], str(path))
+
+
+def require_files(registry: Registry, root: Path) -> None:
+    """See that each exercise has its file; a student's may be deleted, and come back.
+
+    Raises:
+        CourseError: one has not.
+    """
     for exercise in registry.exercises.values():
         if not (root / PACKAGE / exercise.file).is_file():
             raise CourseError(
-                f"{path}: exercise {exercise.id}: there is no file "
+                f"{root / FILE}: exercise {exercise.id}: there is no file "
                 f"{PACKAGE}/{exercise.file}; write it, or name another"
             )
-    return registry
 
 
 def make_registry(contents: Sequence[dict[str, Any]], where: str) -> Registry:

@@ -15,6 +15,7 @@ ID = r"\d+\.\d+"
 # How the docstring of an exercise begins, and the message of one that is not written.
 MENTION = re.compile(rf"Exercise ({ID})(?![\d.]*\d)")
 Natural = Annotated[int, whole(0)]
+Mark = Annotated[int, whole(0, 5)]
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ class Exercise:
         title: a few words, "predictions at every location of every level".
         lines: of the solution, without blank lines and comments.
         minutes: that it takes a student.
+        difficulty: from 1 to 5; 0 where nothing is said.
+        importance: for what follows, from 1 to 5; 0 where nothing is said.
         needs: ids of the exercises whose functions this one calls.
         closed: what submissions may not use of torchvision: the name of one of its
             ops, or a path like "models.detection._utils.Matcher".
@@ -98,6 +101,8 @@ class Exercise:
     title: Text
     lines: Natural
     minutes: Natural
+    difficulty: Mark = 0
+    importance: Mark = 0
     needs: tuple[Text, ...] = ()
     closed: tuple[Text, ...] = ()
 

@@ -19,9 +19,10 @@ Text = Annotated[
 ]
 
 
-def whole(low: int) -> Any:
-    """The bound of an int."""
-    return Field(strict=True, ge=low, description=f"a whole number of at least {low}")
+def whole(low: int, high: int | None = None) -> Any:
+    """The bounds of an int."""
+    said = f"of at least {low}" if high is None else f"from {low} to {high}"
+    return Field(strict=True, ge=low, le=high, description=f"a whole number {said}")
 
 
 def real(low: float, high: float | None = None) -> Any:

@@ -67,7 +67,12 @@ def _is_same(out: Path, manifest: dict[str, int]) -> bool:
 
 
 def make_shapes(
-    out: Path, train: int = DEFAULT_TRAIN, val: int = DEFAULT_VAL, seed: int = 0
+    out: Path,
+    train: int = DEFAULT_TRAIN,
+    val: int = DEFAULT_VAL,
+    seed: int = 0,
+    *,
+    quiet: bool = False,
 ) -> bool:
     """Write the data set; return False if `out` held the very same one already.
 
@@ -76,6 +81,7 @@ def make_shapes(
         train: Number of images in the split "train".
         val: Number of images in the split "val".
         seed: Another seed, other images.
+        quiet: Show no progress.
 
     Raises:
         CourseError: `out` holds something else, or cannot be written.
@@ -95,7 +101,13 @@ def make_shapes(
         (root / CLASSES_FILE).write_text("\n".join(SHAPES_CLASSES) + "\n", "utf-8")
         numbers = [("train", index) for index in range(train)]
         numbers += [("val", index) for index in range(val)]
-        progress = tqdm(numbers, desc="drawing shapes", unit="image", file=sys.stderr)
+        progress = tqdm(
+            numbers,
+            desc="drawing shapes",
+            unit="image",
+            file=sys.stderr,
+            disable=quiet,
+        )
         image_ids: dict[str, list[str]] = {"train": [], "val": []}
         for split, index in progress:
             image_ids[split].append(write_image(root, split, index, seed))

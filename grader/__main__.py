@@ -15,6 +15,7 @@ from grader.gradescope.command import add_gradescope_parser
 from grader.grading.command import add_grade_parser
 from grader.nbgrader_course.command import add_nbgrader_parser
 from grader.release.build import write_release
+from grader.site.command import add_site_parser
 from grader.suites.command import add_tests_parser
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +59,7 @@ def make_parser() -> CommandParser:
     add_nbgrader_parser(commands, ROOT)
     add_doctor_parser(commands)
     add_demo_parser(commands, ROOT)
+    add_site_parser(commands, ROOT)
     return parser
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from core.command import CourseError
-from core.course import FILE, Registry, read_registry
+from core.course import FILE, Registry, read_registry, require_files
 from core.field_types import Switch, Text, read_table, real, whole
 
 FOLDER = Path("grader_tests/manifest")
@@ -60,6 +60,7 @@ def read_manifest(root: Path, registry: Registry | None = None) -> list[Manifest
         CourseError: a file cannot be read, or a table is not as ManifestTest says.
     """
     registry = registry or read_registry(root)
+    require_files(registry, root)
     exercises = registry.exercises
     files = sorted((root / FOLDER).glob("*.toml"), key=_file_order)
     if not files:

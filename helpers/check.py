@@ -1,4 +1,4 @@
-"""Run the visible checks; in a notebook `from helpers.check import check, hint`.
+"""Run the visible checks; notebooks import check, hint, progress and reset from here.
 
 python -m helpers.check              the first exercise that does not pass
 python -m helpers.check 3.2          one exercise; 3 for a whole step; nms by name
@@ -28,7 +28,7 @@ from helpers.checks.exercises import (
     read_exercises,
 )
 from helpers.checks.hints import LEVELS, hint_text
-from helpers.checks.reset import reset
+from helpers.checks.reset import reset as put_back
 
 if TYPE_CHECKING:
     from helpers.checks.runner import CheckRun
@@ -100,9 +100,7 @@ def main() -> int:
             )
         return EXIT_OK
     if action == "reset":
-        path, kept = reset(chosen[0])
-        print(f"{_short(path)}: {chosen[0].name} is as it was at the start")
-        print(f"Your file is kept as {_short(kept)}")
+        print(_reset(chosen[0]))
         return EXIT_OK
     if options.watch:
         from helpers.checks.watch import watch
@@ -115,6 +113,17 @@ def main() -> int:
 
 def _short(path: Path) -> str:
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
+
+
+def _reset(exercise: Exercise) -> str:
+    """Put the start of an exercise back, and say so."""
+    done = put_back(exercise)
+    lines = [f"{_short(done.path)}: {exercise.name} is as it was at the start"]
+    if done.note:
+        lines.append(done.note)
+    if done.kept is not None:
+        lines.append(f"Your file is kept as {_short(done.kept)}")
+    return "\n".join(lines)
 
 
 def _list(device: str) -> int:
@@ -223,6 +232,33 @@ def hint(exercise: str, level: int | None = None) -> None:
     print(hint_text(chosen.id, level))
     if level < len(LEVELS):
         print(f'\nMore: run hint("{chosen.id}") again')
+
+
+def progress(device: str = "cpu") -> None:
+    """For notebooks: the map of the course with what is done, as a picture."""
+    from helpers.checks.progress import map_html
+    from helpers.checks.report import map_text
+    from helpers.checks.runner import CheckRun
+    from helpers.checks.shell import show_html
+
+    with CheckRun(device, quiet=True) as run:
+        reports = [run.report(number) for number in run.exercises]
+    if not show_html(map_html(reports)):
+        print(map_text(reports))
+
+
+def reset(exercise: str) -> None:
+    """For notebooks: put an exercise back to its start; your file is kept in runs/kept.
+
+    Args:
+        exercise: "3.2".
+    """
+    from helpers.checks.in_notebook import without_traceback
+
+    try:
+        print(_reset(find_exercise(exercise, read_exercises())))
+    except CourseError as error:
+        raise without_traceback(error) from None
 
 
 if __name__ == "__main__":

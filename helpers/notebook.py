@@ -6,6 +6,7 @@ This file is imported before anything is installed, so it needs Python alone.
 import importlib
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from helpers.drive.on_drive import keep_folders
 REPOSITORY = "https://github.com/OWNER/REPOSITORY"
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 11)
+OLDEST_TORCH = (2, 11)  # as pyproject.toml has it
 # A new torch would be built for another machine, or for another torchvision.
 NEVER_INSTALLED = ("torch", "torchvision")
 # Import name -> package; installed by start() where it is missing.
@@ -40,24 +42,40 @@ DRIVE = Path("/content/drive")
 DRIVE_FOLDER = "MyDrive/fcos-course"
 KEPT_ON_DRIVE = ("assignment", "runs")
 INSTALL_TIMEOUT_S = 300
+WITHOUT_DRIVE = ".without_drive"  # in the course, if Drive was refused on this machine
+OFFER = (
+    "Colab asks whether this notebook may use your Google Drive. With it all\n"
+    f"       notebooks share what you write, in {DRIVE_FOLDER}; nothing there is\n"
+    "       overwritten or deleted."
+)
+CARRY = (
+    "Each Colab notebook has a machine of its own: the next one will not have what you "
+    "write here.\n       Before you leave: from helpers.submit import submit, bring; "
+    "submit() downloads your work as submission.zip.\n       In the next notebook: "
+    "bring() uploads it. Or keep it on Drive: start(drive=True)."
+)
 
 Answer = tuple[bool, str]  # is it well, and what to say about it
 
 
-def start(drive: bool = False) -> None:
+def start(drive: bool | None = None) -> None:
     """Look at every need of the course, and print [OK] or [FAIL] for each.
 
     Afterwards the working folder is the course's, edits in assignment/ are taken over
     by themselves, and plots appear below their cell.
 
     Args:
-        drive: on Colab, keep assignment/ and runs/ on Google Drive.
+        drive: on Colab, keep assignment/ and runs/ on Google Drive. By default Colab
+            asks whether the notebook may; a yes holds for all notebooks, a no for this
+            machine. False never asks.
     """
     os.chdir(ROOT)
     add_paths()
     needs: list[Callable[[], Answer]] = [_python, _course, _torch, _packages, _shapes]
-    if drive:
-        needs.insert(1, keep_on_drive)
+    if drive or (drive is None and is_colab() and not (ROOT / WITHOUT_DRIVE).exists()):
+        needs.insert(1, keep_on_drive if drive else offer_drive)
+    elif is_colab():
+        needs.insert(1, _without_drive)
     for need in needs:
         report(need)
     _set_up_ipython()
@@ -114,6 +132,13 @@ def _torch() -> Answer:
             return False, f"{name} is missing; see README.md, 'Set up'"
     import torch
 
+    numbers = re.findall(r"\d+", torch.__version__)[:2]
+    if tuple(map(int, numbers)) < OLDEST_TORCH:
+        oldest = ".".join(map(str, OLDEST_TORCH))
+        return False, (
+            f"torch {torch.__version__}; the course needs {oldest} or newer, see "
+            "README.md, 'Set up'"
+        )
     try:
         _use_torchvision()
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
@@ -203,7 +228,8 @@ def _shapes() -> Answer:
     if not SHAPES_DIR.exists():
         from data_scripts.make_shapes import make_shapes
 
-        make_shapes(SHAPES_DIR)
+        print("       drawing the pictures, once; some ten seconds", flush=True)
+        make_shapes(SHAPES_DIR, quiet=True)
     pictures = len(list(SHAPES_DIR.glob("VOCdevkit/VOC2007/JPEGImages/*.jpg")))
     if pictures == 0:
         return False, f"{SHAPES_DIR} holds no pictures; remove it, run this cell again"
@@ -220,6 +246,7 @@ def keep_on_drive() -> Answer:
         return False, "Drive: this is not Colab; your work stays in this folder"
     if DRIVE.resolve() in ROOT.parents:
         return True, f"Drive: the course itself is there, in {ROOT}; all of it is kept"
+    (ROOT / WITHOUT_DRIVE).unlink(missing_ok=True)
     if not DRIVE.joinpath("MyDrive").is_dir():
         try:
             importlib.import_module("google.colab.drive").mount(str(DRIVE))
@@ -228,6 +255,22 @@ def keep_on_drive() -> Answer:
     if not DRIVE.joinpath("MyDrive").is_dir():
         return False, f"Drive: {DRIVE} has no MyDrive; your work stays in this folder"
     return keep_folders(ROOT, DRIVE / DRIVE_FOLDER, KEPT_ON_DRIVE, DRIVE_FOLDER)
+
+
+def offer_drive() -> Answer:
+    """Keep the work on Drive, unless the user refuses; that is no mistake."""
+    if not DRIVE.joinpath("MyDrive").is_dir() and DRIVE.resolve() not in ROOT.parents:
+        print(f"{' ' * 6} {OFFER}", flush=True)
+        try:
+            importlib.import_module("google.colab.drive").mount(str(DRIVE))
+        except Exception:  # noqa: BLE001 - Colab documents none
+            (ROOT / WITHOUT_DRIVE).touch()
+            return _without_drive()
+    return keep_on_drive()
+
+
+def _without_drive() -> Answer:
+    return True, f"Drive: not used. {CARRY}"
 
 
 def _set_up_ipython() -> None:

@@ -18,9 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # > about 8 lines · 15 minutes · file [assignment/common.py](../assignment/common.py)
 BOX = (
     r"(?<=### Exercise {id} · `{function}`\\n\",\n)(?P<before>(?:[^\n]*\n)*?\s*\")"
-    r"> about \d+ lines? · \d+ minutes · file \[[^\]]*\]\([^)]*\)"
+    r"> about \d+ lines? · \d+ minutes · [^\n\[]*file \[[^\]]*\]\([^)]*\)"
 )
 DOCSTRING = r"Exercise {id} \(about \d+ lines?\): [^\n]*?(?=\.?\n|\.?\"\"\")"
+MOST_DOTS = 5
 TIME = r"\*\*Time\*\* \d+ minutes"
 # | [1 Data and boxes](notebooks/01_data_and_boxes.ipynb) | intersection over union |
 README_ROW = r"^\| \[[^\]]*\]\(notebooks/{notebook}\)(?P<note>[^|]*)\| [^|]* \|"
@@ -35,6 +36,10 @@ def box_of(exercise: Exercise) -> str:
     """The line in the notebook's box about an exercise."""
     file = f"{PACKAGE}/{exercise.file}"
     head = f"> {exercise.size} · {exercise.minutes} minutes"
+    for name in ("difficulty", "importance"):
+        mark = getattr(exercise, name)
+        if mark:
+            head += f" · {name} {'●' * mark}{'○' * (MOST_DOTS - mark)}"
     return f"{head} · file [{file}](../{file})"
 
 

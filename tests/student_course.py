@@ -58,6 +58,8 @@ def make_whole_course(folder: Path) -> Path:
     for name in ("core", "helpers", "data_scripts"):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     texts = {number: stub for number, (_, _, stub) in all_stubs().items()}
+    for path in FILES:
+        texts[path.name] = (folder / "assignment" / path.name).read_text()
     (folder / STUBS).write_text(json.dumps(texts))
     return folder
 

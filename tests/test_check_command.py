@@ -15,7 +15,6 @@ from helpers.checks.exercises import find_exercise, find_exercises, read_exercis
 from helpers.checks.in_notebook import as_calls, without_traceback
 from helpers.checks.pictures import DRAWINGS, draw_picture
 from helpers.checks.report import map_text, report_text
-from helpers.checks.reset import KEPT, find_function, reset
 from helpers.checks.results import OPEN, PASS, WRONG
 from helpers.checks.runner import CheckRun
 from helpers.checks.watch import read_stamps
@@ -194,59 +193,6 @@ def test_map_shows_what_is_done(tmp_path: Path):
     assert "[-] 3.2  FCOSPredictionNetwork.forward            blocked by 3.1" in text
     count = len(EXERCISES)
     assert f"{count - 8} of {count} exercises pass" in text
-
-
-def test_reset_puts_the_stub_back_and_keeps_the_file(course: Path):
-    """The file is as it was handed out, and the copy is what was there."""
-    path = course / "assignment" / "fcos_head.py"
-    before = path.read_bytes()
-    kept = []
-    for number in ("3.2", "3.1"):
-        solved = make_course(
-            course.parent / f"solved {number}", {*EXERCISES} - {number}
-        )
-        mine = (solved / "assignment" / "fcos_head.py").read_text()
-        path.write_text(mine)
-        changed, copy = reset(EXERCISES[number], course)
-        assert changed == path
-        assert path.read_bytes() == before
-        assert copy.read_text() == mine
-        kept.append(copy)
-    assert len(set(kept)) == 2 and {saved.parent for saved in kept} == {course / KEPT}
-
-
-def test_reset_repairs_a_file_that_python_cannot_read(course: Path):
-    """Also then only the one function is changed; Windows line ends stay."""
-    path = course / "assignment" / "fcos_deltas.py"
-    before = path.read_bytes()
-    stub = before.decode()
-    _, end = find_function(stub, "fcos_apply_deltas_to_locations", path)
-    lines = stub.splitlines()
-    lines[end - 4 : end] = ["    ltrb = (deltas", "", "    return ltrb"]
-    path.write_bytes("\r\n".join(lines).encode() + b"\r\n")
-    try:
-        reset(EXERCISES["5.2"], course)
-        assert path.read_bytes() == before.replace(b"\n", b"\r\n")
-    finally:
-        path.write_bytes(before)
-
-
-def test_reset_refuses_where_the_solutions_are():
-    """In the source nothing is overwritten."""
-    with pytest.raises(CourseError, match="students' version only"):
-        reset(EXERCISES["1.1"])
-
-
-def test_reset_refuses_when_the_function_is_gone(course: Path):
-    """Nothing is changed, and nothing is kept."""
-    path = course / "assignment" / "fcos_losses.py"
-    before = path.read_text()
-    path.write_text(before.replace("def fcos_box_loss(", "def other("))
-    try:
-        with pytest.raises(CourseError, match="has no fcos_box_loss any more"):
-            reset(EXERCISES["6.2"], course)
-    finally:
-        path.write_text(before)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from core.command import CourseError
-from core.course import FILE, id_order, make_registry, mentioned, read_registry
+from core.course import (
+    FILE,
+    id_order,
+    make_registry,
+    mentioned,
+    read_registry,
+    require_files,
+)
 from core.course_text import course_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -194,7 +201,7 @@ def test_file_that_is_missing_is_named(tmp_path: Path):
         read_registry(tmp_path)
     (tmp_path / FILE).write_text(SMALL)
     with pytest.raises(CourseError, match=r"exercise 2\.9: there is no file"):
-        read_registry(tmp_path)
+        require_files(read_registry(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize(

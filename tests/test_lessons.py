@@ -6,7 +6,6 @@ from pathlib import Path
 import ipywidgets
 import pytest
 import torch
-from IPython.display import HTML
 from matplotlib.figure import Figure
 from PIL import Image
 from torchvision.ops import FeaturePyramidNetwork, box_iou
@@ -76,16 +75,6 @@ def draws(figure: Figure) -> bool:
     return isinstance(figure, Figure)
 
 
-def test_guess_stands_beside_the_truth_and_is_escaped():
-    """A guess may be any text."""
-    shown = basics.compare_guess("<script>", (1 / 3, 2.0), "IoU")
-    assert isinstance(shown, HTML)
-    assert "&lt;script&gt;" in shown.data and "<script>" not in shown.data
-    assert "(0.3333, 2)" in shown.data
-    assert "no guess yet" in basics.compare_guess(..., 10_170.0).data
-    assert "10,170" in basics.compare_guess(..., 10_170.0).data
-
-
 def test_exercise_is_found_by_its_number():
     """File, line and docstring, without the body."""
     path, line, source = basics.find_exercise("3.2")
@@ -135,7 +124,7 @@ def test_slider_falls_back_to_stills(monkeypatch: pytest.MonkeyPatch):
 def test_slider_shows_one_control_for_each_range(monkeypatch: pytest.MonkeyPatch):
     """With widgets: a slider for numbers, a menu for choices, at the first still."""
     shown: list = []
-    monkeypatch.setattr(sliders, "display", shown.append)
+    monkeypatch.setattr(sliders, "_show", lambda box, page: shown.append(box))
     monkeypatch.delenv(sliders.SWITCH, raising=False)
     sliders.slide(
         draw_width,
@@ -155,6 +144,23 @@ def test_slider_shows_one_control_for_each_range(monkeypatch: pytest.MonkeyPatch
     assert (mistake.value, width_of(picture)) == ("", 13)
 
 
+def test_slider_has_stills_for_whoever_only_looks(monkeypatch: pytest.MonkeyPatch):
+    """One output with both: sliders, and the stills as a page shows them."""
+    shown: list = []
+    monkeypatch.setattr(
+        sliders, "display", lambda bundle, raw: shown.append((bundle, raw))
+    )
+    monkeypatch.delenv(sliders.SWITCH, raising=False)
+    stills = [{"x": 3, "level": "p4"}, {"x": 5, "level": "p4"}]
+    sliders.slide(draw_width, stills, x=(0, 9, 1), level=["p3", "p4"])
+    ((bundle, raw),) = shown
+    assert raw and "application/vnd.jupyter.widget-view+json" in bundle
+    assert bundle["text/html"].count("data:image/png;base64,") == 1  # side by side
+    figures = [{"x": 1}, {"x": 2}, {"x": 3}]
+    sliders.slide(lambda x: style.make_figure()[0], figures, x=(0, 9, 1))
+    assert shown[-1][0]["text/html"].count("data:image/png;base64,") == 3
+
+
 def draw_width(x: int, level: str) -> Image.Image:
     """A picture whose width says what was chosen."""
     if x == 0:
@@ -172,7 +178,7 @@ def test_slider_shows_figures_without_an_output_of_its_own(
 ):
     """widgets.Output makes commands that run notebooks wait for ever, now and then."""
     shown: list = []
-    monkeypatch.setattr(sliders, "display", shown.append)
+    monkeypatch.setattr(sliders, "_show", lambda box, page: shown.append(box))
     monkeypatch.delenv(sliders.SWITCH, raising=False)
 
     def refuse(*_: object, **__: object) -> None:

@@ -23,8 +23,6 @@ QUOTED = [
     ("07_fcos", "the cosine", ["shapes_tiny_without_cosine"]),
     ("07_fcos", "exp", ["shapes_tiny_without_exp"]),
     ("07_fcos", "the running average", ["shapes_tiny_without_average"]),
-    ("07_fcos", "`tiny`, shapes", ["shapes_tiny", "_transposed"]),
-    ("07_fcos", "`cpu`, VOC 2007", ["voc2007_cpu", "_transposed"]),
 ]
 
 

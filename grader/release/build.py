@@ -99,6 +99,7 @@ def make_release(
             stub = cut_solutions(_decode(content, name), name, own, chosen.solved)
             given.append(stub.text)
             functions |= stub_functions(stub)
+            functions[name.removeprefix(f"{PACKAGE}/")] = stub.text
             secrets += stub.secrets
             files[name] = stub.text.encode()
         elif name.endswith(".ipynb"):

@@ -31,6 +31,7 @@ SUFFIXES = (
     ".html",
     ".css",
     ".png",
+    ".jpg",
     ".svg",
     ".json",
     ".txt",

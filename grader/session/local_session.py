@@ -1,7 +1,7 @@
 """The API of Session in this process: for maintainers, and for code one trusts.
 
-There are no walls and no deadlines here. Requests and answers take the same way
-through messages as in a sandbox, so that a test that passes here passes there.
+There are no walls here, and one generous limit of time. Requests and answers take the
+same way through messages as in a sandbox: a test that passes here passes there.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from typing import Any, Self
 import torch
 
 from core.course import read_registry
+from core.time_limit import time_limit
 from grader.border.wire import decode
 from grader.session.calls import WIRE_LIMITS, Calls
 from grader.session.output import TAIL
@@ -26,6 +27,8 @@ from grader.worker.child import Server
 from grader.worker.given import Given
 from grader.worker.modules import Submission
 from helpers.checks.pretended_gpu import GPU_HERE, default_device, torch_name
+
+CALL_LIMIT_S = 60.0  # of one call; a loop without an end says where it stood
 
 
 class LocalSession:
@@ -97,6 +100,7 @@ class _LocalCalls(Calls):
             contextlib.redirect_stdout(self.printed),
             contextlib.redirect_stderr(self.printed),
             self._own_default_device(),
+            time_limit(CALL_LIMIT_S),
         ):
             answer = self.server.answer(body)
         return decode(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from core.time_limit import TimeLimitError
 from helpers.checks.exercises import ROOT
 from helpers.checks.known_errors import known_error
 
@@ -36,10 +37,12 @@ MEANINGS = (
     ("TypeError", "NoneType", "something is None here; print what this line uses"),
     ("AttributeError", "NoneType", "something is None here; print what this line uses"),
     ("AttributeError", "before Module.__init__", "call super().__init__() first"),
+    ("ModuleNotFoundError", "'assignment.", "that file is not there; put it back with "
+     "python -m helpers.check reset and the number of an exercise that is in it"),
     ("ImportError", "circular import", "two files import each other; take one of these "
      "imports out"),
     ("ImportError", "cannot import name", "that file or package has no such name; look "
-     "for a typing mistake, or take what was given out of a fresh copy"),
+     "for a typing mistake, or put an exercise back with python -m helpers.check reset"),
     ("NameError", "", "this name is not known here; a typing mistake, or an import "
      "is missing"),
     ("KeyError", "", "this key is not in the dict; print its keys"),
@@ -144,6 +147,14 @@ def explain_import(error: BaseException, file: str, root: Path = ROOT) -> Explai
         return _explain_syntax(error)
     if isinstance(error, SystemExit):
         return f"{file} ends the program while it is loaded; remove its exit()", [], ""
+    if isinstance(error, TimeLimitError):
+        places = own_places(error, root)[-1:]
+        lines = [f"it stood at line {place.line}: {place.code}" for place in places]
+        return (
+            f"{file} does not end while it is loaded: a loop without an end?",
+            lines,
+            "",
+        )
     headline, lines, likely = explain_exception(error, root)
     return f"{file} cannot be loaded: {headline}", lines, likely
 

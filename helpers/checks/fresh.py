@@ -14,9 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from core.time_limit import TimeLimitError, time_limit
 from helpers.checks.exercises import ROOT
 
 PACKAGE = "assignment"
+LOAD_LIMIT_S = 20.0  # of one file; torch is there already
 
 
 class _FreshLoader(importlib.machinery.SourceFileLoader):
@@ -101,8 +103,9 @@ def _load_all(
         if path.stem == "__init__":
             continue
         try:
-            modules[path.stem] = importlib.import_module(f"{PACKAGE}.{path.stem}")
-        # A student's file may even call exit().
-        except (Exception, SystemExit) as error:  # noqa: BLE001
+            with time_limit(LOAD_LIMIT_S):
+                modules[path.stem] = importlib.import_module(f"{PACKAGE}.{path.stem}")
+        # A student's file may even call exit(), or never end.
+        except (Exception, SystemExit, TimeLimitError) as error:  # noqa: BLE001
             problems[path.stem] = error
     return modules, problems

@@ -1,9 +1,7 @@
 """Checks in a notebook: the picture below the cell, and no traceback of ours."""
 
-import io
 import re
-import sys
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from core.course import ID
 from helpers.checks.exercises import find_exercise, read_exercises
@@ -11,6 +9,7 @@ from helpers.checks.pictures import draw_picture
 from helpers.checks.report import report_text
 from helpers.checks.results import BLOCKED, OPEN, PASS
 from helpers.checks.runner import CheckRun
+from helpers.checks.shell import is_stale, show
 
 Error = TypeVar("Error", bound=Exception)
 ADVICE = (
@@ -48,6 +47,7 @@ def as_calls(text: str) -> str:
     'Again: check("3.2")'
     """
     text = re.sub(rf"python -m helpers\.check ({ID})", r'check("\1")', text)
+    text = re.sub(rf"python -m helpers\.check reset ({ID})", r'reset("\1")', text)
     return re.sub(rf"python -m helpers\.check hint ({ID})", r'hint("\1")', text)
 
 
@@ -55,29 +55,3 @@ def without_traceback(error: Error) -> Error:
     """The same exception; IPython asks it for the lines to show, and gets its text."""
     vars(error)["_render_traceback_"] = lambda: str(error).splitlines()
     return error
-
-
-def show(figure: Any) -> None:
-    """Show a figure below the cell; nothing happens outside of a notebook."""
-    if figure is None or "IPython" not in sys.modules:
-        return
-    from IPython import get_ipython
-    from IPython.display import Image, display
-
-    if get_ipython() is not None:
-        # As PNG, so that it is seen without `%matplotlib inline`, too.
-        png = io.BytesIO()
-        figure.savefig(png, format="png")
-        display(Image(png.getvalue(), format="png"))
-
-
-def is_stale() -> bool:
-    """Whether the notebook has imported assignment/ without `%autoreload 2`."""
-    if "IPython" not in sys.modules or "assignment.common" not in sys.modules:
-        return False
-    from IPython import get_ipython
-
-    shell = get_ipython()
-    if shell is None:
-        return False
-    return "IPython.extensions.autoreload" not in shell.extension_manager.loaded

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
+from core.time_limit import TimeLimitError, time_limit
 from helpers.checks.inputs import (
     BOXES,
     LOCATIONS,
@@ -42,6 +43,7 @@ from helpers.show.style import (
 Drawing = Callable[[Any], Figure]
 LEVEL_MARKERS = {"p3": "o", "p4": "s", "p5": "^"}
 BOX_COLOURS = (ORANGE, BLUE, GREEN, PURPLE)
+DRAW_LIMIT_S = 10.0
 STRIDE, ROWS, COLUMNS = 16, 3, 5  # of the picture of locations
 # Of a box (2, 4, 50, 30) at stride 8, 4 rows and 6 columns; the first row is outside.
 CENTERNESS = [
@@ -63,9 +65,10 @@ def draw_picture(number: str, student: Any) -> Figure | None:
     if draw is None:
         return None
     try:
-        return draw(student)
+        with time_limit(DRAW_LIMIT_S):
+            return draw(student)
     # Whatever the code raises, the check has said it already.
-    except (Exception, SystemExit):  # noqa: BLE001
+    except (Exception, SystemExit, TimeLimitError):  # noqa: BLE001
         return None
 
 

@@ -1,73 +1,164 @@
 """Put the start of one exercise back, and keep the student's file."""
 
 import ast
+import contextlib
 import json
-import re
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from core.command import CourseError
+from core.course import read_registry
 from core.files import write_atomically
 from helpers.checks.exercises import ROOT, Exercise
+from helpers.checks.places import look_for, names_before
 
-# Written by the release tool; where the solutions are, it is not there.
+# Written by the release tool; where the solutions are, it is not there. Number of an
+# exercise -> its function, and name of a file -> all of it.
 STUBS = Path("helpers/checks/stubs.json")
 KEPT = Path("runs/kept")  # copies of files that were changed by a reset
 
 
-def reset(exercise: Exercise, root: Path = ROOT) -> tuple[Path, Path]:
-    """Replace the function of an exercise by its stub.
+class Done(NamedTuple):
+    """What a reset did.
+
+    Attributes:
+        path: of the file that was changed.
+        kept: the copy of it as it was; None if there was no file.
+        note: a sentence, if more than the one function was put back; else empty.
+    """
+
+    path: Path
+    kept: Path | None
+    note: str
+
+
+def reset(exercise: Exercise, root: Path = ROOT) -> Done:
+    """Put an exercise back to its start, whatever became of its function or its file.
 
     Args:
         exercise: which.
         root: the folder of the course.
 
-    Returns:
-        The changed file, and the copy of it as it was.
-
     Raises:
-        CourseError: here are no stubs, the function is not in its file, or a file
-            cannot be read or written.
+        CourseError: here are no stubs, or a file cannot be read or written.
     """
-    stub = _read_stub(exercise, root)
+    stubs = _read_stubs(exercise, root)
     path = root / "assignment" / exercise.file
+    content = _read(path)
+    text = None
+    with contextlib.suppress(UnicodeDecodeError):
+        text = content.decode("utf-8") if content is not None else None
+    new = _replaced(text, exercise, stubs) if text is not None else None
+    note = ""
+    if new is None:
+        own = read_registry(root).exercises.values()
+        others = [
+            (other.id, other.function)
+            for other in own
+            if other.file == exercise.file and other.id != exercise.id
+        ]
+        new, note = _rebuilt(text, exercise, stubs, others)
+    if text is not None and "\r\n" in text:
+        new = new.replace("\n", "\r\n")
+    kept = None if content is None else keep(content, exercise.file, root)
     try:
-        content = path.read_bytes()
-        text = content.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CourseError(f"{path}: cannot be read ({error}); repair it") from error
-    line_end = "\r\n" if "\r\n" in text else "\n"
-    lines = text.splitlines()
-    begin, end = find_function(text, exercise.name, path)
-    lines[begin - 1 : end] = stub.splitlines()
-    new = (line_end.join(lines) + line_end).encode()
-    kept = _keep(content, exercise.file, root)
-    try:
-        write_atomically(path, new)
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, new.encode())
     except OSError as error:
         raise CourseError(
             f"{path}: cannot be written ({error.strerror}); free space or close it"
         ) from error
-    return path, kept
+    return Done(path, kept, note)
 
 
-def _read_stub(exercise: Exercise, root: Path) -> str:
+def _replaced(text: str, exercise: Exercise, stubs: dict[str, str]) -> str | None:
+    """The file with the stub in the function's place, or in the place it should have.
+
+    Returns:
+        The new text, or None: it is not clear where that place is.
+    """
+    lines = text.splitlines()
+    stub = stubs[exercise.id].splitlines()
+    place = look_for(text, exercise.name)
+    if place is not None:
+        begin, end = place
+        lines[begin - 1 : end] = stub
+        return "\n".join(lines) + "\n"
+    blanks = [""] if "." in exercise.name else ["", ""]
+    for other in names_before(stubs[exercise.file], exercise.name):
+        place = look_for(text, other)
+        if place is not None:
+            lines[place[1] : place[1]] = [*blanks, *stub]
+            new = "\n".join(lines) + "\n"
+            return new if look_for(new, exercise.name) else None
+    return None
+
+
+def _rebuilt(
+    text: str | None,
+    exercise: Exercise,
+    stubs: dict[str, str],
+    others: list[tuple[str, str]],
+) -> tuple[str, str]:
+    """The file as it was handed out, with what is left of the student's functions.
+
+    Args:
+        text: what is there; None if nothing can be read.
+        others: number and function of the other exercises of this file.
+
+    Returns:
+        The new text, and a sentence about it.
+    """
+    new, saved = stubs[exercise.file], []
+    for number, name in others:
+        place = look_for(text, name) if text is not None else None
+        if text is None or place is None:
+            continue
+        mine = text.splitlines()[place[0] - 1 : place[1]]
+        if mine == stubs[number].splitlines():
+            continue
+        lines = new.splitlines()
+        begin, end = look_for(new, name) or (1, 0)
+        lines[begin - 1 : end] = mine
+        changed = "\n".join(lines) + "\n"
+        with contextlib.suppress(SyntaxError, ValueError):
+            ast.parse(changed)
+            new = changed
+            saved.append(name)
+    note = f"assignment/{exercise.file} as a whole is as it was at the start"
+    if saved:
+        note += f", with your {', '.join(saved)} in it"
+    return new, note
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CourseError(
+            f"{path}: cannot be read ({error.strerror}); repair it"
+        ) from error
+
+
+def _read_stubs(exercise: Exercise, root: Path) -> dict[str, str]:
     path = root / STUBS
     if not path.is_file():
         raise CourseError(
             "reset works in the students' version only: here are the solutions, and "
             "git has every earlier state"
         )
-    try:
-        return str(json.loads(path.read_text("utf-8"))[exercise.id])
-    except (OSError, ValueError, KeyError) as error:
-        raise CourseError(
-            f"{path}: does not hold {exercise.id}; fetch the course again"
-        ) from error
+    with contextlib.suppress(OSError, ValueError):
+        stubs = json.loads(path.read_text("utf-8"))
+        if isinstance(stubs, dict) and {exercise.id, exercise.file} <= set(stubs):
+            return stubs
+    raise CourseError(f"{path}: does not hold {exercise.id}; fetch the course again")
 
 
-def _keep(content: bytes, file: str, root: Path) -> Path:
-    """Write a copy under a name that is not taken."""
+def keep(content: bytes, file: str, root: Path) -> Path:
+    """Write a copy into runs/kept, under a name with its date that is not taken."""
     folder = root / KEPT
     stem = f"{file.removesuffix('.py')}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
     number = 1
@@ -86,64 +177,3 @@ def _keep(content: bytes, file: str, root: Path) -> Path:
             ) from error
         else:
             return path
-
-
-def find_function(text: str, name: str, path: Path) -> tuple[int, int]:
-    """First and last line of a function, counted from 1; decorators included.
-
-    Works, from the indentation alone, where the file cannot be read by Python.
-
-    Args:
-        text: of the file.
-        name: "iou" or "FCOS.inference".
-        path: of the file, for the message.
-
-    Raises:
-        CourseError: it is not there.
-    """
-    try:
-        found = _find_parsed(ast.parse(text).body, name.split("."))
-    except (SyntaxError, ValueError):
-        found = _find_by_indentation(text.splitlines(), name.split("."))
-    if found is None:
-        raise CourseError(
-            f"{path}: has no {name} any more; take this file out of a fresh copy of "
-            "the course"
-        )
-    return found
-
-
-def _find_parsed(body: list[ast.stmt], parts: list[str]) -> tuple[int, int] | None:
-    for node in reversed(body):  # of two with one name the last counts
-        if isinstance(node, ast.ClassDef) and len(parts) > 1 and node.name == parts[0]:
-            return _find_parsed(node.body, parts[1:])
-        if isinstance(node, ast.FunctionDef) and parts == [node.name]:
-            first = min(
-                [node.lineno, *(decorator.lineno for decorator in node.decorator_list)]
-            )
-            return first, node.end_lineno or node.lineno
-    return None
-
-
-def _find_by_indentation(lines: list[str], parts: list[str]) -> tuple[int, int] | None:
-    begin, indent = 0, ""
-    for depth, part in enumerate(parts):
-        word = "def" if depth == len(parts) - 1 else "class"
-        start = re.compile(rf"(\s*){word} {re.escape(part)}\b")
-        place = next(
-            (index for index in range(begin, len(lines)) if start.match(lines[index])),
-            None,
-        )
-        if place is None:
-            return None
-        begin = place + 1
-        indent = lines[place][: len(lines[place]) - len(lines[place].lstrip())]
-    # The next line that is not deeper, and no end of the signature.
-    other = re.compile(rf"(?!{indent}\s)\s*[\w@#]")
-    end = next(
-        (index for index in range(begin, len(lines)) if other.match(lines[index])), None
-    )
-    last = len(lines) if end is None else end
-    while last > begin and not lines[last - 1].strip():
-        last -= 1
-    return begin, last

@@ -17,6 +17,7 @@ class Result:
         headline: what is wrong; empty if it passed.
         lines: more of it, for below the headline.
         likely: the mistake that it probably is; empty if unknown.
+        is_last: whether the other checks of the exercise are not even tried.
     """
 
     status: str
@@ -24,6 +25,7 @@ class Result:
     headline: str = ""
     lines: tuple[str, ...] = ()
     likely: str = ""
+    is_last: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,25 @@ import torch
 
 from core.command import CourseError, SignalError
 from core.course import PACKAGE, mentioned, read_registry
+from core.time_limit import TimeLimitError, time_limit
 from helpers.checks.exercises import MARK, ROOT, Exercise, read_exercises
 from helpers.checks.expect import CheckError
-from helpers.checks.explain import explain_exception, explain_import, own_places
+from helpers.checks.explain import (
+    PLACES,
+    explain_exception,
+    explain_import,
+    own_places,
+)
 from helpers.checks.fresh import fresh_modules
 from helpers.checks.hints import hints_of
 from helpers.checks.pretended_gpu import GPU_HERE, torch_name
 from helpers.checks.results import BLOCKED, OPEN, PASS, WRONG, Report, Result
+from helpers.checks.shell import own_function
 from helpers.checks.student import student_of
 
 FOLDER = Path(__file__).parent
+# The slowest check of the solution (7.4, 8.1) takes 1.5 s of one core.
+CHECK_LIMIT_S = 20.0
 Check = Callable[[Any], None]
 
 
@@ -145,6 +154,8 @@ class CheckRun:
             results.append(result)
             if result.status in (OPEN, BLOCKED):
                 return [result]
+            if result.is_last:
+                break
         return results
 
     def _missing(self, exercise: Exercise) -> Result | None:
@@ -158,10 +169,12 @@ class CheckRun:
         for part in exercise.name.split("."):
             target = getattr(target, part, None)
         if target is None:
+            path = self.root / "assignment" / exercise.file
+            missing = f"has no {exercise.name}" if path.exists() else "is not there"
             return Result(
                 WRONG,
                 exercise.title,
-                f"assignment/{exercise.file} has no {exercise.name}; "
+                f"assignment/{exercise.file} {missing}; "
                 f"python -m helpers.check reset {exercise.id} puts its start back",
             )
         return None
@@ -170,7 +183,10 @@ class CheckRun:
         title = check_title(check)
         try:
             self.student.seed(0)
-            check(self.student)
+            with time_limit(CHECK_LIMIT_S):
+                check(self.student)
+        except TimeLimitError as error:
+            return self._endless(title, error)
         except NotImplementedError as error:
             return self._unwritten(exercise, title, error)
         except CheckError as error:
@@ -181,6 +197,15 @@ class CheckRun:
         except (Exception, SystemExit) as error:  # noqa: BLE001
             return self._crashed(exercise, title, error)
         return Result(PASS, title)
+
+    def _endless(self, title: str, error: TimeLimitError) -> Result:
+        """What ran when the time was over; further checks would wait as long."""
+        headline = f"stopped after {CHECK_LIMIT_S:.0f} s, as in a loop without an end"
+        lines = []
+        for place in own_places(error, self.root)[-PLACES:]:
+            lines.append(f"it stood at {place.file}, line {place.line}:")
+            lines.append(f"    {place.code}")
+        return Result(WRONG, title, headline, tuple(lines), is_last=True)
 
     def _interrupted(self, error: KeyboardInterrupt) -> KeyboardInterrupt:
         """The same, with the line of the student's code that ran at that time."""
@@ -200,10 +225,24 @@ class CheckRun:
         if number not in self.exercises:  # raised by torch or by the student
             return self._crashed(exercise, title, error)
         if number == exercise.id:
-            return Result(OPEN, title, "not written yet")
+            return Result(OPEN, title, "not written yet", self._where_it_is(exercise))
         headline = f"blocked by {number}: write that first"
         begin = f"Begin there: {self.exercises[number].command}"
         return Result(BLOCKED, title, headline, (begin,))
+
+    def _where_it_is(self, exercise: Exercise) -> tuple[str, ...]:
+        """When the file was saved, and a function in the notebook instead of in it."""
+        path = self.root / "assignment" / exercise.file
+        saved = time.localtime(path.stat().st_mtime)
+        is_today = time.strftime("%Y-%m-%d", saved) == time.strftime("%Y-%m-%d")
+        when = time.strftime("at %H:%M:%S" if is_today else "on %d %B at %H:%M", saved)
+        lines = [f"assignment/{exercise.file} was saved {when}."]
+        name = exercise.name.split(".")[0]
+        if own_function(name):
+            lines.append(
+                f"This notebook defines {name} itself; put that code into the file."
+            )
+        return tuple(lines)
 
     def _failed(self, exercise: Exercise, title: str, error: CheckError) -> Result:
         if error.__cause__ is not None and own_places(error.__cause__, self.root):

@@ -1,24 +1,20 @@
-"""What every notebook uses: data, where an exercise is, a guess beside the truth."""
+"""What every notebook uses: its data, and where an exercise is."""
 
 import ast
-import html
 import textwrap
 from pathlib import Path
-from typing import Any
 
-import torch
-from IPython.display import HTML, Markdown
+from IPython.display import Markdown
 
 from core.command import CourseError
 from core.course import FILE, PACKAGE, read_registry
 from data_scripts import download_voc2007
-from helpers.checks.reset import find_function
+from helpers.checks.places import find_function
 from helpers.data.voc import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
 from helpers.notebook import ROOT, is_colab
 
 # Shorter side of the images in pixels, as the recipes use it.
 IMAGE_SIZES = {"shapes": 128, "voc2007": 224}
-DIGITS = 4
 
 
 def open_data(
@@ -86,38 +82,3 @@ def open_exercise(number: str) -> Markdown:
     return Markdown(
         f"Write it in [{name}]({up}{name}), line {line}:\n\n```python\n{source}\n```"
     )
-
-
-def compare_guess(guess: Any, truth: Any, what: str = "") -> HTML:
-    """Your prediction beside the truth; it is never graded.
-
-    Args:
-        guess: a number, a text, a list of numbers; `...` where you made none.
-        truth: what the code gave.
-        what: name of the quantity.
-    """
-    mine = "no guess yet" if guess is ... else _plain(guess)
-    cells = [("your guess", mine), ("the answer", _plain(truth))]
-    head = html.escape(what)
-    body = "".join(
-        f'<td style="padding:4px 18px;text-align:left">{title}<br>'
-        f'<b style="font-size:130%">{html.escape(value)}</b></td>'
-        for title, value in cells
-    )
-    return HTML(
-        f'<table style="border-left:4px solid #0072B2"><tr>'
-        f'<td style="padding:4px 18px;text-align:left">{head}</td>{body}</tr></table>'
-    )
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, torch.Tensor):
-        value = value.tolist()
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    if isinstance(value, float):
-        is_whole = value.is_integer() or abs(value) >= 10**DIGITS
-        return f"{value:,.0f}" if is_whole else f"{value:.{DIGITS}g}"
-    if isinstance(value, list | tuple):
-        return "(" + ", ".join(_plain(item) for item in value) + ")"
-    return str(value)

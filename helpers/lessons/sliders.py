@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import os
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,6 +32,8 @@ def slide(
 ) -> None:
     """Show draw(...) with a slider for each of its arguments.
 
+    Where the notebook is only looked at, as a page, the stills stand in the same place.
+
     Args:
         draw: returns what is to be shown, a figure or an image. What it raises is told
             below the sliders, but for the first picture, where it ends the cell.
@@ -40,10 +43,7 @@ def slide(
         ranges: name of an argument -> (low, high, step), or a list of choices.
     """
     if plain or not has_widgets():
-        shown = [draw(**arguments) for arguments in stills]
-        if all(isinstance(picture, Image.Image) for picture in shown):
-            shown = [make_sheet(shown)]
-        for picture in shown:
+        for picture in _draw_stills(draw, stills):
             display(picture)
         return
     widgets: Any = importlib.import_module("ipywidgets")
@@ -71,7 +71,30 @@ def slide(
 
     for control in controls.values():
         control.observe(redraw, names="value")
-    display(widgets.VBox([*controls.values(), mistake, picture]))
+    box = widgets.VBox([*controls.values(), mistake, picture])
+    _show(box, _as_html(_draw_stills(draw, stills)))
+
+
+def _show(box: Any, page: str) -> None:
+    """Sliders where somebody can move them, and the page's pictures elsewhere."""
+    display({**box._repr_mimebundle_(), "text/html": page}, raw=True)
+
+
+def _draw_stills(
+    draw: Callable[..., Any], stills: Sequence[dict[str, Any]]
+) -> list[Any]:
+    shown = [draw(**arguments) for arguments in stills]
+    if all(isinstance(picture, Image.Image) for picture in shown):
+        return [make_sheet(shown)]
+    return shown
+
+
+def _as_html(pictures: Sequence[Figure | Image.Image]) -> str:
+    return "".join(
+        f'<img alt="one of {len(pictures)} still pictures" style="max-width:100%" '
+        f'src="data:image/png;base64,{b64encode(_as_png(picture)).decode()}">'
+        for picture in pictures
+    )
 
 
 def _as_png(picture: Figure | Image.Image) -> bytes:

@@ -17,6 +17,11 @@ from helpers.training.run_folder import loss_names, loss_title
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 SECONDS_A_MINUTE = 60
+GIVEN = (
+    "It is the course's improved FCOS, which is given. The plain FCOS at its heart is "
+    "what you write in this course, one function at a time; notebook 7 says how far "
+    "that one comes by itself."
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class DemoReport:
         log: lines of the training log, with "iteration" and the losses.
         versions: what it ran on, name -> version.
         files: label -> path relative to the page.
+        about: which detector this is, a sentence or two.
     """
 
     voc_ap50: float
@@ -62,6 +68,7 @@ class DemoReport:
     steps: tuple[Step, ...]
     versions: dict[str, str]
     files: dict[str, str]
+    about: str = GIVEN
 
 
 def loss_curves(log: list[dict]) -> list[Curve]:

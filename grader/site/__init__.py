@@ -1,0 +1,1 @@
+"""The notebooks as pages to look at, for any static host."""

@@ -1,0 +1,1 @@
+"""Freely licensed photographs, and what a detector found in them."""

@@ -1,0 +1,109 @@
+"""What the texts for students say holds for the code."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+
+from assignment.common import get_fpn_location_coords
+from assignment.fcos_matching import fcos_match_locations_to_gt
+from core.course import read_registry
+from data_scripts.make_shapes import make_shapes
+from helpers.data.voc import VOC2007DetectionTiny
+from helpers.lessons.matching_counts import count_matches
+
+ROOT = Path(__file__).resolve().parent.parent
+PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+READING = 250  # words a minute
+PREDICTION, QUESTION, TRAINING = 1, 3, 8  # minutes each
+ONLY_INSTRUCTORS = ("benchmarks", "grader", "grader_tests", "tests")
+LONGEST_CELL = 330  # words
+IMAGES = 200
+
+
+def texts(path: Path) -> list[str]:
+    """All cells of text without what only graders read."""
+    return [
+        cell.source
+        for cell in nbformat.read(path, as_version=4).cells
+        if cell.cell_type == "markdown" and "*Rubric.*" not in cell.source
+    ]
+
+
+def student_files() -> list[Path]:
+    """All that students read, besides what the release leaves out."""
+    return [
+        *PATHS,
+        *(ROOT / "assignment").glob("*.py"),
+        ROOT / "helpers" / "checks" / "hints.toml",
+        ROOT / "grader" / "release" / "student_readme.md",
+    ]
+
+
+@pytest.mark.parametrize("path", student_files(), ids=lambda path: path.name)
+def test_no_text_for_students_names_a_command_that_they_do_not_have(path: Path):
+    """The benchmarks and the grader stay with the instructors."""
+    text = path.read_text("utf-8")
+    for package in ONLY_INSTRUCTORS:
+        assert not re.search(rf"-m {package}\b", text), package
+    assert "instructors' copy" not in text
+
+
+def test_minutes_of_a_notebook_are_enough_for_what_is_in_it():
+    """Reading, predictions, questions and exercises together."""
+    registry = read_registry(ROOT)
+    for path, step in zip(PATHS, registry.steps.values(), strict=True):
+        text = "\n".join(texts(path))
+        exercises = sum(
+            each.minutes
+            for each in registry.exercises.values()
+            if each.id.startswith(f"{step.number}.")
+        )
+        needed = (
+            len(text.split()) / READING
+            + PREDICTION * text.count("**Predict")
+            + QUESTION * text.count("**Question")
+            + exercises
+        )
+        training = TRAINING if step.number == 7 else 0
+        assert step.minutes >= needed + training, (path.name, needed)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_no_cell_is_a_wall_of_text(path: Path):
+    """One idea, one cell."""
+    longest = max(texts(path), key=lambda text: len(text.split()))
+    assert len(longest.split()) <= LONGEST_CELL, longest[:80]
+
+
+def test_share_of_a_box_that_keeps_half_of_its_score():
+    """Notebook 5, after the picture of the root."""
+    x = (np.arange(2000) + 0.5) / 2000
+    ratio = np.minimum(x, 1 - x) / np.maximum(x, 1 - x)
+    bare = ratio[:, None] * ratio[None, :]
+    text = "\n".join(texts(PATHS[5]))
+    assert (
+        f"left to {(bare > 0.5).mean():.0%} of a box's area".replace("%", " %") in text
+    )
+    assert f"with it, to {(np.sqrt(bare) > 0.5).mean():.0%}".replace("%", " %") in text
+
+
+def test_share_of_p5_is_what_notebook_4_says(tmp_path: Path):
+    """Of the foreground locations, at the size of the course and at twice that size."""
+    make_shapes(tmp_path, IMAGES, 1)
+    shares = []
+    for size in (128, 256):
+        dataset = VOC2007DetectionTiny(
+            tmp_path, "train", image_size=size, whole_image=True
+        )
+        counts = count_matches(
+            dataset, IMAGES, get_fpn_location_coords, fcos_match_locations_to_gt
+        )
+        levels = [counts[f"foreground of {level}"] for level in ("p3", "p4", "p5")]
+        shares.append(100 * levels[-1] / sum(levels))
+    text = "\n".join(texts(PATHS[4]))
+    assert (
+        f"p5 has {shares[0]:.1f} at this" in text and f"and {shares[1]:.0f} at" in text
+    )
