@@ -42,7 +42,7 @@ MEANINGS = (
     ("ImportError", "circular import", "two files import each other; take one of these "
      "imports out"),
     ("ImportError", "cannot import name", "that file or package has no such name; look "
-     "for a typing mistake, or put an exercise back with python -m helpers.check reset"),
+     "for a typing mistake, or put it back with python -m helpers.check reset"),
     ("NameError", "", "this name is not known here; a typing mistake, or an import "
      "is missing"),
     ("KeyError", "", "this key is not in the dict; print its keys"),
