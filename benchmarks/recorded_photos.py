@@ -36,7 +36,7 @@ def main() -> int:
             "scores": [round(score, 3) for score in scores[:MOST_BOXES].tolist()],
         }
     stored = {
-        "command": f"python -m benchmarks.recorded_photos --run {options.run}",
+        "command": "python -m benchmarks.recorded_photos",
         "class_names": list(detector.class_names),
         "found": found,
     }

@@ -18,6 +18,7 @@ from helpers.show.style import FONT_PT, make_figure
 FOLDER = Path(__file__).with_name("photos")
 FOUND = FOLDER / "found.json"
 MIN_SIDE_PX = 256
+COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,11 @@ def draw_photos(least_score: float = 0.4) -> Figure:
     stored = json.loads(FOUND.read_text("utf-8"))
     names = stored["class_names"]
     every = photos()
-    figure, panels = make_figure(1, len(every), height=3.2, width=12.0)
-    for axes, photo in zip(panels, every, strict=True):
+    rows = -(-len(every) // COLUMNS)
+    figure, panels = make_figure(rows, COLUMNS, height=3.3 * rows)
+    for axes in panels[len(every) :]:
+        axes.set_axis_off()
+    for axes, photo in zip(panels, every, strict=False):
         found = stored["found"][photo.file]
         kept = [i for i, score in enumerate(found["scores"]) if score >= least_score]
         picture = draw_boxes(
