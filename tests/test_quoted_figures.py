@@ -12,6 +12,7 @@ LEFT_OUT = "tiny_without_"
 # Notebook, how a row of its tables begins, and the stored runs of its percentages.
 QUOTED = [
     ("04_locations_and_matching", "PASCAL VOC", ["voc2007_cpu", "_transposed"]),
+    ("07_fcos", "`plain`, as long as", ["shapes_plain_1200"]),
     ("07_fcos", "`plain`: the FCOS", ["shapes_plain"]),
     ("07_fcos", "the same from another", ["shapes_tiny_without_these_four"]),
     ("07_fcos", "`tiny`: and with", ["shapes_tiny"]),
