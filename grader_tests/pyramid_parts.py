@@ -73,24 +73,3 @@ def expect_at_work(student: Student, fpn: Any) -> None:
         expect_close(
             answer[level], torch.zeros_like(answer[level]), f"{level}, all weights 0"
         )
-
-
-def make_plain(fpn: Any) -> bool:
-    """Laterals take the mean of their channels, output convolutions change nothing.
-
-    Returns:
-        Whether that was possible: with other layers between, it is not.
-    """
-    state = expect_state(fpn.state_dict(), WHAT)
-    for name, old in own_state(fpn).items():
-        if old.dim() == 4 and old.shape[2:] == (1, 1):
-            state[name] = torch.full_like(old, 1 / old.shape[1])
-        elif old.dim() == 4:
-            state[name] = torch.zeros_like(old)
-            state[name][:, :, 1, 1] = torch.eye(len(old))
-        elif name.endswith("bias"):
-            state[name] = torch.zeros_like(old)
-        else:
-            return False
-    fpn.load_state_dict(state)
-    return True

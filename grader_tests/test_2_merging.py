@@ -9,7 +9,6 @@ from grader_tests.pyramid_parts import (
     OUT_CHANNELS,
     images_of,
     levels_of,
-    make_plain,
     make_pyramid,
 )
 from grader_tests.references import load_cases
@@ -17,6 +16,7 @@ from grader_tests.tools import expect_inputs_kept, expect_keys, give, spread
 from helpers.checks.again import expect_own_answers
 from helpers.checks.answers import MOST_NUMBERS, expect_state
 from helpers.checks.expect import expect_close, expect_tensor, expect_true
+from helpers.checks.inputs import make_transparent
 
 MULTIPLIED = "maps are multiplied; the map of the level above is added"
 SUBTRACTED = "a map is subtracted; the map of the level above is added"
@@ -130,7 +130,7 @@ def expect_right_sums(student) -> None:
     channels, sizes = channels_of(student, fpn), SIZES[1]
     values = term_numbers().reshape(4, 3)
     maps = constant_maps(student, channels, values, sizes)
-    if make_plain(fpn):
+    if make_transparent(fpn):
         expect_sums(fpn.merge_levels(maps), values, sizes)
         return
     before = fpn.merge_levels(maps)
@@ -149,7 +149,7 @@ def test_merge_levels_of_known_numbers(student):
     expect_right_sums(student)
     fpn = make_pyramid(student)
     channels = channels_of(student, fpn)
-    if not make_plain(fpn):
+    if not make_transparent(fpn):
         return
     signs = torch.tensor([[1.0, 1, 1], [-1, 1, -1], [1, -1, -1], [-1, -1, -1]])
     numbers = torch.tensor([1.0, 10, 100]) * signs * term_numbers()[0]
@@ -175,7 +175,7 @@ def test_merge_levels_brings_each_place_to_its_own(student):
     expect_right_sums(student)
     fpn = make_pyramid(student)
     channels, sizes = channels_of(student, fpn), SIZES[0]
-    if not make_plain(fpn):
+    if not make_transparent(fpn):
         return
     values = torch.zeros(25, 3)
     maps = constant_maps(student, channels, values, sizes)

@@ -35,7 +35,9 @@ CODE = (
     "helpers/checks/describe.py",
     "helpers/checks/expect.py",
     "helpers/checks/full_memory.py",
+    "helpers/checks/known_errors.py",
     "helpers/checks/no_gpu.py",
+    "helpers/checks/pretended_gpu.py",
     "helpers/checks/separate.py",
     "helpers/checks/student.py",
 )
