@@ -246,7 +246,8 @@ def keep_on_drive() -> Answer:
         return False, "Drive: this is not Colab; your work stays in this folder"
     if DRIVE.resolve() in ROOT.parents:
         return True, f"Drive: the course itself is there, in {ROOT}; all of it is kept"
-    (ROOT / WITHOUT_DRIVE).unlink(missing_ok=True)
+    if (ROOT / WITHOUT_DRIVE).exists():
+        (ROOT / WITHOUT_DRIVE).unlink()
     if not DRIVE.joinpath("MyDrive").is_dir():
         try:
             importlib.import_module("google.colab.drive").mount(str(DRIVE))

@@ -113,7 +113,7 @@ MISTAKES = (
     ("8.2", "one_stage_detector.py", "centerness).sqrt()", "centerness)",
      "square root"),
     ("8.2", "one_stage_detector.py", "[level][0].sigmoid()  # (N, K)",
-     "[level][0].sigmoid_()  # (N, K)", "works in place"),
+     "[level][0].sigmoid_()  # (N, K)", "changed in place"),
 )  # fmt: skip
 
 

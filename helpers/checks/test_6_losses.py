@@ -100,7 +100,7 @@ def _expect_forms(call: Any, what: str, right: torch.Tensor, *given: Any) -> Non
         ),
     )
     for form in ((1, 4), (4, 1)):
-        check(form, right)(call(*(shaped(form, part) for part in given)))
+        check(form, right)(call(*(shaped(form, part).clone() for part in given)))
 
 
 @exercise("6.1")
