@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from core.command import CourseError
-from core.course import FILE, Registry, read_registry, require_files
+from core.course import FILE, Registry, id_order, read_registry, require_files
 from core.field_types import Switch, Text, read_table, real, whole
 
 FOLDER = Path("grader_tests/manifest")
@@ -162,9 +162,9 @@ def choose_exercises(
 
 
 def points_by_exercise(tests: Iterable[ManifestTest]) -> dict[str, float]:
-    """Exercise -> the most points that it can give, in the order of the tests."""
+    """Exercise -> the most points that it can give, in the order of the course."""
     total: dict[str, float] = {}
-    for test in tests:
+    for test in sorted(tests, key=lambda test: id_order(test.exercise)):
         total[test.exercise] = total.get(test.exercise, 0) + test.points
     # Fourteen shares of 100, each rounded, are 99.999998.
     return {number: round(points, TOTAL_DIGITS) for number, points in total.items()}

@@ -85,15 +85,23 @@ def test_grade_gives_each_submission_its_points(tmp_path, root):
 
 
 def test_grade_says_what_an_exercise_waits_for(tmp_path, root):
-    """A test that fails since another exercise is missing is blocked by that one."""
+    """Blocked is only what stands on the missing one, as the course says it does."""
     write_submission(tmp_path / "class" / "stub", STUB)
     assert grade_small(root, tmp_path / "class") == 0
     content = results(tmp_path, "stub")
     assert categories(content) == {
         "test_double_of_two": "not implemented",
-        "test_add_one_to_a_double": "blocked",
+        "test_add_one_to_a_double": "not implemented",  # 1.2 has no `needs`
         "test_add_one": None,
     }
+    manifest = root / "grader_tests" / "manifest" / "step1.toml"
+    text = manifest.read_text()
+    named = 'title = "one more than a double"\n'
+    manifest.write_text(text.replace(named, named + 'needs = ["1.1"]\n'))
+    assert grade_small(root, tmp_path / "class", regrade=["stub"]) == 0
+    manifest.write_text(text)
+    content = results(tmp_path, "stub")
+    assert categories(content)["test_add_one_to_a_double"] == "blocked"
     assert content["extra_data"]["instructor"][1]["blocked_by"] == "1.1"
     assert content["tests"][1]["tags"] == ["blocked by 1.1"]
 

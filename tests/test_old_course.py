@@ -38,7 +38,7 @@ HABITS = {
         ("for i, c in enumerate(stem_channels):", "for _ in stem_channels:"),
         (
             "prev = in_channels if i == 0 else stem_channels[i - 1]",
-            "prev = in_channels",
+            "prev = c = in_channels",
         ),
         (
             "self.stem_box = nn.Sequential(*stem_box)",

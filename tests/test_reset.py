@@ -174,7 +174,9 @@ def test_check_after_a_file_was_deleted_says_how_to_get_it_back(course: Path):
     with CheckRun(root=course) as run:
         text = report_text(run.report("6.1"))
     assert "assignment/fcos_losses.py is not there; " in text
-    assert "python -m helpers.check reset 6.1 puts its start back" in " ".join(text.split())
+    assert "python -m helpers.check reset 6.1 puts its start back" in " ".join(
+        text.split()
+    )
     reset(EXERCISES["6.1"], course)
     edit(course, "fcos_losses.py", "import torch", "import torch  # mine")
     with CheckRun(root=course) as run:

@@ -229,7 +229,8 @@ class Suite:
             now = Outcome(name, None, seconds=call.duration)
             if error is not None and not report.skipped:
                 test = self._tests[name]
-                now = judge(error, test, self._registry.may_block(test.exercise))
+                may_block = self._registry.may_block(test.exercise) | {*test.needs}
+                now = judge(error, test, may_block)
                 now = replace(now, seconds=call.duration)
             elif not report.passed or hasattr(report, "wasxfail"):
                 now = Outcome(name, NOT_RUN, "the test was skipped")
