@@ -82,8 +82,8 @@ def begin_where_it_does(text: str, whole: Registry, small: Registry) -> str:
     )
     text = text.replace(first.notebook, own.notebook)
     number, own_number = next(iter(whole.exercises)), next(iter(small.exercises))
-    begun = rf"((?:helpers\.check|hint|reset) |(?:check|hint|reset)\(\"){re.escape(number)}\b"
-    return re.sub(begun, rf"\g<1>{own_number}", text)
+    before = r"((?:helpers\.check|hint|reset) |(?:check|hint|reset)\(\")"
+    return re.sub(rf"{before}{re.escape(number)}\b", rf"\g<1>{own_number}", text)
 
 
 def _needed_modules(
