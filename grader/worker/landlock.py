@@ -73,9 +73,10 @@ def allow_only(
     if version < 1:
         raise LandlockError("this kernel has no Landlock")
     libc = _libc()
+    all_rights = (1 << RIGHTS_OF_VERSION.get(version, 16)) - 1
     attributes = struct.pack(
         "=QQQ",
-        (1 << RIGHTS_OF_VERSION.get(version, 16)) - 1,
+        all_rights,
         ALL_NETWORK if version >= NETWORK_VERSION else 0,
         ALL_SCOPES if version >= SCOPE_VERSION else 0,
     )
@@ -92,7 +93,8 @@ def allow_only(
     for path in writable_files:
         _add_rule(libc, ruleset, path, READ_FILE | WRITE_FILE)
     for path in devices:
-        _add_rule(libc, ruleset, path, READ_FILE | WRITE_FILE | IOCTL_DEVICE & rights)
+        asking = IOCTL_DEVICE & all_rights
+        _add_rule(libc, ruleset, path, READ_FILE | WRITE_FILE | asking)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if libc.syscall(RESTRICT_SELF, ruleset, 0):
         raise LandlockError(os.strerror(ctypes.get_errno()))
