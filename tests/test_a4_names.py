@@ -211,6 +211,23 @@ def test_a_helper_file_that_was_handed_in_is_the_one_that_is_read(tmp_path: Path
         session.student().common.iou(4)
 
 
+def test_a_helper_file_of_one_submission_is_not_that_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Also where Python itself finds one: detectors are loaded with old names."""
+    for name, own in (("first", "iou = len\n"), ("second", "iou = own\n")):
+        (tmp_path / name).mkdir()
+        text = f"from a4_helper import *\n{own}"
+        (tmp_path / name / "common.py").write_text(text)
+    helper = "def own(number):\n    return 2 * number\n"
+    (tmp_path / "second" / "a4_helper.py").write_text(helper)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "helpers" / "a4")])
+    with LocalSession(tmp_path / "first") as session:
+        assert session.student().common.iou([1, 2]) == 2
+    with LocalSession(tmp_path / "second") as session:
+        assert session.student().common.iou(4) == 8
+
+
 def test_stand_ins_load_nothing_but_themselves():
     """They are imported before every submission, most of which do not ask for them."""
     done = run_python(SLOW, ROOT)

@@ -338,6 +338,8 @@ def test_drive_is_offered_once_a_machine_and_a_no_says_how_to_carry_work(
     monkeypatch.setattr(notebook, "DRIVE", tmp_path / "drive")
     for name in ("_python", "_course", "_torch", "_packages", "_shapes"):
         monkeypatch.setattr(notebook, name, lambda: (True, "well"))
+    # What it adds to Python's search would be there for all later tests, too.
+    monkeypatch.setattr(notebook, "add_paths", lambda: None)
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         notebook.start()

@@ -32,6 +32,8 @@ GIVEN = (
     "grader",
     PACKAGE,
 )
+# Files of the original assignment that one submission brings and another does not.
+HELPERS = ("a4_helper", "eecs598")
 # Of modules that the next submission finds anew.
 OWN_NAMES = (f"{PACKAGE}.", f"{original.__name__}.", f"{given.PACKAGE}.")
 
@@ -101,7 +103,7 @@ class Submission(MetaPathFinder):
     def install(self) -> None:
         """From now on imports find the submission, and no other `assignment`."""
         # Looking through all modules writes to memory shared by fork, which is slow.
-        if PACKAGE in sys.modules:
+        if PACKAGE in sys.modules or any(name in sys.modules for name in HELPERS):
             self.forget()
         if self.given is not None:
             self.given.load()
@@ -118,8 +120,8 @@ class Submission(MetaPathFinder):
         found = [
             name
             for name, module in list(sys.modules.items())
-            if name == PACKAGE
-            or name.startswith(PACKAGE + ".")
+            if name in (PACKAGE, *HELPERS)
+            or name.startswith(tuple(f"{own}." for own in (PACKAGE, *HELPERS)))
             or str(getattr(module, "__name__", "")).startswith(OWN_NAMES)
         ]
         return {name: sys.modules.pop(name) for name in found}
