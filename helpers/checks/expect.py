@@ -15,6 +15,7 @@ import torch
 from helpers.checks.describe import LONGEST_LINE, describe_place, describe_row
 from helpers.checks.full_memory import is_out_of_memory
 from helpers.checks.known_errors import known_error
+from helpers.checks.patterns import SEEN, pattern_of, shape_pattern
 
 CATEGORIES = (
     "wrong value",
@@ -31,6 +32,8 @@ CATEGORIES = (
     "out of memory",
 )
 
+# An answer that came, and came from these inputs; an exception may have other reasons.
+OF_ANSWERS = ("wrong value", "wrong shape", "wrong dtype", "NaN", "wrong type")
 # What odd inputs lead to: an empty minimum, sizes that do not fit. Any other type, such
 # as an ImportError, a NameError or a MemoryError, has a reason of its own.
 OF_INPUTS = (
@@ -125,8 +128,31 @@ def expect_runs(
         raise CheckError("exception", what, f"{kind}: {said}", told) from error
 
 
+@contextmanager
+def expect_as_usual(cause: str, usual: Callable[[], object]) -> Iterator[None]:
+    """Around the check of an unusual case, in a `with` statement.
+
+    Args:
+        cause: what is unusual about it, and answered wrongly; given where the check has
+            none, and true only if the two cases differ in nothing else.
+        usual: the check of a usual case, made only after the other failed. Where it
+            fails as well no cause is given.
+
+    Raises:
+        CheckError: that of the unusual case, with this cause.
+    """
+    try:
+        yield
+    except CheckError as error:
+        said = error.category in OF_ANSWERS
+        is_open = error.cause is None or error.cause in SEEN
+        if said and is_open and _runs(usual):
+            error.cause = cause
+        raise
+
+
 def _runs(plain: Callable[[], object] | None) -> bool:
-    """Whether the call with usual inputs does not crash."""
+    """Whether the usual call does not crash, or the usual check does not fail."""
     if plain is None:
         return False
     try:
@@ -178,7 +204,7 @@ def expect_tensor(
                 for cause, wrong in (shape_causes or {}).items()
                 if tuple(got.shape) == wrong
             ),
-            None,
+            shape_pattern(tuple(got.shape), tuple(shape)),
         )
         raise CheckError(
             "wrong shape",
@@ -190,7 +216,7 @@ def expect_tensor(
         message = f"got {got.numel()} numbers, shape {tuple(got.shape)}"
         raise CheckError("wrong shape", what, f"{message}; that is too much")
     if dtype is not None and got.dtype != dtype:
-        raise CheckError("wrong dtype", what, f"expected {dtype}, got {got.dtype}")
+        raise _wrong_dtype(what, dtype, got.dtype)
     got = got.detach().cpu()
     if got.is_floating_point() and bool(got.isnan().any()):
         count = int(got.isnan().sum())
@@ -223,7 +249,7 @@ def expect_close(
         place: what the first dimension counts, e.g. "location"; with `names`, the
             message says only this index.
         causes: known mistake -> the values that it gives; named is what fits all that
-            was got.
+            was got, or else what the wrong values have in common.
         atol, rtol: tolerances; a caller who changes them says why.
         check_dtype: whether the dtypes must agree.
 
@@ -237,9 +263,7 @@ def expect_close(
             error.cause = find_cause(got.detach().cpu().double(), causes, atol, rtol)
         raise
     if check_dtype and got.dtype != expected.dtype:
-        raise CheckError(
-            "wrong dtype", what, f"expected {expected.dtype}, got {got.dtype}"
-        )
+        raise _wrong_dtype(what, expected.dtype, got.dtype)
     expected = expected.detach().cpu()
     mine, right = got.double(), expected.double()
     is_close = torch.isclose(mine, right, atol=atol, rtol=rtol)
@@ -250,7 +274,7 @@ def expect_close(
         "wrong value",
         what,
         describe_place(first, names, place, expected),
-        find_cause(mine, causes, atol, rtol),
+        find_cause(mine, causes, atol, rtol) or pattern_of(mine, right, ~is_close),
         describe_row(mine, right, first, inputs or {}, names),
     )
 
@@ -272,6 +296,11 @@ def find_cause(
 def any_of(causes: Iterable[str]) -> str | None:
     """One sentence of the known mistakes that give an answer; None of none."""
     return "; or ".join(dict.fromkeys(causes)) or None
+
+
+def _wrong_dtype(what: str, right: torch.dtype, got: torch.dtype) -> CheckError:
+    cause = f"the dtype is {str(got)[6:]} and must be {str(right)[6:]}"
+    return CheckError("wrong dtype", what, f"expected {right}, got {got}", cause)
 
 
 def not_implemented(what: str) -> CheckError:
