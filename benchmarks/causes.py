@@ -7,7 +7,8 @@ these ourselves. A verdict is
 
 - right: its test names its cause, so does its visible check, and no test names another;
 - false: a test names a cause that is not true of it;
-- unnamed: its test, or its visible check, passes or names none.
+- unnamed: its test, or its visible check, passes, names none, or says only what can be
+  seen in the answer (helpers/checks/patterns.py), which is true but not its cause.
 
 `make causes` ends with exit code 1 unless all are right.
 """
@@ -39,6 +40,7 @@ from grader.session.local_session import LocalSession
 from grader.suites.mistakes import Mistake, edited, read_mistakes
 from grader.suites.mutation_suites import end_of_process, write_sources
 from grader.suites.suite_run import Suite, with_suite
+from helpers.checks.patterns import SEEN
 from tests.legitimate import EDITED, REWRITTEN, accepted, meets, needed_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -146,9 +148,13 @@ def judge_planted(
     wrong = [
         f"{test}: {cause}"
         for test, cause in named.items()
-        if not mistake.explains(cause)
+        if cause not in SEEN and not mistake.explains(cause)
     ]
-    missing = [test for test in own if test and test not in named]
+    missing = [
+        test
+        for test in own
+        if test and (test not in named or not mistake.explains(named[test]))
+    ]
     verdict = FALSE if wrong else UNNAMED if missing else RIGHT
     return Verdict(
         mistake.id,
