@@ -1,0 +1,166 @@
+"""With torchvision's weights our FCOS is torchvision's, and every choice is seen."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+
+from assignment.fcos_published import PublishedFCOS
+from assignment.published_config import FCOSConfig
+from benchmarks import same_weights
+from benchmarks.same_weights import (
+    LARGEST,
+    answers_of,
+    compare,
+    compare_detections,
+    compare_losses,
+    compare_outputs,
+    main,
+    make_ours,
+    make_scene,
+    make_torchvision,
+    seen_in,
+    torchvision_version,
+)
+
+BODY, CHANNELS = "tiny", 32
+# Another value of each choice, and where the difference must be seen.
+IN_LOSSES = {
+    "centre_radius": "0.0",
+    "range_ends": "both",
+    "range_scale": "0.9",
+    "last_limit": "550.0",
+    "smallest": "area",
+    "box_loss": "linear_iou",
+    "loss_unit": "stride",
+    "iou_plus": "1.0",
+    "giou_eps": "1e-5",
+    "weigh_boxes": "true",
+    "divide_by": "per_batch",
+}
+IN_DETECTIONS = {
+    "location_offset": "0.5",
+    "spacing": "stride",
+    "unit": "pixel",
+    "threshold_on": "class",
+    "multi_label": "false",
+    "top_k": "60",
+    "top_k_of": "image",
+    "max_detections": "198",
+    "clip_to": "pixel",
+    "score_threshold": "0.3501",
+    "nms_threshold": "0.35",
+}
+IN_OUTPUTS = {
+    "norm_groups": "16",
+    "centerness_on": "class",
+    "box_output": "exp",
+}
+OTHER_WEIGHTS = {"num_levels": "3", "level_scales": "true"}
+# Nothing to see: the first weights are replaced, nothing asks for the mean's start, and
+# random weights give no two equal scores.
+UNSEEN = {"stem_start", "first_divisor", "keep_ties"}
+
+
+@pytest.fixture(scope="module")
+def scene() -> same_weights.Scene:
+    return make_scene()
+
+
+@pytest.fixture(scope="module")
+def theirs(scene: same_weights.Scene) -> Any:
+    return make_torchvision(BODY, CHANNELS, scene)
+
+
+@pytest.fixture(scope="module")
+def expected(theirs: Any, scene: same_weights.Scene) -> dict[str, Any]:
+    return answers_of(theirs, scene)
+
+
+def ours_with(theirs: Any, **changes: str) -> PublishedFCOS:
+    return make_ours(BODY, CHANNELS, torchvision_version(changes), theirs)
+
+
+@pytest.fixture(scope="module")
+def features(theirs: Any, scene: same_weights.Scene) -> dict[bool, dict]:
+    """The five levels, in training and not; a choice of what follows changes none."""
+    backbone = ours_with(theirs).backbone
+    with torch.no_grad():
+        return {mode: backbone.train(mode)(scene.batch) for mode in (False, True)}
+
+
+@pytest.fixture
+def ours_after(theirs: Any, features: dict[bool, dict]) -> Any:
+    """Our detector with another choice, whose backbone need not compute again."""
+
+    def make(**changes: str) -> PublishedFCOS:
+        ours = ours_with(theirs, **changes)
+        ours.backbone.forward = lambda images: features[ours.training]
+        return ours
+
+    return make
+
+
+def test_all_is_equal_and_there_is_something_to_see(theirs, scene, expected):
+    """Every level has true boxes and candidates, and every threshold bites."""
+    ours = ours_with(theirs)
+    assert max(compare(ours, expected, scene).values()) <= LARGEST
+    seen = seen_in(ours, scene)
+    assert min(seen["foreground"].values()) > 0
+    assert sum(count >= 50 for count in seen["candidates"].values()) >= 3
+    assert seen["into_nms"] < sum(seen["candidates"].values())
+    assert seen["out_of_nms"] < 0.8 * seen["into_nms"]
+    assert 50 <= seen["detections"] < seen["out_of_nms"]
+
+
+@pytest.mark.parametrize("name", IN_LOSSES)
+def test_choice_of_targets_and_losses_is_seen(name, ours_after, scene, expected):
+    ours = ours_after(**{name: IN_LOSSES[name]})
+    found = compare_losses(ours, expected["losses"], scene)
+    assert max(found.values()) > LARGEST
+
+
+@pytest.mark.parametrize("name", IN_DETECTIONS)
+def test_choice_of_inference_is_seen(name, ours_after, scene, expected):
+    ours = ours_after(**{name: IN_DETECTIONS[name]})
+    found = compare_detections(ours, expected["detections"], scene)
+    assert max(found.values()) > LARGEST
+
+
+@pytest.mark.parametrize("name", IN_OUTPUTS)
+def test_choice_of_the_head_is_seen(name, ours_after, scene, expected):
+    ours = ours_after(**{name: IN_OUTPUTS[name]})
+    found = compare_outputs(ours, expected["outputs"], scene)
+    assert max(found.values()) > LARGEST
+
+
+@pytest.mark.parametrize("name", OTHER_WEIGHTS)
+def test_other_weights_do_not_fit(name, theirs):
+    with pytest.raises(RuntimeError, match="place for|Missing"):
+        ours_with(theirs, **{name: OTHER_WEIGHTS[name]})
+
+
+def test_no_choice_is_left_out():
+    tried = {*IN_LOSSES, *IN_DETECTIONS, *IN_OUTPUTS, *OTHER_WEIGHTS, *UNSEEN}
+    assert {field.name for field in dataclasses.fields(FCOSConfig)} == tried
+
+
+def test_command_ends_with_one_where_something_differs(monkeypatch, capsys):
+    """Its exit code is what a reader trusts."""
+    monkeypatch.setattr(same_weights, "make_scene", lambda: make_scene(64))
+    small = ["fcos", "--body", BODY, "--channels", str(CHANNELS), "--set"]
+    assert main([*small, "centre_radius=0.5"]) == 1
+    assert "largest difference" in capsys.readouterr().out
+    assert main([*small, "num_levels=3"]) == 1
+    assert main([*small, "top_k=61"]) == 0  # what it is without this
+
+
+def test_resnet18_is_equal():
+    """A real backbone, with torchvision's own names of its weights."""
+    scene = make_scene(128)
+    theirs = make_torchvision("resnet18", CHANNELS, scene)
+    ours = make_ours("resnet18", CHANNELS, torchvision_version({}), theirs)
+    found = compare(ours, answers_of(theirs, scene), scene)
+    assert max(found.values()) <= LARGEST
+    assert torch.get_default_dtype() is torch.float32
