@@ -42,10 +42,10 @@ NUM_CLASSES = 7
 BODIES = ("resnet18", "resnet34", "resnet50", "tiny")
 # So that each threshold bites: see `Scene` and `seen_in`.
 THRESHOLDS = {
-    "score_threshold": 0.35,
-    "nms_threshold": 0.3,
+    "score_threshold": 0.5,
+    "nms_threshold": 0.15,
     "top_k": 61,
-    "max_detections": 199,
+    "max_detections": 79,
 }
 LOSS_NAMES = {
     "loss_fcos_cls": "classification",
@@ -122,8 +122,8 @@ def make_scene(side: int = 512) -> Scene:
     ]
     small = [
         (x - 4, y - 5, x + 6, y + 4, (x // 8 + y // 8) % NUM_CLASSES)
-        for x in range(24, 600, 64)
-        for y in range(40, 500, 128)
+        for x in range(24, 600, 32)
+        for y in range(40, 500, 64)
     ]
     second = [(50, 60, 130, 110, 3), (30, 40, 580, 470, 1), *small]
     scale = torch.tensor([part, part, part, part, 1.0], dtype=torch.float64)
@@ -183,7 +183,7 @@ def make_torchvision(body: str, channels: int, scene: Scene) -> TorchvisionFCOS:
         if name.endswith("weight") and weight.dim() == 4:
             nn.init.normal_(weight, std=0.05)
     nn.init.constant_(head.classification_head.cls_logits.bias, -1.5)
-    nn.init.constant_(head.regression_head.bbox_reg.bias, 1.6)
+    nn.init.constant_(head.regression_head.bbox_reg.bias, 1.4)
     return model
 
 

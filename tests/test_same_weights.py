@@ -35,7 +35,7 @@ IN_LOSSES = {
     "box_loss": "linear_iou",
     "loss_unit": "stride",
     "iou_plus": "1.0",
-    "giou_eps": "1e-5",
+    "giou_eps": "1e-4",
     "weigh_boxes": "true",
     "divide_by": "per_batch",
 }
@@ -47,10 +47,10 @@ IN_DETECTIONS = {
     "multi_label": "false",
     "top_k": "60",
     "top_k_of": "image",
-    "max_detections": "198",
+    "max_detections": "78",
     "clip_to": "pixel",
-    "score_threshold": "0.3501",
-    "nms_threshold": "0.35",
+    "score_threshold": "0.51",
+    "nms_threshold": "0.2",
 }
 IN_OUTPUTS = {
     "norm_groups": "16",
