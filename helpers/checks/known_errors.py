@@ -19,6 +19,9 @@ KNOWN = {
     "Class values must be smaller than num_classes": (
         "one_hot got a class that is not below its num_classes"
     ),
+    "One of the differentiated Tensors does not require grad": (
+        "a weight is frozen (its requires_grad is off); all of them are trained"
+    ),
 }
 
 

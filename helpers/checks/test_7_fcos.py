@@ -91,7 +91,7 @@ def test_update_normalizer_by_hand(student: Any) -> None:
     }
     detector.update_normalizer(tensor(student, 40, torch.int64), 2)
     expect_close(
-        torch.as_tensor(detector._normalizer).cpu(),
+        torch.as_tensor(detector._normalizer).cpu().reshape(()),
         torch.tensor(137.0),
         "FCOS._normalizer after 40 foreground locations in 2 images",
         causes={cause: torch.tensor(value) for cause, value in causes.items()},
@@ -99,7 +99,7 @@ def test_update_normalizer_by_hand(student: Any) -> None:
     )
     detector.update_normalizer(tensor(student, 300, torch.int64), 1)
     expect_close(
-        torch.as_tensor(detector._normalizer).cpu(),
+        torch.as_tensor(detector._normalizer).cpu().reshape(()),
         torch.tensor(153.3),
         "FCOS._normalizer after 300 more in one image",
         causes={
@@ -110,7 +110,7 @@ def test_update_normalizer_by_hand(student: Any) -> None:
     for _ in range(55):
         detector.update_normalizer(tensor(student, 0, torch.int64), 1)
     expect_close(
-        torch.as_tensor(detector._normalizer).cpu(),
+        torch.as_tensor(detector._normalizer).cpu().reshape(()),
         torch.tensor(153.3 * 0.9**55),
         "FCOS._normalizer after 55 images without any object",
         causes={"it is kept from falling below 1": torch.tensor(1.0)},
