@@ -25,6 +25,24 @@ NEAR_EDGE = "a location is left out that lies inside, but close to an edge"
 TINY_BOX = "a tiny box is left out, though the location lies inside"
 TINY_AREA = "a box of a tiny area is not taken, though it is a candidate"
 HUGE_BOX = "a huge box is left out; no distance is too large for the coarsest level"
+MOVED = (
+    "boxes that touch or leave the image at the left or the top are matched in another "
+    "way than others"
+)
+TAKEN_FOR_PADDING = (
+    "a box is taken for padding by its coordinates; the class alone tells"
+)
+TINY_LEFT_OUT = "boxes with a side below one pixel are left out; nothing asks for that"
+CLASS_CHANGED = (
+    "the right box comes back with another class; keep large numbers as well"
+)
+LEVELS_NAMED = (
+    "the names of the levels, or their order, change the answer; only the strides may"
+)
+EMPTY_LEVEL = "a level without locations is not answered; its answer has no rows"
+SAME_OF_EQUAL = (
+    "of two boxes with the same area one wins in either order; the first row must"
+)
 EXACT_BORDER = "a distance of exactly 64 or 128 must belong to the finer level alone"
 
 
