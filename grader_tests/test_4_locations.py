@@ -194,7 +194,7 @@ def test_locations_of_other_maps_are_others(student):
     def case(size, stride, dtype):
         def check(got) -> None:
             expect_keys(got, ["p3"], LOCATIONS)
-            causes = {STRIDE_BUILT_IN: locations(*size, STRIDES["p3"])}
+            causes = {STRIDE_BUILT_IN: locations(size[0], size[1], STRIDES["p3"])}
             expect_grid(got["p3"], size[0], size[1], stride, causes=causes)
             expect_asked(got["p3"], dtype)
 

@@ -134,18 +134,14 @@ def expect_thousand(student) -> None:
         "p4": points["p4"][::101],
         "p5": points["p5"][::61],
     }
-    is_large = (rows[:, 2:4] - rows[:, :2]).amin(dim=1) >= 1
-    large = cache(lambda: slow_matches(some, rows[is_large], RANGES))
 
     def expect_rows(own) -> None:
         expected = slow_matches(some, own, RANGES)
         got = match(student, some, own)
         for level, right in expected.items():
             causes = {
-                CLASS_CHANGED: lambda got=got[level], right=right: torch.cat(
-                    (right[:, :4], got[:, 4:].detach().cpu().double()), dim=1
-                ),
-                TINY_LEFT_OUT: lambda level=level: large()[level],
+                CLASS_CHANGED: partial(_with_classes_of, got[level], right),
+                TINY_LEFT_OUT: partial(_without_tiny, some[level], own, RANGES[level]),
             }
             what = f"{MATCH}: {level}"
             expect_close(got[level], right.float(), what, names=ROW, causes=causes)
@@ -156,6 +152,18 @@ def expect_thousand(student) -> None:
 
     with expect_as_usual(A_FEW_ONLY, expect_parts):
         expect_rows(rows)
+
+
+def _without_tiny(points, rows, size_range) -> torch.Tensor:
+    """The matches of a level where boxes with a side below one pixel are left out."""
+    is_large = (rows[:, 2:4] - rows[:, :2]).amin(dim=1) >= 1
+    found = slow_matches({"level": points}, rows[is_large], {"level": size_range})
+    return found["level"]
+
+
+def _with_classes_of(got, right) -> torch.Tensor:
+    """The right boxes, each with the class that was got."""
+    return torch.cat((right[:, :4], got[:, 4:].detach().cpu().double()), dim=1)
 
 
 def test_match_of_many_boxes(student):

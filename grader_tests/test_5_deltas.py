@@ -148,11 +148,8 @@ def expect_some_boxes(student, points, rows) -> None:
     """The deltas of six boxes, without and with a class; the last lies beyond."""
     expected = torch.cat((points - rows[:, :2], rows[:, 2:4] - points), dim=1) / 4
     for columns in (5, 4):
-        with expect_runs(
-            GET,
-            FIFTH_COLUMN,
-            lambda columns=columns: usual_deltas(student, 9 - columns),
-        ):
+        usual = partial(usual_deltas, student, 9 - columns)
+        with expect_runs(GET, FIFTH_COLUMN, usual):
             got = get_deltas(student, points, rows[:, :columns], 4)
         expect_tensor(got, GET, shape=(6, 4))
         # Which of them was taken for background tells the mistake.
