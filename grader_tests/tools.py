@@ -25,6 +25,9 @@ CHANGED_IN_PLACE = "the input is changed in place; work on a copy"
 DTYPE_LOST = "the result does not follow the dtype of the input"
 TRIES = 3  # a call that was slow once is tried again
 RANDOM = "two calls with the same inputs get two answers; dropout has no place here"
+ONLY_TWO_IN_FRONT = (
+    "right for two dimensions in front, wrong for three; there may be any number"
+)
 SKIPPED = "a stride leaves places out; it must be 1"
 # On a GPU, a real or a pretended one, each small operator costs 10 us more.
 GPU_SLOWER = 10
