@@ -170,7 +170,29 @@ def test_locations_are_on_the_device_asked_for(student):
 
 
 def test_locations_of_other_maps_are_others(student):
-    """The same level with another stride, another shape, and another dtype."""
+    """The same level with another stride, and another shape."""
+    _expect_own_grids(
+        student,
+        ((2, 3), 8, torch.float32),
+        ((2, 3), 16, torch.float32),
+        ((1, 6), 16, torch.float32),
+        ((2, 3), 8, torch.float32),
+    )
+
+
+def test_locations_of_another_dtype_are_others(student):
+    """The same maps in float64, and again in float32."""
+    _expect_own_grids(
+        student,
+        ((1, 6), 16, torch.float32),
+        ((1, 6), 16, torch.float64),
+        ((2, 3), 8, torch.float64),
+        ((2, 3), 8, torch.float32),
+    )
+
+
+def _expect_own_grids(student, *asked):
+    """Each call gives the grid of its own (H, W), stride and dtype."""
     device = str(student.device)
 
     def case(size, stride, dtype):
@@ -182,12 +204,7 @@ def test_locations_of_other_maps_are_others(student):
         return ({"p3": (9, 5, *size)}, {"p3": stride}, dtype, device), check
 
     expect_own_answers(
-        student.common.get_fpn_location_coords,
-        case((2, 3), 8, torch.float32),
-        case((2, 3), 16, torch.float32),
-        case((1, 6), 16, torch.float32),
-        case((1, 6), 16, torch.float64),
-        case((2, 3), 8, torch.float64),
+        student.common.get_fpn_location_coords, *(case(*call) for call in asked)
     )
 
 

@@ -16,6 +16,8 @@ from core.course import id_order, read_registry
 from grader.course import read_course
 from grader.course_folder import NAMED, course_with
 from grader.sandbox.levels import Level, probe_level
+from grader.session.local_session import LocalSession
+from grader.suites.suite_run import with_suite
 
 ROOT = Path(__file__).resolve().parent.parent
 COURSE = "eecs498-a4"
@@ -141,6 +143,24 @@ def test_old_habits_cost_no_point_and_swapped_locations_cost_theirs_once(graded:
     assert "2.2 4.1" in stood_in
 
 
+def test_a_dtype_that_nobody_asks_for_costs_nothing(tmp_path: Path):
+    """All that counts of 4.1, where locations are float32 whatever is asked for."""
+    for name in HABITS:
+        shutil.copy(ORIGINAL / name, tmp_path)
+    path = tmp_path / "common.py"
+    text = path.read_text()
+    assert text.count("dtype=dtype, ") == 2
+    path.write_text(text.replace("dtype=dtype, ", ""))
+    with course_with(ROOT, ROOT / NAMED / COURSE) as root:
+        course = read_course(root, [], "")
+        ids = {test.id for test in course.chosen if test.exercise == "4.1"}
+        with LocalSession(tmp_path) as session:
+            outcomes = with_suite(
+                course.root, course.tests, lambda suite: suite.run(ids, session)
+            )
+    assert {own.id: own.message for own in outcomes if own.category} == {}
+
+
 def test_results_pages_and_table_say_how_they_were_graded(graded: Path):
     """The name in the table, the sentence elsewhere."""
     note = read_registry_of(COURSE).note
@@ -160,7 +180,7 @@ def read_registry_of(name: str) -> Any:
 
 
 def test_no_test_that_counts_asks_for_what_is_left_out():
-    """Those with a GPU run others, and a helper may: none that the old handout lacks."""
+    """Those with a GPU run others, and may run none that the old handout lacks."""
     with course_with(ROOT, ROOT / NAMED / COURSE) as root:
         course = read_course(root, [], "")
     counting = {test.id.rpartition("::")[2] for test in course.chosen}
