@@ -21,6 +21,7 @@ from helpers.checks.expect import (
 LOCATIONS = "get_fpn_location_coords"
 SWAPPED = "x and y are swapped"
 COLUMNS_FIRST = "the columns are walked through before the rows"
+EXCHANGED = "height and width are exchanged, which a square map does not show"
 NO_HALF = "0.5 is missing: a location is in the middle of its cell"
 SQUARE_ONLY = "the height is used for the width as well"
 SQUARE_ONLY_W = "the width is used for the height as well"
@@ -47,7 +48,7 @@ def expect_grid(got, height, width, stride, expected=None) -> None:
     causes = {
         SWAPPED: expected.flip(1),
         COLUMNS_FIRST: by_column,
-        f"{SWAPPED}, and {COLUMNS_FIRST}": by_column.flip(1),
+        EXCHANGED: by_column.flip(1),
         NO_HALF: expected - half,
         "0.5 is added without the stride": expected - half + 0.5,
         "a location lies at the far corner of its cell": expected + half,
