@@ -21,6 +21,7 @@ from helpers.checks.expect import (
 LOCATIONS = "get_fpn_location_coords"
 SWAPPED = "x and y are swapped"
 COLUMNS_FIRST = "the columns are walked through before the rows"
+EXCHANGED = "height and width are exchanged, which a square map does not show"
 NO_HALF = "0.5 is missing: a location is in the middle of its cell"
 SQUARE_ONLY = "the height is used for the width as well"
 SQUARE_ONLY_W = "the width is used for the height as well"
@@ -54,7 +55,7 @@ def expect_grid(got, height, width, stride, expected=None, causes=None) -> None:
     causes = {
         SWAPPED: expected.flip(1),
         COLUMNS_FIRST: by_column,
-        f"{SWAPPED}, and {COLUMNS_FIRST}": by_column.flip(1),
+        EXCHANGED: by_column.flip(1),
         NO_HALF: expected - half,
         "0.5 is added without the stride": expected - half + 0.5,
         "a location lies at the far corner of its cell": expected + half,
@@ -188,7 +189,30 @@ def test_locations_are_on_the_device_asked_for(student):
 
 
 def test_locations_of_other_maps_are_others(student):
-    """The same level with another stride, another shape, and another dtype."""
+    """The same level with another stride, and another shape."""
+    # Not the usual stride first: what is built in is not taken for what is kept.
+    _expect_own_grids(
+        student,
+        ((2, 3), 16, torch.float32),
+        ((2, 3), 8, torch.float32),
+        ((1, 6), 8, torch.float32),
+        ((2, 3), 16, torch.float32),
+    )
+
+
+def test_locations_of_another_dtype_are_others(student):
+    """The same maps in float64, and again in float32."""
+    _expect_own_grids(
+        student,
+        ((1, 6), 16, torch.float32),
+        ((1, 6), 16, torch.float64),
+        ((2, 3), 16, torch.float64),
+        ((2, 3), 16, torch.float32),
+    )
+
+
+def _expect_own_grids(student, *asked):
+    """Each call gives the grid of its own (H, W), stride and dtype."""
     device = str(student.device)
 
     def case(size, stride, dtype):
@@ -201,13 +225,7 @@ def test_locations_of_other_maps_are_others(student):
         return ({"p3": (9, 5, *size)}, {"p3": stride}, dtype, device), check
 
     expect_own_answers(
-        student.common.get_fpn_location_coords,
-        # Not the usual stride first: what is built in is not taken for what is kept.
-        case((2, 3), 16, torch.float32),
-        case((2, 3), 8, torch.float32),
-        case((1, 6), 8, torch.float32),
-        case((1, 6), 8, torch.float64),
-        case((2, 3), 16, torch.float64),
+        student.common.get_fpn_location_coords, *(case(*call) for call in asked)
     )
 
 

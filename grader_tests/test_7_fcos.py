@@ -102,9 +102,15 @@ def shape_of(answer: Any) -> tuple[int, ...]:
 
 def test_fcos_answers_at_every_location(student: Student) -> None:
     """The head takes what the backbone gives, also for an image of odd size."""
+    expect_answers(student, 70, 100)
+
+
+def expect_answers(student, image_height, image_width):
+    """A new detector has an answer for every location of images of this size."""
     fcos = student.make_detector(NUM_CLASSES, 8, [8, 8])
-    class_logits, deltas, centerness = predict(fcos, make_images(student, 70, 100))
-    for level, (height, width) in level_shapes(70, 100).items():
+    images = make_images(student, image_height, image_width)
+    class_logits, deltas, centerness = predict(fcos, images)
+    for level, (height, width) in level_shapes(image_height, image_width).items():
         count = height * width
         for output, channels in ((class_logits, 3), (deltas, 4), (centerness, 1)):
             what = f"head at {level}"

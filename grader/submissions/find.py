@@ -4,7 +4,7 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class Submission:
 
 
 def find_submissions(
-    paths: Sequence[Path], out: Path | None = None
+    paths: Sequence[Path], out: Path | None = None, wanted: Collection[str] = ()
 ) -> list[Submission]:
     """Every submission that is meant, one for each person.
 
@@ -45,6 +45,7 @@ def find_submissions(
     Args:
         paths: submissions, or folders of submissions.
         out: absolute path of the folder of results, which is no submission.
+        wanted: as take's.
 
     Raises:
         CourseError: a path is neither, or nothing was found.
@@ -67,7 +68,7 @@ def find_submissions(
         raise CourseError(
             f"{shown(str(paths[0]))}: holds no submission; give folders or zips"
         )
-    return with_ids((path, _name(path)) for path in kept)
+    return with_ids(((path, _name(path)) for path in kept), wanted)
 
 
 def _found_at(given: Path, is_alone: bool, out: Path | None) -> list[Path]:
@@ -110,18 +111,23 @@ def _name(path: Path) -> str:
     return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
-def with_ids(submissions: Iterable[tuple[Path, str]]) -> list[Submission]:
+def with_ids(
+    submissions: Iterable[tuple[Path, str]], wanted: Collection[str] = ()
+) -> list[Submission]:
     """One submission for each person of (path, name), in the order of the first ones.
 
     Of several hand-ins the latest that can be read counts: by the learning platform's
     number of the attempt, else by the date of the file.
+
+    Args:
+        wanted: as take's.
     """
     groups: dict[str, list[tuple[Path, str]]] = {}
     for path, name in submissions:
         groups.setdefault(person_of(name).key, []).append((path, name))
     found = []
     for key, group in groups.items():
-        path, name = _latest(group) if len(group) > 1 else group[0]
+        path, name = _latest(group, wanted) if len(group) > 1 else group[0]
         others = [other for other in group if other[0] != path]
         names = tuple(other for _, other in others)
         found.append(Submission(name, exact_id(key), path, names))
@@ -134,12 +140,14 @@ def with_ids(submissions: Iterable[tuple[Path, str]]) -> list[Submission]:
     return found
 
 
-def _latest(group: Sequence[tuple[Path, str]]) -> tuple[Path, str]:
+def _latest(
+    group: Sequence[tuple[Path, str]], wanted: Collection[str]
+) -> tuple[Path, str]:
     """The latest that can be read; the latest of all if none can be."""
     ordered = sorted(group, key=_order, reverse=True)
     for path, name in ordered:
         with contextlib.suppress(IntakeError):
-            take(path)
+            take(path, wanted)
             return path, name
     return ordered[0]
 
