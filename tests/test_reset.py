@@ -208,3 +208,21 @@ def test_function_in_the_notebook_instead_of_the_file_is_named(
         other = report_text(run.report("2.1"))
     assert "This notebook defines iou itself; put that code into the file." in text
     assert "itself" not in other
+
+
+@pytest.mark.parametrize("gap", ["\x0c\n", "\x0b\n", "# \u2028 \x85 \x1c\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_are_those_of_python(course: Path, gap: str, end: str):
+    """A page break, as editors leave it, ends no line: the same lines are replaced."""
+    path = course / "assignment" / "common.py"
+    begin = "def make_fpn_layers"
+    before = path.read_text().replace(begin, 3 * gap + begin, 1)
+    mine = solved(course, "2.1", path.name).replace(begin, 3 * gap + begin, 1)
+    path.write_bytes(mine.replace("\n", end).encode())
+    done = reset(EXERCISES["2.1"], course)
+    assert done.note == ""
+    assert path.read_bytes() == before.replace("\n", end).encode()
+    broken = mine + "def (\n"  # then the indentation alone says where functions end
+    path.write_bytes(broken.replace("\n", end).encode())
+    reset(EXERCISES["2.1"], course)
+    assert path.read_bytes() == (before + "def (\n").replace("\n", end).encode()

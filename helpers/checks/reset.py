@@ -11,7 +11,7 @@ from core.command import CourseError
 from core.course import read_registry
 from core.files import write_atomically
 from helpers.checks.exercises import ROOT, Exercise
-from helpers.checks.places import look_for, names_before
+from helpers.checks.places import look_for, names_before, split_lines
 
 # Written by the release tool; where the solutions are, it is not there. Number of an
 # exercise -> its function, and name of a file -> all of it.
@@ -78,7 +78,7 @@ def _replaced(text: str, exercise: Exercise, stubs: dict[str, str]) -> str | Non
     Returns:
         The new text, or None: it is not clear where that place is.
     """
-    lines = text.splitlines()
+    lines = split_lines(text)
     stub = stubs[exercise.id].splitlines()
     place = look_for(text, exercise.name)
     if place is not None:
@@ -115,7 +115,7 @@ def _rebuilt(
         place = look_for(text, name) if text is not None else None
         if text is None or place is None:
             continue
-        mine = text.splitlines()[place[0] - 1 : place[1]]
+        mine = split_lines(text)[place[0] - 1 : place[1]]
         if mine == stubs[number].splitlines():
             continue
         lines = new.splitlines()
