@@ -226,3 +226,16 @@ def test_lines_are_those_of_python(course: Path, gap: str, end: str):
     path.write_bytes(broken.replace("\n", end).encode())
     reset(EXERCISES["2.1"], course)
     assert path.read_bytes() == (before + "def (\n").replace("\n", end).encode()
+
+
+@pytest.mark.parametrize("what", ["file", "dangling link"])
+def test_no_folder_for_the_copy_is_a_sentence(course: Path, what: str):
+    """Before, the name was taken for one that is taken, and tried without end."""
+    kept = course / KEPT
+    kept.parent.mkdir()
+    kept.symlink_to("nowhere") if what == "dangling link" else kept.touch()
+    path = course / "assignment" / "common.py"
+    before = path.read_bytes()
+    with pytest.raises(CourseError, match=r"cannot be written .*; nothing was changed"):
+        reset(EXERCISES["1.1"], course)
+    assert path.read_bytes() == before

@@ -162,18 +162,25 @@ def keep(content: bytes, file: str, root: Path) -> Path:
     folder = root / KEPT
     stem = f"{file.removesuffix('.py')}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
     number = 1
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # a file, or a link to nothing, has its name
+        raise _not_kept(folder, error) from error
     while True:
         more = f"_{number}" if number > 1 else ""
         path = folder / f"{stem}{more}.py"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as file_object:
                 file_object.write(content)
         except FileExistsError:
             number += 1
         except OSError as error:
-            raise CourseError(
-                f"{path}: cannot be written ({error.strerror}); nothing was changed"
-            ) from error
+            raise _not_kept(path, error) from error
         else:
             return path
+
+
+def _not_kept(path: Path, error: OSError) -> CourseError:
+    return CourseError(
+        f"{path}: cannot be written ({error.strerror}); nothing was changed"
+    )
