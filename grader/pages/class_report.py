@@ -182,7 +182,9 @@ def _problems(students: Sequence[Student]) -> list[dict[str, str]]:
         text = (
             student.extra["why"]
             if not student.is_graded
-            else " ".join([*student.notes, ", ".join(student.troubles)]).strip()
+            else " ".join(
+                [*student.notes, student.later[1], ", ".join(student.troubles)]
+            ).strip()
         )
         if text:
             rows.append(
