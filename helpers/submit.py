@@ -230,7 +230,7 @@ def unpack(zip_path: Path, root: Path = ROOT) -> list[str]:
             changed[name] = content
         if before is not None and before != content:
             kept[name] = keep(before, name, root)
-    lines = []
+    lines: list[str] = []
     for name, content in changed.items():
         path = root / PACKAGE / name
         try:

@@ -255,7 +255,8 @@ def test_all_is_kept_before_anything_is_brought(tmp_path: Path, monkeypatch):
     with zipfile.ZipFile(out, "w") as archive:
         for name in names:
             archive.writestr(f"assignment/{name}", f"# {name}\n")
-    real, done = module.write_atomically, []
+    real = module.write_atomically
+    done: list[Path] = []
 
     def once(path: Path, content: bytes) -> None:
         if done:
