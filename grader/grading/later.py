@@ -1,9 +1,8 @@
 """What stands beside a grade when something later has none: the grade itself stays."""
 
+import html
 import re
 from pathlib import Path
-
-from markupsafe import escape
 
 from core.files import write_atomically
 from grader.pages.feedback import FILE
@@ -33,7 +32,7 @@ def note_later(folder: Path, status: str, why: str) -> None:
         return
     page = folder / FILE
     if page.is_file():
-        note = f'<p class="card note later"><strong>{escape(why)}</strong></p>\n'
+        note = f'<p class="card note later"><strong>{html.escape(why)}</strong></p>\n'
         text = page.read_text("utf-8", "replace")
         new = NOTE.sub(lambda found: found[1] + (note if why else ""), text, count=1)
         write_atomically(page, new)
