@@ -92,7 +92,13 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "helpers.data",
         "helpers.models",
     ),
-    "grader": ("core", "core.backbones", "helpers.a4.eecs598", "helpers.checks"),
+    "grader": (
+        "core",
+        "core.backbones",
+        "helpers.a4.eecs598",
+        "helpers.checks",
+        "helpers.drive",
+    ),
 }
 # What each part of grader/ uses of the others, in the order of the data. A part stands
 # below all that it uses, so no two need each other; whatever sees a student's code

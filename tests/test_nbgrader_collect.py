@@ -12,9 +12,10 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 from core.command import CourseError
 from core.files import new_folder
 from grader.nbgrader_course import place as place_module
-from grader.nbgrader_course.collect import EARLIER, REFUSED, Class, Row, collect, report
+from grader.nbgrader_course.collect import REFUSED, Class, Row, collect, report
 from grader.nbgrader_course.config import SANITIZE
 from grader.nbgrader_course.names import check_name, show
+from grader.nbgrader_course.place import EARLIER
 from tests.nbgrader_archives import (
     CODE,
     HARMLESS,

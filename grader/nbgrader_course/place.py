@@ -8,6 +8,8 @@ from pathlib import Path
 from core.files import new_folder
 from grader.submissions.intake_zip import IntakeError
 
+EARLIER = "earlier"  # folder of the course folder, with what a later one replaced
+
 
 def place(
     files: Mapping[str, bytes], target: Path, earlier: Path
@@ -38,7 +40,7 @@ def place(
         for name, content in files.items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(content)
-    kept = _move_away(target, earlier) if target.exists() else None
+    kept = move_away(target, earlier) if target.exists() else None
     complete.rename(target)
     return ("replaced" if kept else "taken"), kept
 
@@ -56,7 +58,8 @@ def _is_same(files: Mapping[str, bytes], folder: Path) -> bool:
     )
 
 
-def _move_away(folder: Path, earlier: Path) -> Path:
+def move_away(folder: Path, earlier: Path) -> Path:
+    """Give a folder this name, or one like it that is free; return it."""
     earlier.parent.mkdir(parents=True, exist_ok=True)
     free, number = earlier, 1
     while free.exists():  # two within a second
