@@ -27,7 +27,7 @@ from core.command import (
 from core.course import PACKAGE
 from core.files import write_atomically
 from helpers.checks.exercises import ROOT
-from helpers.checks.reset import keep
+from helpers.checks.reset import keep, replace_unchanged
 from helpers.drive.copies import CACHES, keep_version, last_write
 
 if TYPE_CHECKING:
@@ -222,19 +222,22 @@ def unpack(zip_path: Path, root: Path = ROOT) -> list[str]:
         CourseError: it is no such zip, or a file cannot be written.
     """
     found, others = _read_zip(zip_path)
-    changed, kept = {}, {}
+    changed: dict[str, bytes | None] = {}  # name -> what is here
+    kept = {}
     for name, content in sorted(found.items()):
         path = root / PACKAGE / name
         before = _read(path) if path.is_file() else None
         if before != content:
-            changed[name] = content
+            changed[name] = before
         if before is not None and before != content:
             kept[name] = keep(before, name, root)
     lines: list[str] = []
-    for name, content in changed.items():
+    for name, before in changed.items():
         path = root / PACKAGE / name
         try:
-            write_atomically(path, content)
+            replace_unchanged(path, before, found[name])
+        except CourseError as error:
+            raise CourseError("; ".join([str(error), *lines])) from error
         except OSError as error:
             raise CourseError(
                 "; ".join([f"{path}: cannot be written ({error.strerror})", *lines])

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.command import CourseError
+from helpers.checks import reset as module
 from helpers.checks.exercises import read_exercises
 from helpers.checks.places import find_function
 from helpers.checks.reset import KEPT, STUBS, reset
@@ -226,6 +227,21 @@ def test_lines_are_those_of_python(course: Path, gap: str, end: str):
     path.write_bytes(broken.replace("\n", end).encode())
     reset(EXERCISES["2.1"], course)
     assert path.read_bytes() == (before + "def (\n").replace("\n", end).encode()
+
+
+def test_what_an_editor_saves_meanwhile_stays(course: Path, monkeypatch):
+    """Reset has read the file; what is saved after that is nobody's to replace."""
+    path = course / "assignment" / "common.py"
+    real = module.keep
+
+    def keep(content: bytes, file: str, root: Path) -> Path:
+        path.write_text("# saved in the editor, just now\n")
+        return real(content, file, root)
+
+    monkeypatch.setattr(module, "keep", keep)
+    with pytest.raises(CourseError, match="saved meanwhile"):
+        reset(EXERCISES["1.1"], course)
+    assert path.read_text() == "# saved in the editor, just now\n"
 
 
 @pytest.mark.parametrize("what", ["file", "dangling link"])

@@ -255,22 +255,40 @@ def test_all_is_kept_before_anything_is_brought(tmp_path: Path, monkeypatch):
     with zipfile.ZipFile(out, "w") as archive:
         for name in names:
             archive.writestr(f"assignment/{name}", f"# {name}\n")
-    real = module.write_atomically
+    real = module.replace_unchanged
     done: list[Path] = []
 
-    def once(path: Path, content: bytes) -> None:
+    def once(path: Path, before: bytes | None, content: bytes) -> None:
         if done:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         done.append(path)
-        real(path, content)
+        real(path, before, content)
 
-    monkeypatch.setattr(module, "write_atomically", once)
+    monkeypatch.setattr(module, "replace_unchanged", once)
     with pytest.raises(CourseError, match="No space left") as raised:
         unpack(out, root)
     kept = list((root / "runs" / "kept").iterdir())
     assert {path.read_bytes() for path in kept} == before
     assert "assignment/common.py: brought" in str(raised.value)
     assert str(done[0].name) == "common.py"
+
+
+def test_what_an_editor_saves_meanwhile_is_not_replaced(tmp_path: Path, monkeypatch):
+    """Between keeping all files and bringing this one."""
+    root = make_course(tmp_path / "course", set())
+    path, out = root / "assignment" / "common.py", tmp_path / "a.zip"
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("assignment/common.py", "# brought\n")
+    real = module.keep
+
+    def keep(content: bytes, name: str, place: Path) -> Path:
+        path.write_text("# saved in the editor, just now\n")
+        return real(content, name, place)
+
+    monkeypatch.setattr(module, "keep", keep)
+    with pytest.raises(CourseError, match="saved meanwhile"):
+        unpack(out, root)
+    assert path.read_text() == "# saved in the editor, just now\n"
 
 
 def test_zip_is_there_whatever_becomes_of_the_checks(

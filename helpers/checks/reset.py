@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from core.command import CourseError
 from core.course import read_registry
-from core.files import write_atomically
+from core.files import new_file
 from helpers.checks.exercises import ROOT, Exercise
 from helpers.checks.places import look_for, names_before, split_lines
 
@@ -64,7 +64,7 @@ def reset(exercise: Exercise, root: Path = ROOT) -> Done:
     kept = None if content is None else keep(content, exercise.file, root)
     try:
         path.parent.mkdir(exist_ok=True)
-        write_atomically(path, new.encode())
+        replace_unchanged(path, content, new.encode())
     except OSError as error:
         raise CourseError(
             f"{path}: cannot be written ({error.strerror}); free space or close it"
@@ -130,6 +130,24 @@ def _rebuilt(
     if saved:
         note += f", with your {', '.join(saved)} in it"
     return new, note
+
+
+def replace_unchanged(path: Path, before: bytes | None, content: bytes) -> None:
+    """Write a file, unless it is no more what was read of it.
+
+    Args:
+        before: what was read, and is kept elsewhere; None if there was no file.
+
+    Raises:
+        CourseError: somebody has saved it meanwhile; it stays.
+        OSError: it cannot be written; the same.
+    """
+    with new_file(path) as file:
+        file.write(content)
+        if _read(path) != before:
+            raise CourseError(
+                f"{path}: was saved meanwhile, so it stays as it is; call this again"
+            )
 
 
 def _read(path: Path) -> bytes | None:
