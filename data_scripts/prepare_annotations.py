@@ -69,23 +69,34 @@ def write_json(data_dir: Path, folder: Path, drop_difficult: bool) -> list[Path]
     """Write folder/voc07_<split>.json for each split; return the paths.
 
     Raises:
-        CourseError: The tree cannot be read, or the folder not written.
+        CourseError: The tree cannot be read, the folder not written, or it has labels
+            under such a name that are not those of this tree.
     """
-    paths = []
+    wanted = {}
     for split in list_splits(find_voc_root(data_dir)):
-        rows = annotations_as_json(data_dir, split, drop_difficult)
         path = folder / f"voc07_{split}.json"
+        wanted[path] = annotations_as_json(data_dir, split, drop_difficult)
+        given = (annotations_as_json(data_dir, split, drop) for drop in (False, True))
+        if path.exists() and path.read_bytes() not in map(_as_bytes, given):
+            raise CourseError(
+                f"{path}: holds other labels than {data_dir} gives; move it away, or "
+                "choose another folder"
+            )
+    for path, rows in wanted.items():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(rows))
+            write_atomically(path, _as_bytes(rows))
         except OSError as error:
             raise CourseError(
                 f"{path}: cannot write ({error.strerror}); choose another folder"
             ) from error
         boxes = sum(len(objects) for _, objects in rows)
         print(f"{path}: {len(rows)} images, {boxes} boxes")
-        paths.append(path)
-    return paths
+    return list(wanted)
+
+
+def _as_bytes(rows: list[list[Any]]) -> bytes:
+    return json.dumps(rows).encode()
 
 
 def _check_and_print(
