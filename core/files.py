@@ -102,7 +102,12 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
         OSError: it cannot be written; an earlier file is still there.
     """
-    write_atomically(path, json.dumps(content, indent=1) + "\n")
+    write_atomically(path, json_bytes(content))
+
+
+def json_bytes(content: Any) -> bytes:
+    """What `write_json` writes."""
+    return (json.dumps(content, indent=1) + "\n").encode()
 
 
 @contextlib.contextmanager

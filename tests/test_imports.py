@@ -21,6 +21,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "data_scripts": ("core",),
     "assignment": ("core.backbones",),
     "helpers": ("core",),  # __init__.py alone
+    "helpers.drive": (),
     "helpers.evaluation": ("core",),
     "helpers.data": (
         "core",
@@ -29,7 +30,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "data_scripts.voc_xml",
         "helpers.evaluation.types",
     ),
-    "helpers.training": ("core", "helpers.data"),
+    "helpers.training": ("core", "helpers.drive", "helpers.data"),
     # the one door to what students write
     "helpers.models": (
         "core",
@@ -43,12 +44,12 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "helpers.data",
         "helpers.training",
     ),
-    "helpers.drive": (),
     "helpers.notebook": ("core", "data_scripts", "helpers.drive"),
     "helpers.data_summary": ("core", "helpers.data", "helpers.show"),
     "helpers.train": ("core", "helpers.data", "helpers.training", "helpers.models"),
     "helpers.evaluate": (
         "core",
+        "helpers.drive",
         "helpers.evaluation",
         "helpers.data",
         "helpers.training",
