@@ -14,6 +14,7 @@ from core.command import CourseError
 from grader.course import REFERENCES_VARIABLE
 from grader.grading import grade as grading
 from grader.grading.command import grade_paths
+from grader.pages.class_report import REPLACED
 from grader.sandbox.sandbox import Level
 from tests.small_course import (
     HALF,
@@ -193,7 +194,7 @@ def test_all_exercises_by_name_are_all(root, tmp_path):
     assert content["extra_data"]["hashes"]["exercises"] == "all"
 
 
-REFUSED = "finished, earlier run, later hand-in refused"
+LATER = "finished, earlier run, later hand-in refused"
 BROKEN = "The zip is damaged or no zip at all"
 
 
@@ -213,7 +214,7 @@ def test_a_later_hand_in_that_is_refused_leaves_the_grade(root, tmp_path, capsys
     hand_in_broken(tmp_path)
     for _ in range(2):  # the second run finds what the first left
         found = run(root)
-        assert points(found["anna"]) == ("4", "4", REFUSED)
+        assert points(found["anna"]) == ("4", "4", LATER)
         assert points(found["bert"]) == FULL
         said = capsys.readouterr()
         assert "the earlier grade stays" in said.out
@@ -226,7 +227,7 @@ def test_a_later_hand_in_that_is_refused_leaves_the_grade(root, tmp_path, capsys
     shutil.rmtree(tmp_path / "class" / "bert")  # a run that concerns nobody of them
     (tmp_path / "class" / "anna.zip").unlink()
     write_submission(tmp_path / "class" / "carl")
-    assert points(run(root)["anna"]) == ("4", "4", REFUSED)
+    assert points(run(root)["anna"]) == ("4", "4", LATER)
 
 
 @pytest.mark.parametrize(("source", "score"), [(SOLUTION, "4"), (HALF, "0.5")])
@@ -283,3 +284,33 @@ def test_a_later_note_that_somebody_edited_is_no_trap(root, tmp_path):
         path.write_text(json.dumps(content))
         shutil.rmtree(tmp_path / "class" / "bert", ignore_errors=True)
         assert points(run(root)["anna"]) == FULL
+
+
+def test_table_that_is_replaced_is_kept(root, tmp_path, capsys):
+    """With the points of an earlier hand-in, and what somebody wrote into it."""
+    run(root)
+    table = tmp_path / "out" / "grades.csv"
+    mine = table.read_text().replace("anna,4", "anna,3.5")  # a day late
+    table.write_text(mine)
+    run(root, paths=[tmp_path / "class" / "bert"])
+    (kept,) = (tmp_path / "out" / REPLACED).iterdir()
+    assert kept.read_text() == mine
+    said = f"grades.csv is another now; that of before is {REPLACED}/{kept.name}"
+    assert said in capsys.readouterr().out
+    run(root, paths=[tmp_path / "class" / "bert"])
+    assert len(list((tmp_path / "out" / REPLACED).iterdir())) == 1
+    assert "is another now" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("later", ["refused", "graded"])
+def test_result_that_cannot_be_read_is_kept(root, tmp_path, later):
+    """Somebody has given points in it by hand, and made a slip."""
+    run(root)
+    path = tmp_path / "out" / "anna" / "results.json"
+    mine = path.read_text().replace('"score": 4.0', '"score": 3,5', 1)
+    path.write_text(mine)
+    if later == "refused":
+        hand_in_broken(tmp_path)
+    run(root)
+    (kept,) = path.parent.glob("results_*.json")
+    assert kept.read_text() == mine

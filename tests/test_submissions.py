@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.grading.earlier import REPLACED, join_earlier
+from grader.grading.earlier import join_earlier
+from grader.pages.class_report import REPLACED
 from grader.results.results import FINISHED, UNFINISHED, make_zero, write_results
 from grader.submissions.find import Submission, find_submissions, with_ids
 from grader.submissions.ids import TAKEN, exact_id, id_of, person_of

@@ -9,6 +9,7 @@ from core.course import id_order
 from core.files import locked_folder
 from grader.course import ALL_EXERCISES
 from grader.files import read_json
+from grader.pages.class_report import REPLACED
 from grader.pages.class_results import read_class
 from grader.results.results import read_results
 from grader.submissions.find import Submission
@@ -16,7 +17,6 @@ from grader.submissions.ids import id_of
 from grader.submissions.names import shown
 
 RUN_FILE = "run.json"  # by which a folder of results is known
-REPLACED = ".replaced"  # in a folder of results; what somebody has in two folders
 
 
 def add_earlier(

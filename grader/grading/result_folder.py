@@ -14,7 +14,7 @@ from grader.course import Course
 from grader.grading.later import note_later
 from grader.grading.time_limits import Calibration
 from grader.outcomes import Outcome
-from grader.pages.class_report import write_class_report
+from grader.pages.class_report import CSV, write_class_report
 from grader.pages.class_results import read_class
 from grader.pages.feedback import write_feedback
 from grader.results.results import (
@@ -30,9 +30,11 @@ from grader.results.results import (
     read_results,
     write_results,
 )
+from grader.results.results import FILE as RESULTS
 from grader.results.top_notes import top_notes
 from grader.submissions.find import Submission
 from grader.submissions.names import listed, shown
+from helpers.drive.copies import keep_version, last_write
 
 PROBE = ".room"
 LEAST_ROOM = 8 * 2**20  # bytes; more than a hand-in and its pages
@@ -54,6 +56,14 @@ class Waiting:
     code: Path
     hashes: dict[str, str]
     ignored: int
+
+
+def keep_unreadable(folder: Path) -> None:
+    """Copy a result that somebody has edited, and not well, before another comes."""
+    path = folder / RESULTS
+    if path.is_file() and read_results(folder) is None:
+        kept, _ = keep_version(path, path, last_write(path))
+        tqdm.write(f"{folder.name}: {RESULTS} cannot be read; kept as {kept.name}")
 
 
 @dataclass(kw_only=True)
@@ -130,6 +140,7 @@ class ResultFolder:
             "limits": asdict(calibration.limits),
         }
         folder = self.path / entry.submission.id
+        keep_unreadable(folder)
         write_feedback(folder, graded, self.course.titles)
         write_results(folder, make_results(graded, entry.hashes, measured))
         note_later(folder, REFUSED, entry.submission.refused)
@@ -185,6 +196,7 @@ class ResultFolder:
     ) -> None:
         folder = self.path / submission.id
         folder.mkdir(exist_ok=True)
+        keep_unreadable(folder)
         write_feedback(folder, Graded(submission, [], []), why=why)
         results = make_zero(submission, self.course.chosen, status, why, hashes)
         write_results(folder, results)
@@ -209,6 +221,9 @@ class ResultFolder:
 
     def write_report(self, level: str) -> None:
         """Write the pages of the class."""
-        write_class_report(
+        kept = write_class_report(
             self.path, self.course.titles, level, self.current, self.unwritten
         )
+        if kept is not None:
+            name = kept.relative_to(self.path).as_posix()
+            print(f"{CSV} is another now; that of before is {name}")
