@@ -32,7 +32,7 @@ RENAMING = {
     "helpers/lessons/live.py": 1,
     "grader/grading/earlier.py": 1,
     "grader/nbgrader_course/build.py": 1,
-    "grader/nbgrader_course/place.py": 2,
+    "grader/nbgrader_course/place.py": 3,
     "grader/release/release_files.py": 5,
 }
 

@@ -1,5 +1,7 @@
 """`reset` puts an exercise back whatever became of it, and keeps what was there."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -242,6 +244,33 @@ def test_what_an_editor_saves_meanwhile_stays(course: Path, monkeypatch):
     with pytest.raises(CourseError, match="saved meanwhile"):
         reset(EXERCISES["1.1"], course)
     assert path.read_text() == "# saved in the editor, just now\n"
+
+
+def test_copy_is_on_the_disk_before_the_file_changes(course: Path, monkeypatch):
+    """Otherwise a power cut may leave the stub, and a copy with nothing in it."""
+    synced = []
+
+    def note(handle: int) -> None:
+        synced.append(os.fstat(handle).st_size)
+
+    monkeypatch.setattr(os, "fsync", note)
+    size = (course / "assignment" / "common.py").stat().st_size
+    reset(EXERCISES["1.1"], course)
+    assert synced[0] == size and len(synced) == 2
+
+
+def test_full_disk_leaves_no_half_of_a_copy(course: Path, monkeypatch):
+    """Whoever looks for the work in runs/kept finds all of it, or no file."""
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    before = (course / "assignment" / "common.py").read_bytes()
+    with pytest.raises(CourseError, match="No space left on device"):
+        reset(EXERCISES["1.1"], course)
+    assert (course / "assignment" / "common.py").read_bytes() == before
+    assert not list((course / KEPT).iterdir())
 
 
 @pytest.mark.parametrize("what", ["file", "dangling link"])

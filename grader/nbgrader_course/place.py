@@ -34,7 +34,7 @@ def place(
             raise IntakeError(f"{path} is a link or a file; move it away")
     if target.exists() and _is_same(files, target):
         return "unchanged", None
-    complete = target.with_name(f".{target.name}.new")
+    complete = _complete(target)
     shutil.rmtree(complete, ignore_errors=True)  # of a run that was killed
     with new_folder(complete) as folder:
         for name, content in files.items():
@@ -43,6 +43,16 @@ def place(
     kept = move_away(target, earlier) if target.exists() else None
     complete.rename(target)
     return ("replaced" if kept else "taken"), kept
+
+
+def finish(target: Path) -> None:
+    """Place a submission that a killed run had written, and moved the earlier away."""
+    if not os.path.lexists(target) and _complete(target).is_dir():
+        _complete(target).rename(target)
+
+
+def _complete(target: Path) -> Path:
+    return target.with_name(f".{target.name}.new")
 
 
 def _is_same(files: Mapping[str, bytes], folder: Path) -> bool:

@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -188,14 +189,22 @@ def keep(content: bytes, file: str, root: Path) -> Path:
         more = f"_{number}" if number > 1 else ""
         path = folder / f"{stem}{more}.py"
         try:
-            with path.open("xb") as file_object:
-                file_object.write(content)
+            copy = path.open("xb")
         except FileExistsError:
             number += 1
+            continue
         except OSError as error:
             raise _not_kept(path, error) from error
-        else:
-            return path
+        try:
+            with copy:
+                copy.write(content)
+                copy.flush()
+                os.fsync(copy.fileno())  # before anything takes its place
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise _not_kept(path, error) from error
+        return path
 
 
 def _not_kept(path: Path, error: OSError) -> CourseError:
