@@ -116,6 +116,7 @@ GRADER_PARTS: dict[str, tuple[str, ...]] = {
     "session": ("outcomes", "border", "worker", "sandbox"),
     "course_folder": ("release",),
     "suites": (
+        "files",
         "manifest",
         "outcomes",
         "course",
