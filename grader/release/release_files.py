@@ -252,8 +252,17 @@ def write_zip(files: Mapping[str, bytes], path: Path) -> None:
         ) from error
 
 
-def check_zip_is_free(path: Path) -> None:
-    """Only an earlier release may be replaced.
+def check_zip_is_free(
+    path: Path,
+    member: str = f"{ZIP_TOP}/{MANIFEST}",
+    what: str = "student release; give another --zip",
+) -> None:
+    """Only an earlier zip of the same kind may be replaced.
+
+    Args:
+        path: of the zip.
+        member: a file that is in each of them.
+        what: what they are, and what to do if it is something else.
 
     Raises:
         CourseError: something else is there.
@@ -262,8 +271,6 @@ def check_zip_is_free(path: Path) -> None:
         return
     try:
         with zipfile.ZipFile(path) as archive:
-            archive.getinfo(f"{ZIP_TOP}/{MANIFEST}")
+            archive.getinfo(member)
     except (OSError, KeyError, zipfile.BadZipFile):
-        raise CourseError(
-            f"{path}: exists already and is no student release; give another --zip"
-        ) from None
+        raise CourseError(f"{path}: exists already and is no {what}") from None
