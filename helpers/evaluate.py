@@ -18,10 +18,10 @@ from core.command import (
     positive,
     run_command,
 )
-from core.files import json_bytes, write_atomically
+from core.files import json_bytes, write_json
 from helpers.data.images import to_model_input
 from helpers.data.voc import DEFAULT_DATA_DIRS, VOC2007DetectionTiny, check_objects
-from helpers.drive.copies import keep_version, last_write
+from helpers.drive.copies import keep_other
 from helpers.evaluation.box_shift import BoxShift, median_box_shift, shift_line
 from helpers.evaluation.coco_ap import CocoResult, evaluate_coco
 from helpers.evaluation.report import (
@@ -153,11 +153,10 @@ def _shorten(names: tuple[str, ...]) -> str:
 
 def write_and_keep(path: Path, content: Any) -> None:
     """Write a JSON file; what another call wrote there stays beside it."""
-    new = json_bytes(content)
-    if path.is_file() and path.read_bytes() != new:
-        kept, _ = keep_version(path, path, last_write(path))
+    kept = keep_other(path, json_bytes(content))
+    if kept is not None:
         print(f"the {path.name} of before is kept as {kept.name}")
-    write_atomically(path, new)
+    write_json(path, content)
 
 
 def make_parser() -> CommandParser:

@@ -28,7 +28,7 @@ from core.course import PACKAGE
 from core.files import write_atomically
 from helpers.checks.exercises import ROOT
 from helpers.checks.reset import keep, replace_unchanged
-from helpers.drive.copies import CACHES, keep_version, last_write
+from helpers.drive.copies import CACHES, keep_other
 
 if TYPE_CHECKING:
     from helpers.checks.results import Report
@@ -78,10 +78,8 @@ def pack(out: Path, root: Path = ROOT) -> tuple[list[str], Path | None]:
             entry = zipfile.ZipInfo(f"{PACKAGE}/{name}", DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, content)
-    kept = None
     try:
-        if out.is_file() and out.read_bytes() != packed.getvalue():
-            kept, _ = keep_version(out, out, last_write(out))
+        kept = keep_other(out, packed.getvalue())
         write_atomically(out, packed.getvalue())
     except OSError as error:
         raise CourseError(

@@ -55,7 +55,13 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "helpers.training",
         "helpers.models",
     ),
-    "helpers.detect": ("core", "helpers.data", "helpers.models", "helpers.show"),
+    "helpers.detect": (
+        "core",
+        "helpers.drive",
+        "helpers.data",
+        "helpers.models",
+        "helpers.show",
+    ),
     "helpers.demo": (
         "core",
         "data_scripts",

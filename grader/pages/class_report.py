@@ -12,7 +12,7 @@ from core.files import write_atomically
 from grader.pages.class_results import Student, read_class
 from grader.pages.feedback import environment, format_points
 from grader.results.cells import text_cell
-from helpers.drive.copies import keep_version, last_write
+from helpers.drive.copies import keep_other
 
 CSV, PAGE = "grades.csv", "index.html"
 # In a folder of results: tables of before, and what somebody has in two folders.
@@ -222,10 +222,8 @@ def write_class_report(
         Where the table of before is kept, if it was another.
     """
     students = read_class(out, current, unwritten)
-    path, kept = out / CSV, None
     table = render_csv(students).encode("utf-8", "replace")
-    if path.is_file() and path.read_bytes() != table:
-        kept, _ = keep_version(path, out / REPLACED / CSV, last_write(path))
-    write_atomically(path, table)
+    kept = keep_other(out / CSV, table, out / REPLACED / CSV)
+    write_atomically(out / CSV, table)
     write_atomically(out / PAGE, render_class(students, titles, level))
     return kept
