@@ -75,24 +75,44 @@ def write_json(data_dir: Path, folder: Path, drop_difficult: bool) -> list[Path]
     wanted = {}
     for split in list_splits(find_voc_root(data_dir)):
         path = folder / f"voc07_{split}.json"
-        wanted[path] = annotations_as_json(data_dir, split, drop_difficult)
-        given = (annotations_as_json(data_dir, split, drop) for drop in (False, True))
-        if path.exists() and path.read_bytes() not in map(_as_bytes, given):
+        every, easy = (
+            annotations_as_json(data_dir, split, drop) for drop in (False, True)
+        )
+        if path.exists() and path.read_bytes() not in map(_as_bytes, (every, easy)):
             raise CourseError(
                 f"{path}: holds other labels than {data_dir} gives; move it away, or "
                 "choose another folder"
             )
-    for path, rows in wanted.items():
+        wanted[path] = (
+            _as_bytes(easy if drop_difficult else every),
+            f"{path}: {len(every)} images, {_say_boxes(every, easy, drop_difficult)}",
+        )
+    for path, (content, said) in wanted.items():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, _as_bytes(rows))
+            write_atomically(path, content)
         except OSError as error:
             raise CourseError(
                 f"{path}: cannot write ({error.strerror}); choose another folder"
             ) from error
-        boxes = sum(len(objects) for _, objects in rows)
-        print(f"{path}: {len(rows)} images, {boxes} boxes")
+        print(said)
     return list(wanted)
+
+
+def _say_boxes(
+    every: list[list[Any]], easy: list[list[Any]], drop_difficult: bool
+) -> str:
+    """How many boxes are written, and what became of the difficult ones."""
+    boxes, left = (sum(len(row[1]) for row in rows) for rows in (every, easy))
+    difficult = boxes - left
+    if not difficult:
+        return f"{boxes} boxes"
+    if drop_difficult:
+        return f"{left} boxes, without the {difficult} difficult"
+    return (
+        f"{boxes} boxes, {difficult} of them difficult, which the JSON cannot say "
+        "(--drop-difficult leaves such out)"
+    )
 
 
 def _as_bytes(rows: list[list[Any]]) -> bytes:

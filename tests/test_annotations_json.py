@@ -72,6 +72,18 @@ def test_json_is_not_written_from_a_tree_with_findings(
     assert [item["name"] for item in rows[0][1]] == ["cat", "bird"]
 
 
+def test_marks_that_the_json_cannot_hold_are_said(
+    data_dir, tmp_path, monkeypatch, capsys
+):
+    """The bird is difficult in the XML, and an object like any other in the JSON."""
+    arguments = ("--data-dir", data_dir, "--json", tmp_path / "json")
+    _, said = call(monkeypatch, capsys, *arguments)
+    assert "boxes, 1 of them difficult, which the JSON cannot say" in said
+    assert said.count("difficult") == 2  # with the option that leaves it out
+    _, said = call(monkeypatch, capsys, *arguments, "--drop-difficult")
+    assert "boxes, without the 1 difficult" in said
+
+
 def test_labels_that_the_tree_does_not_have_are_not_replaced(
     data_dir, tmp_path, monkeypatch, capsys
 ):
