@@ -21,6 +21,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "data_scripts": ("core",),
     "assignment": ("core.backbones",),
     "helpers": ("core",),  # __init__.py alone
+    "helpers.drive": (),
     "helpers.evaluation": ("core",),
     "helpers.data": (
         "core",
@@ -29,7 +30,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "data_scripts.voc_xml",
         "helpers.evaluation.types",
     ),
-    "helpers.training": ("core", "helpers.data"),
+    "helpers.training": ("core", "helpers.drive", "helpers.data"),
     # the one door to what students write
     "helpers.models": (
         "core",
@@ -43,18 +44,24 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "helpers.data",
         "helpers.training",
     ),
-    "helpers.drive": (),
     "helpers.notebook": ("core", "data_scripts", "helpers.drive"),
     "helpers.data_summary": ("core", "helpers.data", "helpers.show"),
     "helpers.train": ("core", "helpers.data", "helpers.training", "helpers.models"),
     "helpers.evaluate": (
         "core",
+        "helpers.drive",
         "helpers.evaluation",
         "helpers.data",
         "helpers.training",
         "helpers.models",
     ),
-    "helpers.detect": ("core", "helpers.data", "helpers.models", "helpers.show"),
+    "helpers.detect": (
+        "core",
+        "helpers.drive",
+        "helpers.data",
+        "helpers.models",
+        "helpers.show",
+    ),
     "helpers.demo": (
         "core",
         "data_scripts",
@@ -92,7 +99,13 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "helpers.data",
         "helpers.models",
     ),
-    "grader": ("core", "core.backbones", "helpers.a4.eecs598", "helpers.checks"),
+    "grader": (
+        "core",
+        "core.backbones",
+        "helpers.a4.eecs598",
+        "helpers.checks",
+        "helpers.drive",
+    ),
 }
 # What each part of grader/ uses of the others, in the order of the data. A part stands
 # below all that it uses, so no two need each other; whatever sees a student's code
@@ -109,6 +122,7 @@ GRADER_PARTS: dict[str, tuple[str, ...]] = {
     "session": ("outcomes", "border", "worker", "sandbox"),
     "course_folder": ("release",),
     "suites": (
+        "files",
         "manifest",
         "outcomes",
         "course",

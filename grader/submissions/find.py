@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.command import CourseError
 from grader.submissions.ids import exact_id, person_of
-from grader.submissions.intake import take
+from grader.submissions.intake import ARCHIVES, NoCodeError, take
 from grader.submissions.intake_zip import IntakeError
 from grader.submissions.names import listed, shown
 from grader.submissions.pile import is_left_out, is_one
@@ -25,12 +25,14 @@ class Submission:
         id: the name of its folder of results; safe everywhere.
         path: a folder or a zip.
         earlier: names of other hand-ins of the same person, which do not count.
+        refused: a sentence, if a later hand-in of the same person cannot be read.
     """
 
     name: str
     id: str
     path: Path
     earlier: tuple[str, ...] = ()
+    refused: str = ""
 
 
 def find_submissions(
@@ -127,14 +129,17 @@ def with_ids(
         groups.setdefault(person_of(name).key, []).append((path, name))
     found = []
     for key, group in groups.items():
-        path, name = _latest(group, wanted) if len(group) > 1 else group[0]
+        path, name, refused = (
+            _latest(group, wanted) if len(group) > 1 else (*group[0], "")
+        )
         others = [other for other in group if other[0] != path]
         names = tuple(other for _, other in others)
-        found.append(Submission(name, exact_id(key), path, names))
+        found.append(Submission(name, exact_id(key), path, names, refused))
         if others:
             print(
                 f"{len(group)} hand-ins of one person: {shown(path.name)} counts, the "
-                f"latest, and not {listed([other.name for other, _ in others])}",
+                "latest that can be read, and not "
+                f"{listed([other.name for other, _ in others])}",
                 file=sys.stderr,
             )
     return found
@@ -142,14 +147,32 @@ def with_ids(
 
 def _latest(
     group: Sequence[tuple[Path, str]], wanted: Collection[str]
-) -> tuple[Path, str]:
-    """The latest that can be read; the latest of all if none can be."""
+) -> tuple[Path, str, str]:
+    """The latest that can be read; the latest of all if none can be.
+
+    Returns:
+        Its path and name, and a sentence if a later one was refused.
+    """
     ordered = sorted(group, key=_order, reverse=True)
+    refused = ""
     for path, name in ordered:
-        with contextlib.suppress(IntakeError):
+        try:
             take(path, wanted)
-            return path, name
-    return ordered[0]
+        except IntakeError as error:
+            if not refused and _holds_work(path, error):
+                refused = (
+                    f"{shown(path.name)} was handed in later and refused, and does not "
+                    f"count: {error}."
+                )
+        else:
+            return path, name, refused
+    return (*ordered[0], "")
+
+
+def _holds_work(path: Path, error: IntakeError) -> bool:
+    """Whether a student packed it; platforms put a text or a page beside a hand-in."""
+    is_packed = path.is_dir() or path.suffix.lower() in ARCHIVES
+    return is_packed and not isinstance(error, NoCodeError)
 
 
 def _order(hand_in: tuple[Path, str]) -> tuple[int, int, str]:

@@ -3,15 +3,16 @@
 import ast
 import contextlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 from core.command import CourseError
 from core.course import read_registry
-from core.files import write_atomically
+from core.files import new_file
 from helpers.checks.exercises import ROOT, Exercise
-from helpers.checks.places import look_for, names_before
+from helpers.checks.places import look_for, names_before, split_lines
 
 # Written by the release tool; where the solutions are, it is not there. Number of an
 # exercise -> its function, and name of a file -> all of it.
@@ -64,7 +65,7 @@ def reset(exercise: Exercise, root: Path = ROOT) -> Done:
     kept = None if content is None else keep(content, exercise.file, root)
     try:
         path.parent.mkdir(exist_ok=True)
-        write_atomically(path, new.encode())
+        replace_unchanged(path, content, new.encode())
     except OSError as error:
         raise CourseError(
             f"{path}: cannot be written ({error.strerror}); free space or close it"
@@ -78,7 +79,7 @@ def _replaced(text: str, exercise: Exercise, stubs: dict[str, str]) -> str | Non
     Returns:
         The new text, or None: it is not clear where that place is.
     """
-    lines = text.splitlines()
+    lines = split_lines(text)
     stub = stubs[exercise.id].splitlines()
     place = look_for(text, exercise.name)
     if place is not None:
@@ -115,7 +116,7 @@ def _rebuilt(
         place = look_for(text, name) if text is not None else None
         if text is None or place is None:
             continue
-        mine = text.splitlines()[place[0] - 1 : place[1]]
+        mine = split_lines(text)[place[0] - 1 : place[1]]
         if mine == stubs[number].splitlines():
             continue
         lines = new.splitlines()
@@ -130,6 +131,24 @@ def _rebuilt(
     if saved:
         note += f", with your {', '.join(saved)} in it"
     return new, note
+
+
+def replace_unchanged(path: Path, before: bytes | None, content: bytes) -> None:
+    """Write a file, unless it is no more what was read of it.
+
+    Args:
+        before: what was read, and is kept elsewhere; None if there was no file.
+
+    Raises:
+        CourseError: somebody has saved it meanwhile; it stays.
+        OSError: it cannot be written; the same.
+    """
+    with new_file(path) as file:
+        file.write(content)
+        if _read(path) != before:
+            raise CourseError(
+                f"{path}: was saved meanwhile, so it stays as it is; call this again"
+            )
 
 
 def _read(path: Path) -> bytes | None:
@@ -162,18 +181,33 @@ def keep(content: bytes, file: str, root: Path) -> Path:
     folder = root / KEPT
     stem = f"{file.removesuffix('.py')}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
     number = 1
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # a file, or a link to nothing, has its name
+        raise _not_kept(folder, error) from error
     while True:
         more = f"_{number}" if number > 1 else ""
         path = folder / f"{stem}{more}.py"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with path.open("xb") as file_object:
-                file_object.write(content)
+            copy = path.open("xb")
         except FileExistsError:
             number += 1
+            continue
         except OSError as error:
-            raise CourseError(
-                f"{path}: cannot be written ({error.strerror}); nothing was changed"
-            ) from error
-        else:
-            return path
+            raise _not_kept(path, error) from error
+        try:
+            with copy:
+                copy.write(content)
+                copy.flush()
+                os.fsync(copy.fileno())  # before anything takes its place
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise _not_kept(path, error) from error
+        return path
+
+
+def _not_kept(path: Path, error: OSError) -> CourseError:
+    return CourseError(
+        f"{path}: cannot be written ({error.strerror}); nothing was changed"
+    )
