@@ -82,6 +82,8 @@ BREAKS = (
      "_targets(deltas: torch.Tensor, stride: int)", "cannot be called"),
     ("2.2", "common.py", "        merged5 = ",
      '        features["c4"] = features["c4"] * 1\n        merged5 = ', None),
+    ("7.1", "one_stage_detector.py", "WithFPN(fpn_channels, backbone)",
+     'WithFPN(fpn_channels, "efficientnet_lite0")', "backbone is not handed on"),
     ("4.4", "fcos_matching.py", "cost.argmin(dim=1)", "cost.argmin(dim=0)", None),
 )  # fmt: skip
 
