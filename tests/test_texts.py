@@ -60,6 +60,32 @@ def test_students_read_what_they_may_not_take_from_torchvision():
         )
 
 
+def test_readme_has_a_line_for_every_folder_and_command():
+    """Also for the newest; and the students' README for theirs."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    tree = text.partition("## What is where")[2].partition("## Conventions")[0]
+    folders = [
+        path.parent.relative_to(ROOT)
+        for pattern in (
+            "*/__init__.py",
+            "helpers/*/__init__.py",
+            "grader/*/__init__.py",
+        )
+        for path in ROOT.glob(pattern)
+    ]
+    assert len(folders) > 30
+    for folder in [*folders, Path("notebooks"), Path("docs")]:
+        assert f"{folder.name}/" in tree, folder
+    for path in (ROOT / "helpers").glob("[a-z]*.py"):
+        assert path.name in tree, path
+    readme = (ROOT / "grader" / "release" / "student_readme.md").read_text("utf-8")
+    for said in ("helpers.submit", "submit()", "bring()", "progress()", 'reset("1.1")'):
+        assert said in readme, said
+    for path in PATHS:
+        last = texts(path)[-1]
+        assert "submit()" in last and "progress()" in last, path.name
+
+
 def test_minutes_of_a_notebook_are_enough_for_what_is_in_it():
     """Reading, predictions, questions and exercises together."""
     registry = read_registry(ROOT)
