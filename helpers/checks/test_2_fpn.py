@@ -23,12 +23,13 @@ OUT = 12
 
 def conv_shapes(layers: Any) -> list[tuple[int, ...]]:
     """Shapes of all weights of convolutions."""
-    if isinstance(layers, dict):
+    if isinstance(layers, dict | list | tuple):
+        kind = type(layers).__name__
         raise CheckError(
             "wrong type",
             "make_fpn_layers",
-            "expected an nn.ModuleDict, got a dict",
-            "PyTorch does not see the layers that are in a plain dict",
+            f"expected an nn.ModuleDict, got a {kind}",
+            f"PyTorch does not see the layers that are in a plain {kind}",
         )
     return sorted(
         tuple(weight.shape)

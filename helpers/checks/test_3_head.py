@@ -6,7 +6,12 @@ from typing import Any
 import torch
 
 from helpers.checks.again import expect_own_answers, expect_unshared
-from helpers.checks.answers import expect_keys, expect_state, weights_in_common
+from helpers.checks.answers import (
+    expect_keys,
+    expect_parts,
+    expect_state,
+    weights_in_common,
+)
 from helpers.checks.exercises import exercise
 from helpers.checks.expect import expect_close, expect_equal, expect_tensor, expect_true
 from helpers.checks.inputs import tensor
@@ -194,7 +199,9 @@ def test_head_stems_are_two_and_end_with_relu(student: Any) -> None:
 def test_head_forward_flattens_row_by_row(student: Any) -> None:
     """(B, C, H, W) becomes (B, H * W, C), row after row."""
     got = transparent_head(student)({"p3": tensor(student, FEATURES)})
-    expect_equal(len(got), 3, "FCOSPredictionNetwork.forward: number of dicts")
+    expect_parts(got, OUTPUTS, "FCOSPredictionNetwork.forward")
+    for name, part in zip(OUTPUTS, got, strict=True):
+        expect_keys(part, ("p3",), f"FCOSPredictionNetwork.forward: {name}")
     reshaped = torch.arange(1.0, 13).reshape(1, 6, 2)
     by_column = torch.tensor([[[1.0, 7], [4, 10], [2, 8], [5, 11], [3, 9], [6, 12]]])
     logits = expect_tensor(
