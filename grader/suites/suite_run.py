@@ -113,6 +113,10 @@ class Suite:
         self.error: BaseException | None = None
         self.problems: list[str] = []
 
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """No failed test needs the text of its traceback, which takes long to write."""
+        config.option.tbstyle = "no"
+
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file of tests that cannot be read."""
         if not report.passed:
