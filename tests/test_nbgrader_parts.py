@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -15,6 +16,7 @@ from core.command import CourseError
 from grader.manifest import points_by_exercise, read_manifest
 from grader.nbgrader_course.build import build_course, read_assignment
 from grader.nbgrader_course.cells import prepare_notebook
+from grader.nbgrader_course.export import Export
 from grader.nbgrader_course.hand_in import MOST_CELLS, read_hand_in
 from grader.nbgrader_course.names import OneSentence
 from grader.nbgrader_course.place import EARLIER
@@ -235,6 +237,20 @@ def test_course_is_built_again_around_the_gradebook(tmp_path):
         build_course(root, out, "week2", notebooks=["7"])
     with pytest.raises(CourseError, match="has no assignment week3"):
         read_assignment(out, "week3")
+
+
+def test_export_keeps_the_table_that_it_replaces(tmp_path):
+    """An instructor has written a column into it; the same table is no other one."""
+    export = Export()
+    export.to = str(tmp_path / "grades.csv")
+    nobody = SimpleNamespace(assignments=[], students=[])
+    export.export(nobody)
+    export.export(nobody)
+    assert len(list(tmp_path.iterdir())) == 1
+    (tmp_path / "grades.csv").write_text("a day late")
+    export.export(nobody)
+    (kept,) = tmp_path.glob("grades_*.csv")
+    assert kept.read_text() == "a day late"
 
 
 def test_what_somebody_wrote_into_source_is_kept(tmp_path, capsys):
