@@ -61,6 +61,7 @@ OTHER_KEYS: dict[str, Any] = {
     "note": Text,
     "leave_out": tuple[Text, ...],
     "stands_for": dict[str, tuple[Text, ...]],
+    "written_in": dict[str, Text],
 }
 
 
@@ -124,6 +125,7 @@ def make_registry(contents: Sequence[dict[str, Any]], where: str) -> Registry:
     name = note = ""
     leave_out: list[Any] = []
     stands_for: dict[str, Any] = {}
+    written_in: dict[str, Any] = {}
     for content in contents:
         for key in content:
             if key not in (*KINDS, *OTHER_KEYS):
@@ -141,6 +143,7 @@ def make_registry(contents: Sequence[dict[str, Any]], where: str) -> Registry:
         points |= content.get("points", {})
         leave_out += content.get("leave_out", [])
         stands_for |= content.get("stands_for", {})
+        written_in |= content.get("written_in", {})
     registry = Registry(
         parts=found["part"],
         steps=found["step"],
@@ -156,6 +159,7 @@ def make_registry(contents: Sequence[dict[str, Any]], where: str) -> Registry:
         note=note,
         leave_out=tuple(leave_out),
         stands_for={name: tuple(value) for name, value in stands_for.items()},
+        written_in=written_in,
     )
     check_registry(registry, where)
     return registry

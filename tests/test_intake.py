@@ -56,13 +56,13 @@ def test_intake_of_a_zip_without_folder_prefers_assignment(tmp_path):
     assert take(write_files(tmp_path / "b", names)).files == {"common.py": b"new"}
 
 
-WANTED = ("common.py", "fcos_head.py", "one_stage_detector.py")
+WANTED = ("common.py", "head.py", "net.py")
 TERM = {
     "A1/knn.py": b"",
     "A4/common.py": b"x = 1",
-    "A4/one_stage_detector.py": b"y = 2",
+    "A4/net.py": b"y = 2",
     "A4/.ipynb_checkpoints/common.py": b"old",
-    "A4/.ipynb_checkpoints/one_stage_detector.py": b"old",
+    "A4/.ipynb_checkpoints/net.py": b"old",
     "A4/eecs598/utils.py": b"z = 3",
 }
 
@@ -74,7 +74,7 @@ def test_intake_finds_the_files_in_the_work_of_a_term(tmp_path, pack, prefix, mo
     """Where the usual places have none of them, the one folder that has some."""
     names = {f"{prefix}{name}": text for name, text in (TERM | more).items()}
     taken = take(pack(tmp_path / "a.zip", names), WANTED)
-    assert taken.files == {"common.py": b"x = 1", "one_stage_detector.py": b"y = 2"}
+    assert taken.files == {"common.py": b"x = 1", "net.py": b"y = 2"}
 
 
 @pytest.mark.parametrize("pack", [write_files, write_zip])
@@ -82,8 +82,8 @@ def test_intake_finds_the_files_in_the_work_of_a_term(tmp_path, pack, prefix, mo
 @pytest.mark.parametrize("more", [{}, {"tools/setup.py": b""}])
 def test_intake_does_not_guess_between_two_folders(tmp_path, pack, places, more):
     """Refused, whatever else lies there; the sentence names both."""
-    names = {f"{places[0]}/common.py": b"", f"{places[1]}/fcos_head.py": b""}
-    said = f"common.py, fcos_head.py are in 2 folders, {', '.join(places)};"
+    names = {f"{places[0]}/common.py": b"", f"{places[1]}/head.py": b""}
+    said = f"common.py, head.py are in 2 folders, {', '.join(places)};"
     with pytest.raises(IntakeError, match=said):
         take(pack(tmp_path / "a.zip", more | names), WANTED)
 
@@ -132,10 +132,10 @@ def test_intake_looks_for_files_not_too_deep(tmp_path, pack):
 def test_intake_of_a_large_folder_takes_what_it_has(tmp_path, monkeypatch):
     """Too much to look through is no reason to refuse the usual place."""
     monkeypatch.setattr(intake, "MOST_ENTRIES", 5)
-    names = {"head.py": b"", **{f"data/{n % 3}/{n}.jpg": b"" for n in range(9)}}
+    names = {"own.py": b"", **{f"data/{n % 3}/{n}.jpg": b"" for n in range(9)}}
     names |= {f"data/A4/{name}": b"" for name in WANTED}
     taken = take(write_files(tmp_path / "a", names), WANTED)
-    assert set(taken.files) == {"head.py"}
+    assert set(taken.files) == {"own.py"}
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from grader.course import read_course
 from grader.course_folder import NAMED, course_with
 from grader.sandbox.levels import Level, probe_level
 from grader.session.local_session import LocalSession
+from grader.suites.earlier import wrong_earlier
 from grader.suites.suite_run import with_suite
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -141,6 +142,16 @@ def test_old_habits_cost_no_point_and_swapped_locations_cost_theirs_once(graded:
     content = json.loads((graded / "habits" / "results.json").read_text())
     stood_in = {own["given"] for own in content["extra_data"]["instructor"]}
     assert "2.2 4.1" in stood_in
+
+
+def test_a_pyramid_that_cannot_be_made_costs_no_detector():
+    """Its layers are made in 2.2 there, which stands in where a detector is made."""
+    with course_with(ROOT, ROOT / NAMED / COURSE) as root:
+        course = read_course(root, [], "")
+    made = [test for test in course.chosen if test.exercise == "7.1"]
+    assert made
+    for test in made:
+        assert wrong_earlier(test, course.registry, {"2.2"}) == ("2.2",), test.id
 
 
 def test_a_dtype_that_nobody_asks_for_costs_nothing(tmp_path: Path):
