@@ -47,7 +47,7 @@ $(STAMP): requirements.txt
 	@touch $(STAMP)
 
 test: lint ## lint, check types, and run all tests (at most 12 minutes on 2 cores)
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 demo: $(STAMP) ## draw, train, evaluate, grade a small class (at most 5 minutes)
 	$(RUN) -m helpers.demo --out $(DEMO_OUT) --class-report class/grades/index.html
