@@ -23,7 +23,8 @@ def draw_formulas(text: str) -> str:
     def draw(found: re.Match[str]) -> str:
         if found[1] is not None:
             large = found[1].replace(r"\frac", r"\dfrac")
-            return formula_image(large, words=found[1])
+            image = formula_image(large, words=found[1])
+            return image.replace('class="formula"', 'class="formula alone"')
         return formula_image(found[2]) if found[2] is not None else found[0]
 
     return FORMULA.sub(draw, text)

@@ -195,7 +195,8 @@ def to_html(
 STYLE = (
     "<style>.course-navigation{font:15px sans-serif;padding:12px 24px}"
     ".course-navigation a{margin-right:24px}"
-    "img.formula{display:inline;margin:0;max-width:100%}</style>"
+    "img.formula{display:inline;margin:0;max-width:100%}"
+    "img.formula.alone{display:block;margin:.8em 0}</style>"
 )
 
 
