@@ -83,7 +83,7 @@ def test_intake_finds_the_files_in_the_work_of_a_term(tmp_path, pack, prefix, mo
 def test_intake_does_not_guess_between_two_folders(tmp_path, pack, places, more):
     """Refused, whatever else lies there; the sentence names both."""
     names = {f"{places[0]}/common.py": b"", f"{places[1]}/head.py": b""}
-    said = f"common.py, head.py are in 2 folders, {', '.join(places)};"
+    said = rf"\(common.py, head.py\) are in 2 folders, {', '.join(places)};"
     with pytest.raises(IntakeError, match=said):
         take(pack(tmp_path / "a.zip", more | names), WANTED)
 

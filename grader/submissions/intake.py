@@ -216,7 +216,7 @@ def _folder_with(wanted: frozenset[str], names: Iterable[str]) -> str | None:
     if len(found) > 1:
         files = sorted(set().union(*found.values()))
         raise IntakeError(
-            f"{listed(files)} are in {len(found)} folders, "
+            f"files of the assignment ({listed(files)}) are in {len(found)} folders, "
             f"{listed(first_names(found))}; hand in one folder assignment"
         )
     return next(iter(found), None)
