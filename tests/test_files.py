@@ -19,6 +19,7 @@ from core.files import (
     write_atomically,
     write_json,
 )
+from tests.conftest import LONG_FIRST
 
 ROOT = Path(__file__).resolve().parent.parent
 # Who gives a file or a folder another name, and does not write it whole by that: what
@@ -232,3 +233,8 @@ def test_locked_folder_is_free_again_when_its_owner_is_killed(tmp_path):
     with locked_folder(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_are_begun_first_are_there():
+    """A name that is no file's any more would begin nothing."""
+    assert {*LONG_FIRST} <= {path.name for path in (ROOT / "tests").glob("test_*.py")}
