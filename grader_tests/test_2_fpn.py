@@ -23,6 +23,7 @@ from grader_tests.pyramid_parts import (
 from grader_tests.tools import expect_keys
 from helpers.checks.answers import expect_state
 from helpers.checks.expect import (
+    CheckError,
     expect_close,
     expect_runs,
     expect_tensor,
@@ -219,11 +220,12 @@ def _arrives(gradient: torch.Tensor | None) -> bool:
 
 def below_first_image(fpn, images: torch.Tensor, b: int, level: str) -> torch.Tensor:
     """A level of an image, with the coarsest map of the first image."""
-    if not hasattr(fpn, "merge_levels"):  # in the original form
-        return torch.empty(0)
     features = fpn.backbone(images)
     own = {name: features[name][b : b + 1] for name in STAGES}
-    return fpn.merge_levels(own | {"c5": features["c5"][:1]})[level]
+    try:
+        return fpn.merge_levels(own | {"c5": features["c5"][:1]})[level]
+    except (AttributeError, CheckError):  # the original form has no such method
+        return torch.empty(0)
 
 
 def test_pyramid_of_a_batch_equals_its_single_images(student):
