@@ -25,6 +25,9 @@ NEAR_EDGE = "a location is left out that lies inside, but close to an edge"
 TINY_BOX = "a tiny box is left out, though the location lies inside"
 TINY_AREA = "a box of a tiny area is not taken, though it is a candidate"
 HUGE_BOX = "a huge box is left out; no distance is too large for the coarsest level"
+OTHER_DISTANCES = (
+    "boxes beyond the left or upper edge of the image get other distances than others"
+)
 MOVED = (
     "boxes that touch or leave the image at the left or the top are matched in another "
     "way than others"
@@ -120,6 +123,8 @@ def wrong_match(
     is_candidate = is_inside & (is_of_level | (mistake == "no range"))
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     key = {"padding": NO_BACKGROUND, "largest": LARGEST_BOX, "last": LAST_OF_EQUAL}
+    if mistake == "first":
+        areas = torch.zeros_like(areas)
     if mistake == "sides":
         areas = (boxes[:, 2:4] - boxes[:, :2]).sum(dim=1)
     picks = wrong_picks(is_candidate, areas)
@@ -135,6 +140,7 @@ def wrong_match(
 MATCH_MISTAKES = {
     NO_RANGE: "no range",
     LARGEST_BOX: "largest",
+    "the first of the candidates is taken, whatever its area": "first",
     LAST_OF_EQUAL: "last",
     ON_EDGE: "edge",
     EXACT_BORDER: "open",

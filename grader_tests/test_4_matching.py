@@ -278,7 +278,8 @@ def test_match_of_close_areas(student):
                 [18.0, 18, 21.25, 21, 5],
             ]
         )
-        expect_match(student, points, rows)
+        # The first of these is what rounded areas give, too: no other cause is sure.
+        expect_match(student, points, rows, with_causes=False)
 
 
 def test_match_at_the_border_of_two_levels(student):

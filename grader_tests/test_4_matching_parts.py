@@ -12,6 +12,7 @@ from grader_tests.matching_mistakes import (
     HUGE_BOX,
     NEAR_EDGE,
     NEAR_END,
+    OTHER_DISTANCES,
     TINY_AREA,
     TINY_BOX,
     TO_FLOAT32,
@@ -161,7 +162,6 @@ def test_distances_of_other_boxes_are_others(student):
         (points, boxes),
         (points.flip(0), boxes.roll(1, dims=0)),
         (points.flip(0), boxes),
-        (points - 40, boxes - 90),
         (points / 1024, boxes / 1024),
         (points, boxes * torch.tensor([1, 1, 900, 900])),
         (points, boxes + 50_000),
@@ -172,6 +172,14 @@ def test_distances_of_other_boxes_are_others(student):
     many = boxes.repeat(60, 1)
     check_many = check_distances(points[:2], many, atol=1e-7)
     check_last = check_distances(points[:2], many[-6:], atol=1e-7)
+
+    def check_beyond(got) -> None:
+        further = points + 60, boxes + 10
+        with expect_as_usual(
+            OTHER_DISTANCES,
+            lambda: check_distances(*further)(distances(student, *further)),
+        ):
+            check_distances(points - 40, boxes - 90, atol=1e-7)(got)
 
     def check(got) -> None:
         with expect_as_usual(
@@ -185,6 +193,7 @@ def test_distances_of_other_boxes_are_others(student):
             ((give(student, p), give(student, b)), check_distances(p, b, atol=1e-7))
             for p, b in cases
         ),
+        ((give(student, points - 40), give(student, boxes - 90)), check_beyond),
         ((give(student, points[:2]), give(student, many)), check),
     )
 

@@ -90,10 +90,10 @@ def test_apply_deltas_counts_negative_deltas_as_zero(student):
     deltas = torch.tensor(
         [[-0.5, 1, 2, -3], [1.0, -9, -0.25, 2], [0.03125, -0.03125, 0.015625, 0.0625]]
     )
-    points = torch.tensor([[40.0, 20]] * 3)
+    points = torch.tensor([[40.0, 20], [40, 20], [40.25, 20.5]])
     got = apply_deltas(student, deltas, points, 8)
     expected = torch.tensor(
-        [[40.0, 12, 56, 20], [32, 20, 40, 36], [39.75, 20, 40.125, 20.5]]
+        [[40.0, 12, 56, 20], [32, 20, 40, 36], [40, 20.5, 40.375, 21]]
     )
     signs = torch.tensor([-8.0, -8, 8, 8])
     here = points.repeat(1, 2)

@@ -176,8 +176,8 @@ def test_pick_smallest_of_nearly_equal_areas(student: Any) -> None:
     # Where areas are far apart the smaller one must win, or the mistake is another.
     if pick(60.0, 20.0).tolist() == [1]:
         cause = (
-            "the areas were taken from a large number such as 1e8, where float32 "
-            "cannot tell them apart"
+            "areas that are nearly equal count as equal; compare them as they are, and "
+            "do not take them from a large number such as 1e8"
         )
         causes[cause] = torch.tensor([0])
     expect_close(
