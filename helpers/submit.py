@@ -7,6 +7,7 @@ In a notebook: `from helpers.submit import submit, bring`. `submit()` does the s
 `bring("submission.zip")` puts the files of such a zip back, on another machine.
 """
 
+import contextlib
 import io
 import lzma
 import os
@@ -24,10 +25,15 @@ from core.command import (
     CourseError,
     run_command,
 )
-from core.course import PACKAGE
+from core.course import PACKAGE, read_registry
 from core.files import write_atomically
 from helpers.checks.exercises import ROOT
-from helpers.checks.reset import keep, replace_unchanged
+from helpers.checks.reset import (
+    keep,
+    read_stubs,
+    replace_unchanged,
+    with_written,
+)
 from helpers.drive.copies import CACHES, keep_other
 
 if TYPE_CHECKING:
@@ -209,6 +215,8 @@ def submit(out: str | os.PathLike[str] = NAME) -> None:
 def unpack(zip_path: Path, root: Path = ROOT) -> list[str]:
     """Put the files of a zip into assignment/; those that are replaced are kept.
 
+    A function that the zip has not written, and that is written here, stays.
+
     Args:
         zip_path: as `pack` wrote it; nothing else in it is taken.
         root: the folder that holds assignment/.
@@ -221,10 +229,12 @@ def unpack(zip_path: Path, root: Path = ROOT) -> list[str]:
     """
     found, others = _read_zip(zip_path)
     changed: dict[str, bytes | None] = {}  # name -> what is here
-    kept = {}
-    for name, content in sorted(found.items()):
+    kept, stayed = {}, {}
+    for name in sorted(found):
         path = root / PACKAGE / name
         before = _read(path) if path.is_file() else None
+        found[name], stayed[name] = _with_written(found[name], before, name, root)
+        content = found[name]
         if before != content:
             changed[name] = before
         if before is not None and before != content:
@@ -241,6 +251,8 @@ def unpack(zip_path: Path, root: Path = ROOT) -> list[str]:
                 "; ".join([f"{path}: cannot be written ({error.strerror})", *lines])
             ) from error
         said = f"{PACKAGE}/{name}: brought"
+        if stayed[name]:
+            said += f", with the {', '.join(stayed[name])} that was here"
         if name in kept:
             where = kept[name].relative_to(root)
             said += f"; the one that was here is kept as {where}"
@@ -250,6 +262,26 @@ def unpack(zip_path: Path, root: Path = ROOT) -> list[str]:
         named = ", ".join(others[:MOST_NAMED]) + more
         lines.append("not brought: " + "".join(filter(str.isprintable, named)))
     return lines
+
+
+def _with_written(
+    brought: bytes, here: bytes | None, file: str, root: Path
+) -> tuple[bytes, list[str]]:
+    """A brought file with what only the one here has written; and these functions."""
+    stubs = read_stubs(root)
+    exercises = [
+        (exercise.id, exercise.function)
+        for exercise in read_registry(root).exercises.values()
+        if exercise.file == file and exercise.id in stubs
+    ]
+    with contextlib.suppress(UnicodeDecodeError):
+        if here is not None and exercises:
+            new, mine = brought.decode("utf-8"), here.decode("utf-8")
+            text, stayed = with_written(new, mine, exercises, stubs)
+            if stayed and "\r\n" in new:
+                text = text.replace("\n", "\r\n")
+            return (text.encode() if stayed else brought), stayed
+    return brought, []
 
 
 def _read_zip(path: Path) -> tuple[dict[str, bytes], list[str]]:
@@ -276,6 +308,10 @@ def _read_zip(path: Path) -> tuple[dict[str, bytes], list[str]]:
                     )
                 elif not entry.is_dir():
                     others.append(entry.filename)
+    except FileNotFoundError as error:
+        raise CourseError(
+            f"{path}: is not there; give the file that submit() wrote"
+        ) from error
     except UNREADABLE as error:
         raise CourseError(
             f"{path}: cannot be read as a zip ({error}); give the file that "

@@ -15,7 +15,12 @@ from helpers.checks.exercises import read_exercises
 from helpers.checks.progress import map_html
 from helpers.checks.results import OPEN, PASS, WRONG, Report, Result
 from helpers.submit import hand_in, pack, unpack
-from tests.student_course import edit, make_course, make_whole_course
+from tests.student_course import (
+    edit,
+    function_text,
+    make_course,
+    make_whole_course,
+)
 
 EXERCISES = read_exercises()
 
@@ -305,3 +310,38 @@ def test_zip_is_there_whatever_becomes_of_the_checks(
     with pytest.raises(KeyboardInterrupt):
         hand_in(out, root=course)
     assert "common.py" in intake.take(out).files
+
+
+def test_brought_file_keeps_what_it_has_not_written(tmp_path: Path):
+    """1.1 is written here, 2.1 in the zip, 8.1 in both: all three are there then."""
+    here = make_whole_course(tmp_path / "here")
+    there = make_course(tmp_path / "there", {*EXERCISES} - {"2.1", "8.1"})
+    solved = make_course(tmp_path / "solved", set())
+    common = (solved / "assignment" / "common.py").read_text()
+    mine, stub = (
+        function_text(
+            (root / "assignment" / "common.py").read_text().replace("\r\n", "\n"),
+            "iou",
+        )
+        for root in (solved, here)
+    )
+    edit(here, "common.py", stub, mine)
+    stub = function_text((here / "assignment" / "common.py").read_text(), "nms")
+    edit(here, "common.py", stub, stub.split("    raise")[0] + "    return 8.1")
+    before = (here / "assignment" / "common.py").read_bytes()
+    out = tmp_path / "a.zip"
+    pack(out, there)
+    (line,) = unpack(out, here)
+    assert line.startswith("assignment/common.py: brought, with the iou that was here;")
+    now = (here / "assignment" / "common.py").read_text()
+    for name in ("iou", "make_fpn_layers", "nms"):
+        assert function_text(now, name) == function_text(common, name)
+    assert [path.read_bytes() for path in (here / "runs" / "kept").iterdir()] == [
+        before
+    ]
+    assert unpack(out, here) == []
+
+
+def test_zip_that_is_not_there_is_a_sentence(tmp_path: Path):
+    with pytest.raises(CourseError, match=r"nothing\.zip: is not there; give the file"):
+        unpack(tmp_path / "nothing.zip", tmp_path)

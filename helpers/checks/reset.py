@@ -44,7 +44,7 @@ def reset(exercise: Exercise, root: Path = ROOT) -> Done:
     Raises:
         CourseError: here are no stubs, or a file cannot be read or written.
     """
-    stubs = _read_stubs(exercise, root)
+    stubs = _stubs_of(exercise, root)
     path = root / "assignment" / exercise.file
     content = _read(path)
     text = None
@@ -111,26 +111,46 @@ def _rebuilt(
     Returns:
         The new text, and a sentence about it.
     """
-    new, saved = stubs[exercise.file], []
-    for number, name in others:
-        place = look_for(text, name) if text is not None else None
-        if text is None or place is None:
+    mine = text if text is not None else ""
+    new, saved = with_written(stubs[exercise.file], mine, others, stubs)
+    note = f"assignment/{exercise.file} as a whole is as it was at the start"
+    if saved:
+        note += f", with your {', '.join(saved)} in it"
+    return new, note
+
+
+def with_written(
+    new: str, mine: str, exercises: list[tuple[str, str]], stubs: dict[str, str]
+) -> tuple[str, list[str]]:
+    """A file with the functions of another one that is further on in some exercises.
+
+    Args:
+        new: the file.
+        mine: the other one.
+        exercises: number and function of those that may be taken over.
+        stubs: number -> the function as it was handed out.
+
+    Returns:
+        The text, and the functions that are stubs in `new` and written in `mine`.
+    """
+    saved = []
+    for number, name in exercises:
+        stub = stubs[number].splitlines()
+        written, place = look_for(mine, name), look_for(new, name)
+        if written is None or place is None:
             continue
-        mine = split_lines(text)[place[0] - 1 : place[1]]
-        if mine == stubs[number].splitlines():
+        function = split_lines(mine)[written[0] - 1 : written[1]]
+        lines = split_lines(new)
+        begin, end = place
+        if function == stub or lines[begin - 1 : end] != stub:
             continue
-        lines = new.splitlines()
-        begin, end = look_for(new, name) or (1, 0)
-        lines[begin - 1 : end] = mine
+        lines[begin - 1 : end] = function
         changed = "\n".join(lines) + "\n"
         with contextlib.suppress(SyntaxError, ValueError):
             ast.parse(changed)
             new = changed
             saved.append(name)
-    note = f"assignment/{exercise.file} as a whole is as it was at the start"
-    if saved:
-        note += f", with your {', '.join(saved)} in it"
-    return new, note
+    return new, saved
 
 
 def replace_unchanged(path: Path, before: bytes | None, content: bytes) -> None:
@@ -162,18 +182,26 @@ def _read(path: Path) -> bytes | None:
         ) from error
 
 
-def _read_stubs(exercise: Exercise, root: Path) -> dict[str, str]:
+def _stubs_of(exercise: Exercise, root: Path) -> dict[str, str]:
     path = root / STUBS
     if not path.is_file():
         raise CourseError(
             "reset works in the students' version only: here are the solutions, and "
             "git has every earlier state"
         )
-    with contextlib.suppress(OSError, ValueError):
-        stubs = json.loads(path.read_text("utf-8"))
-        if isinstance(stubs, dict) and {exercise.id, exercise.file} <= set(stubs):
-            return stubs
+    stubs = read_stubs(root)
+    if {exercise.id, exercise.file} <= set(stubs):
+        return stubs
     raise CourseError(f"{path}: does not hold {exercise.id}; fetch the course again")
+
+
+def read_stubs(root: Path = ROOT) -> dict[str, str]:
+    """What was handed out, by number of an exercise and by file; empty without it."""
+    with contextlib.suppress(OSError, ValueError):
+        stubs = json.loads((root / STUBS).read_text("utf-8"))
+        if isinstance(stubs, dict):
+            return stubs
+    return {}
 
 
 def keep(content: bytes, file: str, root: Path) -> Path:
