@@ -148,7 +148,14 @@ def test_inference_with_strict_thresholds(student: Student) -> None:
     (wide, _), (high, _) = read_raw("wide"), read_raw("high")
     loose, usual = THRESHOLDS["loose"], THRESHOLDS["usual"]
     _check_case(student, "wide", "loose", model)
+    smaller = (48, 88)  # the border of the one before leaves each box some area
+    got = detect(student, wide, smaller, *usual, model)
     kept: dict[str, Given] = {
+        THRESHOLDS_KEPT: (wide, smaller, *loose),
+        SIZE_KEPT: (wide, IMAGE_SIZES["wide"], *usual),
+    }
+    expect_detections(got, wide, smaller, *usual, causes=kept)
+    kept = {
         THRESHOLDS_KEPT: (high, IMAGE_SIZES["high"], *loose),
         SIZE_KEPT: (high, IMAGE_SIZES["wide"], *usual),
     }
