@@ -70,7 +70,8 @@ def make_course(root: Path) -> Path:
     (root / "assignment" / "common.py").write_text(SOURCE)
     (root / "helpers" / "given.py").write_text("VALUE = 1\n")
     (root / "course.toml").write_text(COURSE)
-    for name in ("environment.yml", "requirements.txt", "LICENSE", "CHANGELOG.md"):
+    texts = ("environment.yml", "requirements.txt", "LICENSE", "CHANGELOG.md")
+    for name in (*texts, ".gitignore"):
         (root / name).write_text(f"{name}\n")
     (root / README).parent.mkdir(parents=True)
     (root / README).write_text("# For students\n")

@@ -21,6 +21,7 @@ SINGLE_FILES = (
     "environment.yml",
     "requirements.txt",
     "LICENSE",
+    ".gitignore",  # runs and data stay out of a student's git
     "CHANGELOG.md",
 )
 README = "grader/release/student_readme.md"
