@@ -1,7 +1,7 @@
 """Step 7: the losses that FCOS returns while it trains."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -37,6 +37,9 @@ NOT_GIVEN = (
     "a level is asked for that the dicts do not have; go through those they have"
 )
 TARGETS_KEPT = "the targets are those of an earlier batch; keep nothing between calls"
+JOINED_BY_PLACE = (
+    "predictions are joined in the order of their dict; take that of the locations"
+)
 LIMITS = (5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -172,9 +175,9 @@ def _stored() -> tuple[Levels, Predictions, torch.Tensor, Targets]:
 def _given(
     student: Student, locations: Levels, raw: Predictions, gt_boxes: torch.Tensor
 ) -> tuple[Levels, list[Levels], torch.Tensor]:
-    """The same as the student's code gets it, levels in the order of `locations`."""
+    """The same as the student's code gets it, without levels that have no location."""
     places, *predictions = (
-        {level: give(student, values[level]) for level in locations}
+        {level: give(student, values[level]) for level in values if level in locations}
         for values in (locations, *raw)
     )
     return places, predictions, give(student, gt_boxes)
@@ -191,7 +194,10 @@ def _part(targets: Targets, image: int, first: int) -> Targets:
 
 
 def test_training_losses_step_by_step(student: Student) -> None:
-    """One detector, batch after batch: other boxes, far off, one image, few levels."""
+    """One detector, batch after batch: other boxes, far off, one image, few levels.
+
+    Predictions are dicts: at last they come in another order than the locations.
+    """
     locations, raw, gt_boxes, right = _stored()
     training_losses = method(student.make_detector(4, 8, [8, 8]), "training_losses")
     far_off: Predictions = [
@@ -277,6 +283,14 @@ def test_training_losses_step_by_step(student: Student) -> None:
         check(locations, of_one, gt_boxes[2:], _part(right, 2, 0), causes)
     with expect_runs(what, NOT_GIVEN, usual_of_one, ("KeyError",)):
         check(coarse, last, gt_boxes[2:], _part(right, 2, fine))
+    turned: Predictions = [dict(reversed(output.items())) for output in raw]
+    causes = {JOINED_BY_PLACE: lambda: losses_for(_renamed(turned, locations), right)}
+    check(locations, turned, gt_boxes, right, causes)
+
+
+def _renamed(outputs: Predictions, names: Iterable[str]) -> Predictions:
+    """Each level's values under the name that stands at its place."""
+    return [dict(zip(names, output.values(), strict=True)) for output in outputs]
 
 
 def _table(
