@@ -170,6 +170,10 @@ def test_a_dtype_that_nobody_asks_for_costs_nothing(tmp_path: Path):
                 course.root, course.tests, lambda suite: suite.run(ids, session)
             )
     assert {own.id: own.message for own in outcomes if own.category} == {}
+    files = [
+        getattr(module, "__file__", None) or "" for module in [*sys.modules.values()]
+    ]
+    assert not [file for file in files if file.startswith(str(root))]  # for other tests
 
 
 def test_results_pages_and_table_say_how_they_were_graded(graded: Path):
