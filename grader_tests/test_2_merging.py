@@ -294,8 +294,14 @@ def test_merge_levels_sends_each_gradient_back(student):
 def follows(student, fpn, features, name: str, level: str) -> bool:
     """Whether a level answers otherwise when this map is another."""
     other = features | {name: give(student, spread(*features[name].shape))}
+    size = features[f"c{level[1]}"].shape[2:]
     before, after = (
-        fpn.merge_levels(dict(maps))[level].cpu() for maps in (features, other)
+        expect_tensor(
+            fpn.merge_levels(dict(maps))[level],
+            f"merge_levels: {level}",
+            shape=(2, OUT_CHANNELS, *size),
+        )
+        for maps in (features, other)
     )
     return not torch.allclose(before, after, atol=1e-6)
 

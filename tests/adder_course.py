@@ -70,8 +70,7 @@ def make_course(root: Path) -> Path:
     (root / "assignment" / "common.py").write_text(SOURCE)
     (root / "helpers" / "given.py").write_text("VALUE = 1\n")
     (root / "course.toml").write_text(COURSE)
-    texts = ("environment.yml", "requirements.txt", "LICENSE", "CHANGELOG.md")
-    for name in (*texts, ".gitignore"):
+    for name in ("environment.yml", "requirements.txt", "LICENSE", "CHANGELOG.md"):
         (root / name).write_text(f"{name}\n")
     (root / README).parent.mkdir(parents=True)
     (root / README).write_text("# For students\n")

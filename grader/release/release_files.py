@@ -21,10 +21,21 @@ SINGLE_FILES = (
     "environment.yml",
     "requirements.txt",
     "LICENSE",
-    ".gitignore",  # runs and data stay out of a student's git
     "CHANGELOG.md",
 )
 README = "grader/release/student_readme.md"
+GITIGNORE = ".gitignore"
+# What stays out of a student's git: data, runs, zips, copies and caches.
+IGNORED = (
+    "/data/",
+    "/runs/",
+    "/before_drive/",
+    "/submission*.zip",
+    "/.without_drive",
+    ".venv/",
+    "__pycache__/",
+    ".ipynb_checkpoints/",
+)
 SUFFIXES = (
     ".py",
     ".md",
@@ -83,6 +94,7 @@ def collect_files(root: Path) -> dict[str, bytes]:
     for name in SINGLE_FILES:
         files[name] = _read(root, name)
     files["README.md"] = _read(root, README)
+    files[GITIGNORE] = "".join(f"{line}\n" for line in IGNORED).encode()
     return files
 
 
