@@ -226,7 +226,13 @@ def test_inference_drops_low_scores(student: Student) -> None:
     raw = quiet_raw(*SIZE)
     _see(raw, SEEN, [-3.0, 2.0, -3.0], [1.0, 0.25, 2.0, 1.0], 2.0)
     _see(raw, HERE + 30, [-3.0, -3.0, -1.0], [1.0, 1.0, 1.0, 1.0], 0.0)
-    expect_detections(detect(student, raw, SIZE, 0.5, 0.5), raw, SIZE, 0.5, 0.5)
+    got = detect(student, raw, SIZE, 0.5, 0.5)
+    try:
+        expect_detections(got, raw, SIZE, 0.5, 0.5)
+    except CheckError as error:
+        if error.cause is None and bool((got[:, 5] < 0.5 - NEAR).any()):
+            error.cause = "low scores are kept"
+        raise
 
 
 def test_inference_where_nothing_passes_is_empty(student: Student) -> None:
@@ -350,6 +356,12 @@ def test_inference_of_hundreds_of_detections(student: Student) -> None:
     fewer["boxes of two classes meet in NMS; move them further apart"] = expected[
         order != weaker
     ]
+    limit = float(got[:, :4].max()) if len(got) else math.inf
+    if limit < float(expected[:, :4].max()) - 1:
+        came = torch.isclose(expected[:, 5:], got[None, :, 5], rtol=0, atol=1e-5)
+        cut = expected.clone()
+        cut[:, :4] = cut[:, :4].clamp(max=limit)
+        fewer["boxes end within the image, at a limit"] = cut[came.any(dim=1)]
     what = f"number of detections of {INFERENCE}"
     expect_equal(len(got), number, what, find_cause(got, fewer, NEAR, 1e-4))
     what = f"scores of {INFERENCE}"
