@@ -231,7 +231,9 @@ def test_inference_drops_low_scores(student: Student) -> None:
         expect_detections(got, raw, SIZE, 0.5, 0.5)
     except CheckError as error:
         if error.cause is None and bool((got[:, 5] < 0.5 - NEAR).any()):
-            error.cause = "low scores are kept"
+            are_minus_one = bool((got[:, 5] == -1).any())
+            done = "become -1 instead of being dropped" if are_minus_one else "are kept"
+            error.cause = f"low scores {done}"
         raise
 
 
