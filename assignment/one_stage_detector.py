@@ -4,6 +4,8 @@ B images, N locations, M true boxes, K classes; a true box is (x1, y1, x2, y2, c
 All parts can be imported from here too. Source: Tian et al., "FCOS", 2019.
 """
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
@@ -35,9 +37,16 @@ def hello_one_stage_detector() -> None:
     print("Hello from one_stage_detector.py!")
 
 
-def join_levels(per_level: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Predictions of all levels one after the other: (B, N, C) with the N of all."""
-    return torch.cat(list(per_level.values()), dim=1)
+def join_levels(
+    per_level: dict[str, torch.Tensor], levels: Iterable[str] | None = None
+) -> torch.Tensor:
+    """Predictions of all levels one after the other: (B, N, C) with the N of all.
+
+    Args:
+        per_level: for each level (B, n, C).
+        levels: their order, such as that of the locations; else that of per_level.
+    """
+    return torch.cat([per_level[level] for level in levels or per_level], dim=1)
 
 
 class FCOS(nn.Module):
@@ -254,7 +263,7 @@ class FCOS(nn.Module):
         classes, deltas, centerness = self.make_targets(locations, gt_boxes)
         # (B, N, K), (B, N, 4), (B, N, 1); in float32 also where the head is in 16 bits.
         cls_logits, pred_deltas, ctr_logits = (
-            join_levels(output).to(deltas.dtype) for output in predictions
+            join_levels(output, locations).to(deltas.dtype) for output in predictions
         )
         self.update_normalizer((classes != BACKGROUND).sum(), len(gt_boxes))
         divisor = self._normalizer * len(gt_boxes)

@@ -53,8 +53,9 @@ def check_registry(registry: Registry, where: str) -> None:
             _expect(module, registry.modules, place, "module")
     for exercise in registry.exercises.values():
         _check_exercise(exercise, registry, f"{where}: exercise {exercise.id}")
-    for name in (*registry.dropped, *registry.points, *registry.stands_for):
-        place = f"{where}: drop, points or stands_for"
+    named = (*registry.dropped, *registry.points, *registry.stands_for)
+    for name in (*named, *registry.written_in, *registry.written_in.values()):
+        place = f"{where}: drop, points, stands_for or written_in"
         _expect(name, registry.exercises, place, "exercise")
     _check_no_circle(
         {part.name: part.needs for part in registry.parts.values()}, where, "part"

@@ -146,6 +146,7 @@ class Registry:
         leave_out: tests that do not count; "checks/*" means all that begin so.
         stands_for: exercise -> the names of the solution that stand for it in hand-ins
             whose functions are cut in another way; its own function if it is not there.
+        written_in: dropped exercise -> the one in whose functions such hand-ins do it.
     """
 
     parts: dict[str, Part]
@@ -160,6 +161,7 @@ class Registry:
     note: str = ""
     leave_out: tuple[str, ...] = ()
     stands_for: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    written_in: dict[str, str] = field(default_factory=dict)
 
     @property
     def visible(self) -> tuple[str, ...]:
@@ -179,6 +181,7 @@ class Registry:
             if name not in found:
                 found.add(name)
                 waiting += self.exercises[name].needs
+                waiting += [self.written_in[name]] if name in self.written_in else []
         return found
 
     def part_of(self, exercise: str) -> str:

@@ -74,6 +74,8 @@ def course_text(registry: Registry) -> str:
         lines.append(f"leave_out = {_value(registry.leave_out)}")
     if registry.stands_for:
         lines.append(f"stands_for = {_value(registry.stands_for)}")
+    if registry.written_in:
+        lines.append(f"written_in = {_value(registry.written_in)}")
     kinds: dict[str, Iterable[Any]] = {
         "part": registry.parts.values(),
         "module": registry.modules.values(),

@@ -24,17 +24,20 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     """Yield an open file to fill; it takes the name `path` when the body ends.
 
     Until then an earlier file stays as it was, even if the power fails. What is filled
-    is the sibling ".<name>.partial", which is removed after an exception.
+    is the sibling ".<name>.partial", which is removed after an exception. Of two
+    writers the second waits for the first.
 
     Raises:
         OSError: it cannot be written.
     """
     partial = path.with_name(f".{path.name}.partial")
+    file = _open_alone(partial)
     try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        if sys.platform == "win32":
+            file.close()  # no open file is given another name there
         partial.replace(path)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -42,6 +45,39 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a full disk does not say where
         raise
+    finally:
+        with contextlib.suppress(OSError):  # a full disk was said above
+            file.close()
+
+
+def _open_alone(path: Path) -> BinaryIO:
+    """Open a file, empty, that nobody else writes until it is closed."""
+    flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
+    while True:
+        handle = os.open(path, flags, 0o666)
+        try:
+            _wait_for_lock(handle)
+            if _is_at(handle, path):  # whoever had it may have renamed it meanwhile
+                os.ftruncate(handle, 0)
+                return os.fdopen(handle, "wb")
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _wait_for_lock(handle: int) -> None:
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):  # some network drives have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether an open file still has this name."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -66,7 +102,12 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
         OSError: it cannot be written; an earlier file is still there.
     """
-    write_atomically(path, json.dumps(content, indent=1) + "\n")
+    write_atomically(path, json_bytes(content))
+
+
+def json_bytes(content: Any) -> bytes:
+    """What `write_json` writes."""
+    return (json.dumps(content, indent=1) + "\n").encode()
 
 
 @contextlib.contextmanager

@@ -69,23 +69,54 @@ def write_json(data_dir: Path, folder: Path, drop_difficult: bool) -> list[Path]
     """Write folder/voc07_<split>.json for each split; return the paths.
 
     Raises:
-        CourseError: The tree cannot be read, or the folder not written.
+        CourseError: The tree cannot be read, the folder not written, or it has labels
+            under such a name that are not those of this tree.
     """
-    paths = []
+    wanted = {}
     for split in list_splits(find_voc_root(data_dir)):
-        rows = annotations_as_json(data_dir, split, drop_difficult)
         path = folder / f"voc07_{split}.json"
+        every, easy = (
+            annotations_as_json(data_dir, split, drop) for drop in (False, True)
+        )
+        if path.exists() and path.read_bytes() not in map(_as_bytes, (every, easy)):
+            raise CourseError(
+                f"{path}: holds other labels than {data_dir} gives; move it away, or "
+                "choose another folder"
+            )
+        wanted[path] = (
+            _as_bytes(easy if drop_difficult else every),
+            f"{path}: {len(every)} images, {_say_boxes(every, easy, drop_difficult)}",
+        )
+    for path, (content, said) in wanted.items():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(rows))
+            write_atomically(path, content)
         except OSError as error:
             raise CourseError(
                 f"{path}: cannot write ({error.strerror}); choose another folder"
             ) from error
-        boxes = sum(len(objects) for _, objects in rows)
-        print(f"{path}: {len(rows)} images, {boxes} boxes")
-        paths.append(path)
-    return paths
+        print(said)
+    return list(wanted)
+
+
+def _say_boxes(
+    every: list[list[Any]], easy: list[list[Any]], drop_difficult: bool
+) -> str:
+    """How many boxes are written, and what became of the difficult ones."""
+    boxes, left = (sum(len(row[1]) for row in rows) for rows in (every, easy))
+    difficult = boxes - left
+    if not difficult:
+        return f"{boxes} boxes"
+    if drop_difficult:
+        return f"{left} boxes, without the {difficult} difficult"
+    return (
+        f"{boxes} boxes, {difficult} of them difficult, which the JSON cannot say "
+        "(--drop-difficult leaves such out)"
+    )
+
+
+def _as_bytes(rows: list[list[Any]]) -> bytes:
+    return json.dumps(rows).encode()
 
 
 def _check_and_print(

@@ -51,6 +51,14 @@ class Course:
         return frozenset(test.id for test in self.chosen)
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Those that are handed in for the parts, ("common.py", ...)."""
+        modules = self.registry.modules.values()
+        return tuple(
+            f"{module.name}.py" for module in modules if module.part in self.parts
+        )
+
+    @property
     def titles(self) -> dict[str, str]:
         """Exercise -> the function that is written there."""
         registry = self.registry

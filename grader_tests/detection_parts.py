@@ -49,6 +49,9 @@ KNOWN_MISTAKES: Mapping[str, How] = {
     "classes are not filtered by the threshold": How(mixed_up="classes"),
     "scores are not filtered by the threshold": How(mixed_up="scores"),
 }
+MOST = (20, 50, 100, 200, 300, 500, 1000)
+# An image, its (H, W), and the thresholds of score and overlap.
+Given = tuple[Raw, tuple[int, int], float, float]
 # Pixels: float32 numbers up to some hundreds, moved apart by class in NMS and not back
 NEAR = 1e-3
 
@@ -161,6 +164,13 @@ def _answers(
         yield plain_inference(raw, size, *thresholds, how._replace(inset=inset))
 
 
+def _no_more_than(got: torch.Tensor, right: list[torch.Tensor]) -> Iterator[str]:
+    """Whether these are the best ones, as many as a limit lets through."""
+    for most in MOST:
+        if any(len(all_) > most and _same(got, all_[:most]) for all_ in right):
+            yield f"no more than the {most} best go on"
+
+
 def expect_detections(
     got: torch.Tensor,
     raw: Raw,
@@ -169,6 +179,7 @@ def expect_detections(
     nms_threshold: float,
     *,
     what: str = INFERENCE,
+    causes: Mapping[str, Given] | None = None,
 ) -> None:
     """Detections are those of the slow loop, in one of the accepted ways.
 
@@ -178,15 +189,28 @@ def expect_detections(
         size: (H, W) of the image in pixels.
         score_threshold, nms_threshold: as given to the student.
         what: for the message.
+        causes: known mistake -> what it would have been right for.
     """
     thresholds = score_threshold, nms_threshold
     right = [plain_inference(raw, size, *thresholds, how) for how in ACCEPTED]
     if any(_same(got, candidate) for candidate in right):
         return
     cause = any_of(
-        name
-        for name, how in KNOWN_MISTAKES.items()
-        if any(_same(got, wrong) for wrong in _answers(raw, size, thresholds, how))
+        [
+            *_no_more_than(got, right),
+            *(
+                name
+                for name, how in KNOWN_MISTAKES.items()
+                if any(
+                    _same(got, wrong) for wrong in _answers(raw, size, thresholds, how)
+                )
+            ),
+            *(
+                name
+                for name, given in (causes or {}).items()
+                if any(_same(got, plain_inference(*given, how)) for how in ACCEPTED)
+            ),
+        ]
     )
     if len(got) != len(right[0]):
         raise CheckError(

@@ -131,6 +131,7 @@ def batch_losses(
     cls: Mapping[str, Any] | None = None,
     box: Mapping[str, Any] | None = None,
     ctr: Mapping[str, Any] | None = None,
+    most: float = math.inf,
 ) -> dict[str, torch.Tensor]:
     """The three losses of a batch in float64.
 
@@ -140,6 +141,7 @@ def batch_losses(
         normalizer: what divides, besides B; by default the updated one.
         lowest_class: 1 is the known mistake that loses class 0.
         cls, box, ctr: mistakes in single losses, see oracles/plain_losses.py.
+        most: what the loss of a location is cut off at.
     """
     classes, deltas, centerness = targets
     lost = (classes >= 0) & (classes < lowest_class)
@@ -155,7 +157,8 @@ def batch_losses(
         centerness_loss(ctr_logits[..., 0], centerness, **(ctr or {})),
     )
     return {
-        name: values.sum() / divisor for name, values in zip(LOSSES, sums, strict=True)
+        name: values.clamp(max=most).sum() / divisor
+        for name, values in zip(LOSSES, sums, strict=True)
     }
 
 

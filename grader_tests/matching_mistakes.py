@@ -13,10 +13,39 @@ NO_RANGE = "the size range of the level is ignored"
 SMALLEST_SIDE = "the range is for the largest of the four distances"
 LAST_OF_EQUAL = "of boxes with the same area the first wins, not the last"
 LARGEST_BOX = "the largest box is taken, not the smallest"
-CLOSE_AREAS = "areas that are close count as equal; compare them as they are"
+CLOSE_AREAS = "areas that are close are told apart wrongly; compare them as they are"
 NOT_A_CANDIDATE = "a box is taken that is no candidate"
 NO_BACKGROUND = "a location without a candidate gets a box"
 PADDING = "padding rows take part in the matching, or shift the others"
+A_FEW_ONLY = "right for a few boxes, wrong for the same among hundreds; set no limit"
+BEYOND_EDGE = "boxes beyond the left or upper edge of the image are cut off; keep them"
+TO_FLOAT32 = "the digits that float64 has beyond those of float32 are lost"
+NEAR_END = "a distance just above an end of the range is taken for that end"
+NEAR_EDGE = "a location is left out that lies inside, but close to an edge"
+TINY_BOX = "a tiny box is left out, though the location lies inside"
+TINY_AREA = "a box of a tiny area is not taken, though it is a candidate"
+HUGE_BOX = "a huge box is left out; no distance is too large for the coarsest level"
+OTHER_DISTANCES = (
+    "boxes beyond the left or upper edge of the image get other distances than others"
+)
+MOVED = (
+    "boxes that touch or leave the image at the left or the top are matched in another "
+    "way than others"
+)
+TAKEN_FOR_PADDING = (
+    "a box is taken for padding by its coordinates; the class alone tells"
+)
+TINY_LEFT_OUT = "boxes with a side below one pixel are left out; nothing asks for that"
+CLASS_CHANGED = (
+    "the right box comes back with another class; keep large numbers as well"
+)
+LEVELS_NAMED = (
+    "the names of the levels, or their order, change the answer; only the strides may"
+)
+EMPTY_LEVEL = "a level without locations is not answered; its answer has no rows"
+SAME_OF_EQUAL = (
+    "of two boxes with the same area one wins in either order; the first row must"
+)
 EXACT_BORDER = "a distance of exactly 64 or 128 must belong to the finer level alone"
 
 
@@ -94,6 +123,8 @@ def wrong_match(
     is_candidate = is_inside & (is_of_level | (mistake == "no range"))
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     key = {"padding": NO_BACKGROUND, "largest": LARGEST_BOX, "last": LAST_OF_EQUAL}
+    if mistake == "first":
+        areas = torch.zeros_like(areas)
     if mistake == "sides":
         areas = (boxes[:, 2:4] - boxes[:, :2]).sum(dim=1)
     picks = wrong_picks(is_candidate, areas)
@@ -109,6 +140,7 @@ def wrong_match(
 MATCH_MISTAKES = {
     NO_RANGE: "no range",
     LARGEST_BOX: "largest",
+    "the first of the candidates is taken, whatever its area": "first",
     LAST_OF_EQUAL: "last",
     ON_EDGE: "edge",
     EXACT_BORDER: "open",

@@ -16,15 +16,28 @@ from grader_tests.tools import (
     spread_boxes,
 )
 from helpers.checks.again import expect_own_answers
-from helpers.checks.expect import expect_close, expect_runs, expect_tensor
+from helpers.checks.expect import (
+    expect_as_usual,
+    expect_close,
+    expect_runs,
+    expect_tensor,
+)
 
 PAIR = ("boxes1", "boxes2")
+MANY = 100  # boxes that are right; then it is the length of the list that matters
 PIXEL_MORE = "adds 1 to widths and heights; box edges are continuous here"
 NOT_CLAMPED = "the width and height of an overlap that does not exist must be 0"
 PAIRED = "boxes are compared row by row, not each with each"
 WITHOUT_AREA = "0 is divided by 0 where two boxes have no area"
 BELOW_ONE = "a union below 1 is taken for 1"
 LOOP = "a Python loop over boxes; compare all pairs at once"
+CUT_TO_WHOLE = "areas are cut to whole numbers; keep their fractions"
+LAST_LOST = "the last boxes of a long list are left out: IoU 0 with all others"
+LARGE = "large boxes get other numbers than small ones of the same proportions"
+TINY = "tiny boxes get other numbers than large ones of the same proportions"
+SIGN_LOST = "coordinates below 0 lose their sign; boxes may reach beyond the image"
+CUT_AT_ZERO = "boxes are cut off at 0; they may reach beyond the image"
+AREAS_KEPT = "the areas of the second list are those of an earlier call"
 
 
 def wrong_iou(
@@ -35,6 +48,7 @@ def wrong_iou(
     is_clamped: bool = True,
     below: str = "union",
     has_sizes: bool = False,
+    is_whole: bool = False,
 ) -> torch.Tensor:
     """IoU with a known mistake: one of the arguments is not its default."""
     if has_sizes:  # XYWH is read where XYXY stands
@@ -42,6 +56,7 @@ def wrong_iou(
         boxes2 = torch.cat((boxes2[:, :2], boxes2[:, :2] + boxes2[:, 2:]), dim=1)
     area1 = (boxes1[:, 2:] - boxes1[:, :2] + more).prod(dim=1)[:, None]
     area2 = (boxes2[:, 2:] - boxes2[:, :2] + more).prod(dim=1)[None]
+    area1, area2 = (area1.floor(), area2.floor()) if is_whole else (area1, area2)
     sides = torch.minimum(boxes1[:, None, 2:], boxes2[None, :, 2:]) + more
     sides = sides - torch.maximum(boxes1[:, None, :2], boxes2[None, :, :2])
     shared = (sides.clamp(min=0) if is_clamped else sides).prod(dim=2)
@@ -86,6 +101,7 @@ def test_iou_of_all_pairs(student):
             "the third and fourth number are read as width and height": (
                 wrong_iou(boxes1, boxes2, has_sizes=True)
             ),
+            CUT_TO_WHOLE: wrong_iou(boxes1, boxes2, is_whole=True),
         }
         got = student.common.iou(give(student, boxes1), give(student, boxes2))
         shape = (len(boxes1), len(boxes2))
@@ -125,6 +141,8 @@ def test_iou_of_a_box_within_another_is_the_ratio_of_areas(student):
             PIXEL_MORE: wrong_iou(first, second, more=1.0),
             "divided by the first area": wrong_iou(first, second, below="first"),
         }
+        if first is outer:  # the call before had it as second, too
+            causes[AREAS_KEPT] = torch.tensor([[10 / (80 + 80 - 10)]])
         expected = torch.tensor([[10 / 80]])
         expect_close(got, expected, "iou of nested boxes", causes=causes)
 
@@ -172,13 +190,25 @@ def test_iou_of_boxes_smaller_than_a_pixel(student):
     case = load_cases("step1", "iou")["random"]
     # Neither another unit nor another place changes how much two boxes agree; powers
     # of two change no digit. A tiny number below the line may stay.
-    for unit, moved in ((2**14, 0), (2**-10, 0), (1, -40)):
-        table = student.common.iou(
-            *(give(student, (case[name] + moved) * unit) for name in PAIR)
-        )
-        expect_close(
-            table, case["expected"].float(), "iou of boxes anywhere", atol=1e-3
-        )
+
+    def check(unit: float, moved: float = 0.0) -> None:
+        pair = [(case[name] + moved) * unit for name in PAIR]
+        causes = {
+            SIGN_LOST: wrong_iou(*(boxes.abs() for boxes in pair)),
+            CUT_AT_ZERO: wrong_iou(
+                *(boxes.clamp(min=0) for boxes in pair)
+            ).nan_to_num(),
+        }
+        table = student.common.iou(*(give(student, boxes) for boxes in pair))
+        right, what = case["expected"].float(), "iou of boxes anywhere"
+        expect_close(table, right, what, causes=causes, atol=1e-3)
+
+    with expect_as_usual(LARGE, partial(check, 1)):
+        check(2**14)
+    with expect_as_usual(TINY, partial(check, 1)):
+        check(2**-10)
+    check(1, moved=-20)  # some lie across 0
+    check(1, moved=-40)
 
 
 def test_iou_follows_float64(student):
@@ -210,7 +240,19 @@ def test_iou_of_thousands_of_boxes(student):
     for boxes1, boxes2 in ((many, few), (few, many), (many[:1], few)):
         got = student.common.iou(give(student, boxes1), give(student, boxes2))
         expected = ops.box_iou(boxes1, boxes2).float()
-        expect_close(got, expected, "iou of 5,000 boxes", inputs={"box": boxes1})
+        what, inputs = "iou of 5,000 boxes", {"box": boxes1}
+        causes = {LAST_LOST: partial(without_last, got, expected)}
+        expect_close(got, expected, what, inputs=inputs, causes=causes)
+
+
+def without_last(got: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+    """The right table, with 0 from the first box of the long list that is wrong."""
+    table = expected.clone()
+    wrong = ~torch.isclose(got.detach().cpu(), expected, atol=1e-5)
+    side = int(len(expected) < expected.shape[1])  # that of the long list
+    right = wrong.any(dim=1 - side).logical_not().cumprod(dim=0).sum()
+    table.narrow(side, int(right), expected.shape[side] - int(right)).zero_()
+    return table if right >= MANY else torch.full_like(table, torch.inf)
 
 
 def test_iou_needs_no_python_loop(student):

@@ -6,6 +6,7 @@ set to zero, which makes their maps constant, and those of one stage are changed
 """
 
 import re
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from grader_tests.pyramid_parts import (
 from grader_tests.tools import expect_keys
 from helpers.checks.answers import expect_state
 from helpers.checks.expect import (
+    CheckError,
     expect_close,
     expect_runs,
     expect_tensor,
@@ -45,6 +47,8 @@ LEFT_OUT = "the map of the level itself is left out"
 UPWARDS = "a finer map reaches a coarser level; the path goes down only"
 UNUSED = {1: "a lateral convolution is never applied, or its answer is detached"}
 NEVER = "an output convolution is never applied, or its answer is detached"
+EARLIER_SIZES = "maps of other sizes in an earlier call are remembered; keep nothing"
+FIRST_IMAGE = "what comes from above is that of the first image, for the whole batch"
 DETACHED = "the maps are detached, or made without gradient"
 
 
@@ -93,7 +97,13 @@ def test_pyramid_has_a_map_for_each_stride(student):
     """(B, C, H / 8, W / 8) and so on, for images wider or higher than 224 or less."""
     fpn = make_pyramid(student)
     for height, width in ((96, 128), (128, 32), (32, 288), (32, 32)):
-        maps = fpn(images_of(student, 2, height, width))
+        images = images_of(student, 2, height, width)
+        with expect_runs(
+            "DetectorBackboneWithFPN after a call with other sizes",
+            EARLIER_SIZES,
+            partial(first_answer, student, images),
+        ):
+            maps = fpn(images)
         expect_keys(maps, LEVELS, "DetectorBackboneWithFPN")
         for level, stride in STRIDES.items():
             size = (height // stride, width // stride)
@@ -108,6 +118,11 @@ def test_pyramid_has_a_map_for_each_stride(student):
                 shape_causes=wrong,
             )
     expect_at_work(student, fpn)
+
+
+def first_answer(student, images: torch.Tensor) -> Any:
+    """That of a pyramid which was never called before."""
+    return make_pyramid(student)(images)
 
 
 def test_pyramid_of_odd_sizes(student):
@@ -203,6 +218,16 @@ def _arrives(gradient: torch.Tensor | None) -> bool:
     return gradient is not None and bool(gradient.abs().sum() > 0)
 
 
+def below_first_image(fpn, images: torch.Tensor, b: int, level: str) -> torch.Tensor:
+    """A level of an image, with the coarsest map of the first image."""
+    features = fpn.backbone(images)
+    own = {name: features[name][b : b + 1] for name in STAGES}
+    try:
+        return fpn.merge_levels(own | {"c5": features["c5"][:1]})[level]
+    except (AttributeError, CheckError):  # the original form has no such method
+        return torch.empty(0)
+
+
 def test_pyramid_of_a_batch_equals_its_single_images(student):
     """Images of a batch do not see each other."""
     fpn = make_pyramid(student)
@@ -215,5 +240,6 @@ def test_pyramid_of_a_batch_equals_its_single_images(student):
             expected = alone[level].detach().cpu()
             got = together[level][b : b + 1]
             what = f"DetectorBackboneWithFPN: {level} of a batch"
-            expect_close(got, expected, what, atol=1e-4, rtol=1e-3)
+            causes = {FIRST_IMAGE: partial(below_first_image, fpn, images, b, level)}
+            expect_close(got, expected, what, causes=causes, atol=1e-4, rtol=1e-3)
     expect_at_work(student, fpn)

@@ -8,7 +8,13 @@ import torch
 from torch.nn import functional as F
 
 from grader_tests.pyramid_parts import NO_PADDING
-from grader_tests.tools import expect_inputs_kept, expect_same_size, give, spread
+from grader_tests.tools import (
+    expect_inputs_kept,
+    expect_same_size,
+    give,
+    named_if_random,
+    spread,
+)
 from helpers.checks.again import expect_own_weights
 from helpers.checks.answers import expect_state
 from helpers.checks.expect import (
@@ -167,7 +173,13 @@ def expect_convolution(layer, given, answer, what: str) -> None:
     bias = bias.cpu() if bias is not None else None
     convolved = F.conv2d(given.cpu(), weight.cpu(), bias, padding=margin)
     inner = (..., slice(margin, -margin or None), slice(margin, -margin or None))
+    # Twice as far apart, a 3x3 reaches two places further.
+    apart = F.conv2d(given.cpu(), weight.cpu(), bias, padding=2 * margin, dilation=2)
     causes = {
-        "a ReLU follows the convolution; maps may be negative": convolved.relu()[inner]
+        "a ReLU follows the convolution; maps may be negative": convolved.relu()[inner],
+        "the convolution is dilated: it leaves places out between its weights": (
+            apart[inner]
+        ),
     }
-    expect_close(answer[inner], convolved[inner], what, causes=causes, atol=1e-4)
+    with named_if_random(layer, given):
+        expect_close(answer[inner], convolved[inner], what, causes=causes, atol=1e-4)

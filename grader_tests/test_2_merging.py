@@ -1,7 +1,5 @@
 """Step 2: the top-down path of the feature pyramid alone, on made-up maps."""
 
-from functools import partial
-
 import torch
 
 from grader_tests.pyramid_parts import (
@@ -12,10 +10,21 @@ from grader_tests.pyramid_parts import (
     make_pyramid,
 )
 from grader_tests.references import load_cases
-from grader_tests.tools import expect_inputs_kept, expect_keys, give, spread
+from grader_tests.tools import (
+    expect_inputs_kept,
+    expect_keys,
+    give,
+    named_if_random,
+    spread,
+)
 from helpers.checks.again import expect_own_answers
 from helpers.checks.answers import MOST_NUMBERS, expect_state
-from helpers.checks.expect import expect_close, expect_tensor, expect_true
+from helpers.checks.expect import (
+    expect_close,
+    expect_runs,
+    expect_tensor,
+    expect_true,
+)
 from helpers.checks.inputs import make_transparent
 
 MULTIPLIED = "maps are multiplied; the map of the level above is added"
@@ -29,6 +38,12 @@ SIZES = (
 NAMES = ("c3", "c4", "c5")
 STRAIGHT = "p5 is enlarged straight to p3; what p3 adds must come from p4"
 NEGATIVE = "negative numbers are lost on the way"
+BY_PLACE = "the maps are taken in the order of the dict; take them by their names"
+HELD = "large sums end at a limit; nothing asks for one"
+PART_ONLY = "the map from above lies on a part of the level; enlarge it to the whole"
+MIRRORED = "the enlarged map is mirrored"
+SIDE_BY_SIDE = "copies of the map from above lie side by side; enlarge it instead"
+AVERAGED = "the map from above is the same at all places; enlarge it, place by place"
 DETACHED = (
     "a map is detached, or is one of an earlier call: no gradient goes back to it"
 )
@@ -87,6 +102,19 @@ def expect_sums(got, values: torch.Tensor, sizes) -> None:
             c5,
         ),
         STRAIGHT: (c3 + c5, c4 + c5, c5),
+        "p4 gets nothing from above": (c3 + c4, c4, c5),
+        "c5 reaches p3 twice, over p4 and straight": (c3 + c4 + 2 * c5, c4 + c5, c5),
+        "what comes from above counts half": (
+            c3 + (c4 + c5 / 2) / 2,
+            c4 + c5 / 2,
+            c5,
+        ),
+        "p4 is halved; it is the sum of two maps": (c3 + c4 + c5, (c4 + c5) / 2, c5),
+        "the larger of two maps is taken; the map of the level above is added": (
+            c3.maximum(c4.maximum(c5)),
+            c4.maximum(c5),
+            c5,
+        ),
         "the way goes from fine to coarse": (c3, c3 + c4, c3 + c4 + c5),
         "the maps are averaged where they should be added": (
             (c3 + (c4 + c5) / 2) / 2,
@@ -94,30 +122,43 @@ def expect_sums(got, values: torch.Tensor, sizes) -> None:
             c5,
         ),
         NEGATIVE: ((c3 + (c4 + c5).relu()).relu(), (c4 + c5).relu(), c5),
+        f"{NEGATIVE} from p5 to p4": (c3 + c4 + c5.relu(), c4 + c5.relu(), c5),
         f"{NEGATIVE} down": (c3 + (c4 + c5.relu()).relu(), c4 + c5.relu(), c5),
     }
     expected = torch.stack((c3 + c4 + c5, c4 + c5, c5), dim=1)
-    found = []
+    found, is_part = [], False
     for i, level in enumerate(LEVELS):
         shape = (len(values), OUT_CHANNELS, *sizes[i])
         value = expect_tensor(got[level], f"merge_levels: {level}", shape=shape)
         # Compared at all places, and shown at one.
         right = expected[:, i, None, None, None].expand(shape)
         is_off = ~torch.isclose(value, right, atol=1e-3, rtol=1e-4)
+        is_part |= level == "p4" and _is_right_in_corner_only(is_off, sizes[2])
         first = is_off.flatten(1).float().argmax(dim=1, keepdim=True)
         found.append(value.flatten(1).gather(1, first))
+    got = torch.cat(found, dim=1)
     causes = {cause: torch.stack(maps, dim=1) for cause, maps in wrong.items()}
+    limit = got.abs().amax(dim=0)
+    causes[HELD] = torch.minimum(torch.maximum(expected, -limit), limit)
     expect_close(
-        torch.cat(found, dim=1),
+        got,
         expected,
         "merge_levels of maps that are one number each",
         inputs={"c3, c4, c5": values},
         names="p3,p4,p5",
         place="image",
-        causes=causes,
+        causes={PART_ONLY: got} if is_part else causes,
         atol=1e-3,
         rtol=1e-4,
     )
+
+
+def _is_right_in_corner_only(is_off: torch.Tensor, size: tuple[int, int]) -> bool:
+    """Whether a level is right where a map of that size covers it, nowhere else."""
+    rows, columns = size
+    corner = torch.zeros_like(is_off)
+    corner[..., :rows, :columns] = True
+    return bool((is_off == ~corner).all()) and not bool(corner.all())
 
 
 def expect_right_sums(student) -> None:
@@ -131,7 +172,13 @@ def expect_right_sums(student) -> None:
     values = term_numbers().reshape(4, 3)
     maps = constant_maps(student, channels, values, sizes)
     if make_transparent(fpn):
-        expect_sums(fpn.merge_levels(maps), values, sizes)
+        with expect_runs(
+            "merge_levels of maps in no usual order",
+            BY_PLACE,
+            lambda: fpn.merge_levels({name: maps[name] for name in NAMES}),
+        ):
+            got = fpn.merge_levels(maps)
+        expect_sums(got, values, sizes)
         return
     before = fpn.merge_levels(maps)
     expect_keys(before, LEVELS, "merge_levels")
@@ -154,11 +201,18 @@ def test_merge_levels_of_known_numbers(student):
     signs = torch.tensor([[1.0, 1, 1], [-1, 1, -1], [1, -1, -1], [-1, -1, -1]])
     numbers = torch.tensor([1.0, 10, 100]) * signs * term_numbers()[0]
     values = torch.cat((numbers, numbers * 1e4))
+
+    def case(batch, sizes):
+        maps = constant_maps(student, channels, batch, sizes)
+
+        def check(got) -> None:
+            with named_if_random(fpn.merge_levels, maps):
+                expect_sums(got, batch, sizes)
+
+        return (maps,), check
+
     cases = [
-        (
-            (constant_maps(student, channels, batch, sizes),),
-            partial(expect_sums, values=batch, sizes=sizes),
-        )
+        case(batch, sizes)
         for batch, sizes in (
             (values, SIZES[0]),
             (values.flip(0), SIZES[0]),
@@ -182,19 +236,40 @@ def test_merge_levels_brings_each_place_to_its_own(student):
     maps["c5"] = torch.eye(25).reshape(25, 1, 5, 5).repeat(1, channels[2], 1, 1)
     got = fpn.merge_levels({name: give(student, value) for name, value in maps.items()})
     expect_keys(got, LEVELS, "merge_levels")
-    for level, (rows, columns) in zip(LEVELS, sizes, strict=True):
+    for level, (rows, columns) in reversed(list(zip(LEVELS, sizes, strict=True))):
         what = f"merge_levels: {level}"
         shape = (25, OUT_CHANNELS, rows, columns)
         value = expect_tensor(got[level], what, shape=shape)[:, 0]
-        row = (torch.arange(rows) + 0.5) * 5 / rows - 0.5
-        column = (torch.arange(columns) + 0.5) * 5 / columns - 0.5
-        for index in range(25):
-            # In steps of c5 from its place; smooth ways of enlarging reach further.
-            off = (row - index // 5).abs()[:, None].maximum((column - index % 5).abs())
-            own, far = value[index][off < 0.5], value[index][off >= 2]
-            is_there = float(own.max()) > 0.5 and bool((far.abs() < 0.2).all())
-            message = f"{level} does not show row {index // 5}, column {index % 5}"
-            expect_true(is_there, what, message, None)
+        lost = first_lost(value)
+        message = f"{level} does not show row {lost // 5}, column {lost % 5}"
+        expect_true(lost == 25, what, message, cause_of_places(value))
+
+
+def first_lost(value: torch.Tensor) -> int:
+    """Index of the first place of c5 that a level, (25, H, W), does not show; or 25."""
+    rows, columns = value.shape[1:]
+    row = (torch.arange(rows) + 0.5) * 5 / rows - 0.5
+    column = (torch.arange(columns) + 0.5) * 5 / columns - 0.5
+    for index in range(25):
+        # In steps of c5 from its place; smooth ways of enlarging reach further.
+        off = (row - index // 5).abs()[:, None].maximum((column - index % 5).abs())
+        own, far = value[index][off < 0.5], value[index][off >= 2]
+        if not (float(own.max()) > 0.5 and bool((far.abs() < 0.2).all())):
+            return index
+    return 25
+
+
+def cause_of_places(value: torch.Tensor) -> str | None:
+    """What a level, (25, H, W), shows instead of the places of c5."""
+    rows, columns = value.shape[1:]
+    places = torch.eye(25).reshape(25, 5, 5)
+    if any(first_lost(value.flip(dims)) == 25 for dims in ((1,), (2,), (1, 2))):
+        return MIRRORED
+    if torch.equal(value, places.repeat(1, 4, 4)[:, :rows, :columns]):
+        return SIDE_BY_SIDE
+    if bool(value.any()) and torch.equal(value, value[:, :1, :1].expand_as(value)):
+        return AVERAGED
+    return None
 
 
 def test_merge_levels_sends_each_gradient_back(student):
@@ -209,9 +284,26 @@ def test_merge_levels_sends_each_gradient_back(student):
             gradient = gradients[name]
             arrives = gradient is not None and bool(gradient.abs().sum() > 0)
             message = f"from {level} a gradient {'arrives' if arrives else 'is lost'}"
-            cause = DETACHED if j >= i else None
+            cause = None
+            if not arrives and follows(student, fpn, features, name, level):
+                cause = DETACHED
             what = f"merge_levels: gradient of {name}"
             expect_true(arrives == (j >= i), what, message, cause)
+
+
+def follows(student, fpn, features, name: str, level: str) -> bool:
+    """Whether a level answers otherwise when this map is another."""
+    other = features | {name: give(student, spread(*features[name].shape))}
+    size = features[f"c{level[1]}"].shape[2:]
+    before, after = (
+        expect_tensor(
+            fpn.merge_levels(dict(maps))[level],
+            f"merge_levels: {level}",
+            shape=(2, OUT_CHANNELS, *size),
+        )
+        for maps in (features, other)
+    )
+    return not torch.allclose(before, after, atol=1e-6)
 
 
 def test_merge_levels_keeps_places(student):

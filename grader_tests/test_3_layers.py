@@ -19,6 +19,11 @@ from helpers.checks.expect import expect_close, expect_equal, expect_true
 SHARED_STEM = "both branches use one stem"
 SHARED_LAYER = "a layer is used twice; each convolution has weights of its own"
 SHARED_HEADS = "two heads share layers; each needs new ones"
+OTHER_CLASSES = "pred_cls has num_classes channels, however few or many they are"
+ROWS_ALIKE = "two channels of a layer start alike; draw all weights of a layer"
+LAYERS_ALIKE = "one layer starts as a copy of another; draw the weights of each"
+HEADS_ALIKE = "two heads start alike: do not set the random generator back"
+PRIOR_OF_CLASSES = "the prior is 0.01 for any number of classes, not 1 / num_classes"
 NO_BIAS = "the bias of pred_cls is not set"
 DEVIATION = 0.01
 PRIOR_BIAS = -math.log(99)
@@ -41,6 +46,8 @@ def expect_weights(head, part: str, shapes: list[tuple[int, ...]]) -> None:
         cause = "every convolution takes in_channels; it takes what the last one gives"
     elif part == "pred_cls" and got == [(20, *shapes[0][1:])]:
         cause = "the number of classes is built in"
+    elif part == "pred_cls" and [shape[1:] for shape in got] == [shapes[0][1:]]:
+        cause = OTHER_CLASSES
     elif got == shapes[: len(got)]:
         cause = "convolutions of the stem are missing"
     expect_equal(got, shapes, f"FCOSPredictionNetwork: weights of {part}", cause)
@@ -113,16 +120,21 @@ def test_head_stems_have_weights_of_their_own(student):
 
 def expect_drawn(heads) -> None:
     """No output channel starts as another of the same size does, in any layer."""
-    seen: set[tuple[float, ...]] = set()
-    for head in heads:
+    seen: dict[tuple[float, ...], tuple[int, str]] = {}
+    for number, head in enumerate(heads):
         state = expect_state(head.state_dict(), "FCOSPredictionNetwork")
         for name in weights_of(head):
             for weight in state[name]:
                 numbers = tuple(weight.flatten().tolist())
                 what = f"first values of {name}"
-                message = "they are not drawn, but those of another layer"
-                expect_true(numbers not in seen, what, message)
-                seen.add(numbers)
+                message = "they are not drawn, but those of another channel"
+                cause = None
+                if numbers in seen:
+                    before, layer = seen[numbers]
+                    cause = ROWS_ALIKE if layer == name else LAYERS_ALIKE
+                    cause = cause if before == number else HEADS_ALIKE
+                expect_true(numbers not in seen, what, message, cause)
+                seen[numbers] = number, name
 
 
 def test_head_leaves_the_list_of_widths_alone(student):
@@ -149,7 +161,9 @@ def expect_head(head, num_classes: int, in_channels: int, widths: list[int]) -> 
         expect_weights(head, f"pred_{part}", [(channels, widths[-1], 3, 3)])
     bias = expect_state(head.state_dict(), "FCOSPredictionNetwork").get("pred_cls.bias")
     expected = torch.full((num_classes,), PRIOR_BIAS)
-    expect_close(bias, expected, f"pred_cls.bias of {num_classes} classes")
+    causes = {PRIOR_OF_CLASSES: torch.full((num_classes,), -math.log(num_classes - 1))}
+    what = f"pred_cls.bias of {num_classes} classes"
+    expect_close(bias, expected, what, causes=causes)
 
 
 def test_head_weights_start_with_deviation_one_hundredth(student):

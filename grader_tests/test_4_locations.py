@@ -21,11 +21,15 @@ from helpers.checks.expect import (
 LOCATIONS = "get_fpn_location_coords"
 SWAPPED = "x and y are swapped"
 COLUMNS_FIRST = "the columns are walked through before the rows"
+EXCHANGED = "height and width are exchanged, which a square map does not show"
 NO_HALF = "0.5 is missing: a location is in the middle of its cell"
 SQUARE_ONLY = "the height is used for the width as well"
 SQUARE_ONLY_W = "the width is used for the height as well"
 NAMES_BUILT_IN = "the names of the levels are built in"
 STRIDE_BUILT_IN = "strides of 8, 16, 32 are built in"
+BY_PLACE = "strides are taken in their order; look each up by the name of its level"
+BY_NAME = "the stride follows from the name of the level; take the one that is given"
+HALF_IS_WHOLE = "half of an odd stride is cut to a whole number; keep its fraction"
 
 
 def coords(student, sizes, strides, **more):
@@ -39,19 +43,31 @@ def coords(student, sizes, strides, **more):
     return got
 
 
-def expect_grid(got, height, width, stride, expected=None) -> None:
-    """The locations of a level; whole numbers may be integers."""
+def expect_grid(got, height, width, stride, expected=None, causes=None) -> None:
+    """The locations of a level; whole numbers may be integers.
+
+    Args:
+        causes: known mistake -> its answer; besides those of every grid.
+    """
     expected = locations(height, width, stride) if expected is None else expected
     by_column = expected.reshape(height, width, 2).transpose(0, 1).reshape(-1, 2)
     half = stride / 2
     causes = {
         SWAPPED: expected.flip(1),
         COLUMNS_FIRST: by_column,
-        f"{SWAPPED}, and {COLUMNS_FIRST}": by_column.flip(1),
+        EXCHANGED: by_column.flip(1),
         NO_HALF: expected - half,
         "0.5 is added without the stride": expected - half + 0.5,
         "a location lies at the far corner of its cell": expected + half,
         "not multiplied by the stride": expected / stride,
+        HALF_IS_WHOLE: expected.floor(),
+        f"{HALF_IS_WHOLE}, in x": torch.stack(
+            (expected[:, 0].floor(), expected[:, 1]), dim=1
+        ),
+        f"{HALF_IS_WHOLE}, in y": torch.stack(
+            (expected[:, 0], expected[:, 1].floor()), dim=1
+        ),
+        **(causes or {}),
     }
     number = height * width
     wrong = {
@@ -103,6 +119,7 @@ def test_locations_on_other_strides(student):
     """Strides come from the argument, looked up by name: here 5, 10 and 64."""
     sizes = {"p3": (2, 5), "p4": (3, 2), "p5": (1, 4)}
     strides = {"p5": 64, "p4": 10, "p3": 5}
+    in_order = dict(zip(sizes, strides.values(), strict=True))
     got = coords(student, sizes, strides)
     for level, (height, width) in sizes.items():
         usual = locations(height, width, STRIDES[level])
@@ -111,7 +128,8 @@ def test_locations_on_other_strides(student):
         is_usual = torch.equal(value.double(), usual)
         message = f"stride {strides[level]} was given"
         expect_true(not is_usual, LOCATIONS, message, STRIDE_BUILT_IN)
-        expect_grid(got[level], height, width, strides[level])
+        causes = {BY_PLACE: locations(height, width, in_order[level])}
+        expect_grid(got[level], height, width, strides[level], causes=causes)
 
 
 def test_locations_of_any_levels(student):
@@ -127,7 +145,8 @@ def test_locations_of_any_levels(student):
         ):
             got = coords(student, sizes, strides)
         for level, size in sizes.items():
-            expect_grid(got[level], *size, strides[level])
+            causes = {BY_NAME: locations(*size, 2 ** int(level[1]))}
+            expect_grid(got[level], *size, strides[level], causes=causes)
 
 
 def test_locations_of_a_large_map(student):
@@ -170,24 +189,43 @@ def test_locations_are_on_the_device_asked_for(student):
 
 
 def test_locations_of_other_maps_are_others(student):
-    """The same level with another stride, another shape, and another dtype."""
+    """The same level with another stride, and another shape."""
+    # Not the usual stride first: what is built in is not taken for what is kept.
+    _expect_own_grids(
+        student,
+        ((2, 3), 16, torch.float32),
+        ((2, 3), 8, torch.float32),
+        ((1, 6), 8, torch.float32),
+        ((2, 3), 16, torch.float32),
+    )
+
+
+def test_locations_of_another_dtype_are_others(student):
+    """The same maps in float64, and again in float32."""
+    _expect_own_grids(
+        student,
+        ((1, 6), 16, torch.float32),
+        ((1, 6), 16, torch.float64),
+        ((2, 3), 16, torch.float64),
+        ((2, 3), 16, torch.float32),
+    )
+
+
+def _expect_own_grids(student, *asked):
+    """Each call gives the grid of its own (H, W), stride and dtype."""
     device = str(student.device)
 
     def case(size, stride, dtype):
         def check(got) -> None:
             expect_keys(got, ["p3"], LOCATIONS)
-            expect_grid(got["p3"], size[0], size[1], stride)
+            causes = {STRIDE_BUILT_IN: locations(size[0], size[1], STRIDES["p3"])}
+            expect_grid(got["p3"], size[0], size[1], stride, causes=causes)
             expect_asked(got["p3"], dtype)
 
         return ({"p3": (9, 5, *size)}, {"p3": stride}, dtype, device), check
 
     expect_own_answers(
-        student.common.get_fpn_location_coords,
-        case((2, 3), 8, torch.float32),
-        case((2, 3), 16, torch.float32),
-        case((1, 6), 16, torch.float32),
-        case((1, 6), 16, torch.float64),
-        case((2, 3), 8, torch.float64),
+        student.common.get_fpn_location_coords, *(case(*call) for call in asked)
     )
 
 

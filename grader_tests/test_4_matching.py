@@ -1,14 +1,22 @@
 """Step 4: matching, from locations to the true box of each."""
 
 import math
-from functools import partial
+from functools import cache, partial
 
 import torch
 
 from grader_tests.matching_mistakes import (
+    A_FEW_ONLY,
+    CLASS_CHANGED,
     CLOSE_AREAS,
+    EMPTY_LEVEL,
     EXACT_BORDER,
+    LEVELS_NAMED,
     MATCH_MISTAKES,
+    MOVED,
+    SAME_OF_EQUAL,
+    TAKEN_FOR_PADDING,
+    TINY_LEFT_OUT,
     wrong_match,
 )
 from grader_tests.oracles import slow
@@ -25,12 +33,20 @@ from grader_tests.tools import (
     spread_boxes,
 )
 from helpers.checks.again import expect_own_answers
-from helpers.checks.expect import expect_close, expect_equal, expect_runs, expect_tensor
+from helpers.checks.expect import (
+    expect_as_usual,
+    expect_close,
+    expect_equal,
+    expect_runs,
+    expect_tensor,
+)
 
 PICK, MATCH = "fcos_pick_smallest_box", "fcos_match_locations_to_gt"
 ROW = "x1,y1,x2,y2,class"
+BUILT_IN = "64 and 128 pixels are built in; they are 8 strides"
 NO_BOXES = "an image without boxes is not foreseen"
 LOOP = "a Python loop over locations or boxes; compare all pairs at once"
+FEW = 60  # boxes, of which no answer may depend on how many there are
 FORGOTTEN = "rows of class -1 take part in the matching; they are padding"
 BACKGROUND_ROW = [-1.0] * 5
 
@@ -66,8 +82,12 @@ def slow_matches(points, rows, ranges) -> dict[str, torch.Tensor]:
     return found
 
 
-def expect_match(student, points, rows, expected=None, with_causes=True):
-    """Compare all levels; by default with the definition."""
+def expect_match(student, points, rows, expected=None, with_causes=True, more=None):
+    """Compare all levels; by default with the definition.
+
+    Args:
+        more: known mistakes; each takes all answers and gives level -> its own.
+    """
     expected = expected or slow_matches(points, rows, RANGES)
     cause = NO_BOXES if bool((rows == -1).all()) else None
     box = torch.tensor([[4.0, 4, 30, 20, 1]])
@@ -81,6 +101,8 @@ def expect_match(student, points, rows, expected=None, with_causes=True):
                 for cause, mistake in MATCH_MISTAKES.items()
                 if mistake != "class zero" or bool((rows[:, 4] > 0).any())
             }
+        for cause, wrong in (more or {}).items():
+            causes[cause] = lambda wrong=wrong, level=level: wrong(got)[level]
         expect_close(
             got[level],
             expected[level].float(),
@@ -112,10 +134,36 @@ def expect_thousand(student) -> None:
         "p4": points["p4"][::101],
         "p5": points["p5"][::61],
     }
-    expected = slow_matches(some, rows, RANGES)
-    got = match(student, some, rows)
-    for level, own in expected.items():
-        expect_close(got[level], own.float(), f"{MATCH}: {level}", names=ROW)
+
+    def expect_rows(own) -> None:
+        expected = slow_matches(some, own, RANGES)
+        got = match(student, some, own)
+        for level, right in expected.items():
+            causes = {
+                CLASS_CHANGED: partial(_with_classes_of, got[level], right),
+                TINY_LEFT_OUT: partial(_without_tiny, some[level], own, RANGES[level]),
+            }
+            what = f"{MATCH}: {level}"
+            expect_close(got[level], right.float(), what, names=ROW, causes=causes)
+
+    def expect_parts() -> None:
+        for part in rows.split(FEW):
+            expect_rows(part)
+
+    with expect_as_usual(A_FEW_ONLY, expect_parts):
+        expect_rows(rows)
+
+
+def _without_tiny(points, rows, size_range) -> torch.Tensor:
+    """The matches of a level where boxes with a side below one pixel are left out."""
+    is_large = (rows[:, 2:4] - rows[:, :2]).amin(dim=1) >= 1
+    found = slow_matches({"level": points}, rows[is_large], {"level": size_range})
+    return found["level"]
+
+
+def _with_classes_of(got, right) -> torch.Tensor:
+    """The right boxes, each with the class that was got."""
+    return torch.cat((right[:, :4], got[:, 4:].detach().cpu().double()), dim=1)
 
 
 def test_match_of_many_boxes(student):
@@ -144,19 +192,25 @@ def test_match_of_other_boxes_is_another(student):
 
         def check(got) -> None:
             expect_keys(got, list(places), MATCH)
+            usual = cache(lambda: slow_matches(places, rows, RANGES))
             for level, own in expected.items():
-                expect_close(got[level], own.float(), f"{MATCH}: {level}", names=ROW)
+                causes = {}
+                if ranges != RANGES:
+                    causes[BUILT_IN] = lambda level=level: usual()[level]
+                what = f"{MATCH}: {level}"
+                expect_close(got[level], own.float(), what, names=ROW, causes=causes)
 
         given = {level: give(student, value) for level, value in places.items()}
         return (given, dict(strides), give(student, rows)), check
 
     expect_own_answers(
         student.one_stage_detector.fcos_match_locations_to_gt,
+        # Not the usual strides first: what is built in is not taken for what is kept.
+        case(points, large, finer, halved),
+        case(points, large, STRIDES, RANGES),
         case(points, first, STRIDES, RANGES),
         case(points, second, STRIDES, RANGES),
         case(moved, second, STRIDES, RANGES),
-        case(points, large, STRIDES, RANGES),
-        case(points, large, finer, halved),
     )
 
 
@@ -202,19 +256,30 @@ def test_match_of_equal_areas_takes_the_first(student):
         points = {"p3": torch.tensor([[20.0, 20], [28, 20], [20, 12]])}
         points |= {"p4": torch.zeros(1, 2), "p5": torch.zeros(1, 2)}
         # What takes the last one has failed in the first call.
-        expect_match(student, points, torch.tensor(rows), with_causes=number == 0)
+        rows = torch.tensor(rows)
+        same = slow_matches(points, rows.flip(0), RANGES)
+        more = {SAME_OF_EQUAL: lambda got, same=same: same} if number else {}
+        expect_match(student, points, rows, with_causes=number == 0, more=more)
 
 
 def test_match_of_close_areas(student):
     """Areas of 840 and 838.5 square pixels differ, and of 9.375 and 9.0."""
     larger, smaller = [10.0, 10, 50, 31, 3], [10.0, 10, 49, 31.5, 4]
     points = {level: torch.tensor([[20.0, 20]]) for level in STRIDES}
-    rows = torch.tensor([larger, smaller])
-    got = match(student, points, rows)["p3"]
-    causes = {CLOSE_AREAS: rows[:1]}
-    expect_close(got, rows[1:], f"{MATCH}: close areas", names=ROW, causes=causes)
-    rows = [[18.0, 18, 21, 21.125, 3], [18.5, 18, 21.5, 21, 4], [18, 18, 21.25, 21, 5]]
-    expect_match(student, points, torch.tensor(rows))
+    far = torch.tensor([larger, [12.0, 12, 40, 28, 4]])
+    with expect_as_usual(CLOSE_AREAS, partial(expect_match, student, points, far)):
+        rows = torch.tensor([larger, smaller])
+        got = match(student, points, rows)["p3"]
+        expect_close(got, rows[1:], f"{MATCH}: close areas", names=ROW)
+        rows = torch.tensor(
+            [
+                [18.0, 18, 21, 21.125, 3],
+                [18.5, 18, 21.5, 21, 4],
+                [18.0, 18, 21.25, 21, 5],
+            ]
+        )
+        # The first of these is what rounded areas give, too: no other cause is sure.
+        expect_match(student, points, rows, with_causes=False)
 
 
 def test_match_at_the_border_of_two_levels(student):
@@ -251,17 +316,32 @@ def test_match_leaves_out_the_edge_of_a_box(student):
 
 def test_match_of_boxes_on_the_border_of_the_image(student):
     """Boxes that touch or leave the image match as all others do."""
-    rows = torch.tensor(
-        [[0.0, 0, 20, 9, 1], [150, 60, 170, 96, 2], [-9, 40, 21, 70, 0]]
-    )
-    expect_match(student, grid(96, 160), rows)
-    # Cut off at the image, the first would be smaller than the others, or of p3.
+    # Cut off at the image, the first of three would be the smallest, or of p3.
     for boxes in (
+        [[0.0, 0, 20, 9, 1], [150, 60, 170, 96, 2], [-9, 40, 21, 70, 0]],
         [[-40.0, -30, 30, 20, 3], [0, 0, 32, 31, 1], [-45, -35, 34, 24, 2]],
         [[-90.0, -80, 30, 20, 3], [2, 2, 40, 35, 1], [-1, 50, 19, 70, 2]],
         [[-70.0, -60, 20, 15, 0], [60, -1, 80, 30, 1], [-1, 40, 9, 60, 2]],
     ):
-        expect_match(student, grid(96, 160), torch.tensor(boxes))
+        points, rows = grid(96, 160), torch.tensor(boxes)
+        moved = rows + torch.tensor([128.0, 128, 128, 128, 0])
+        further = {level: value + 128 for level, value in points.items()}
+        more = {TAKEN_FOR_PADDING: partial(_without_lost, points, rows)}
+        with expect_as_usual(
+            MOVED, partial(expect_match, student, further, moved, None, False)
+        ):
+            expect_match(student, points, rows, more=more)
+
+
+def _without_lost(points, rows, got) -> dict[str, torch.Tensor]:
+    """The matches without those boxes with a number below 0 that come back nowhere."""
+    is_back = torch.zeros(len(rows), dtype=torch.bool)
+    for own in got.values():
+        if isinstance(own, torch.Tensor) and own.dim() == 2 and own.shape[1] == 5:
+            is_same = own.detach().cpu()[:, None] == rows[None]
+            is_back |= is_same.all(dim=2).any(dim=0)
+    is_kept = is_back | (rows >= 0).all(dim=1)
+    return slow_matches(points, rows[is_kept], RANGES)
 
 
 def test_match_ignores_padding_between_boxes(student):
@@ -333,7 +413,7 @@ def test_match_on_other_strides(student):
     got = match(student, grid(80, 120, strides), rows, strides)
     usual = slow_matches(grid(80, 120, strides), rows, RANGES)
     for level in strides:
-        causes = {"64 and 128 pixels are built in; they are 8 strides": usual[level]}
+        causes = {BUILT_IN: usual[level]}
         expect_close(
             got[level], expected[level].float(), MATCH, names=ROW, causes=causes
         )
@@ -361,17 +441,46 @@ def test_match_on_any_levels(student):
         places = grid(80, 120, dict(sorted(strides.items())))
         if len(strides) == 4:
             places["p6"] = torch.zeros(0, 2, dtype=torch.float64)
-        expected = slow_matches(places, rows, ranges)
         usual = torch.tensor([[4.0, 4, 30, 20, 1]])
-        with expect_runs(
-            f"{MATCH} on {', '.join(places)}",
-            "the names or the number of the levels are built in",
-            partial(match, student, grid(32, 64), usual),
-            ("KeyError", "ValueError"),
+        order = sorted(strides, key=strides.__getitem__)
+        names = {level: f"p{place}" for place, level in enumerate(order, 3)}
+        # The same levels, named and ordered from the finest; then all with locations.
+        in_order = partial(
+            expect_levels,
+            student,
+            renamed(places, names),
+            rows,
+            renamed(strides, names),
+            renamed(ranges, names),
+        )
+        filled = grid(80, 120, dict(sorted(strides.items())))
+        with (
+            expect_runs(
+                f"{MATCH} on {', '.join(places)}",
+                "the names or the number of the levels are built in",
+                partial(match, student, grid(32, 64), usual),
+                ("KeyError", "ValueError"),
+            ),
+            expect_as_usual(LEVELS_NAMED, in_order),
+            expect_as_usual(
+                EMPTY_LEVEL,
+                partial(expect_levels, student, filled, rows, strides, ranges),
+            ),
         ):
-            got = match(student, places, rows, strides)
-        for level, own in expected.items():
-            expect_close(got[level], own.float(), f"{MATCH}: {level}", names=ROW)
+            expect_levels(student, places, rows, strides, ranges)
+
+
+def renamed(of_levels, names):
+    """The same for levels of other names, in the order of these."""
+    return {name: of_levels[level] for level, name in names.items()}
+
+
+def expect_levels(student, places, rows, strides, ranges) -> None:
+    """The matches of all these levels."""
+    expected = slow_matches(places, rows, ranges)
+    got = match(student, places, rows, strides)
+    for level, own in expected.items():
+        expect_close(got[level], own.float(), f"{MATCH}: {level}", names=ROW)
 
 
 def test_match_follows_float64(student):

@@ -5,7 +5,20 @@ from functools import partial
 
 import torch
 
-from grader_tests.matching_mistakes import wrong_candidates, wrong_picks
+from grader_tests.matching_mistakes import (
+    A_FEW_ONLY,
+    BEYOND_EDGE,
+    CLOSE_AREAS,
+    HUGE_BOX,
+    NEAR_EDGE,
+    NEAR_END,
+    OTHER_DISTANCES,
+    TINY_AREA,
+    TINY_BOX,
+    TO_FLOAT32,
+    wrong_candidates,
+    wrong_picks,
+)
 from grader_tests.oracles import slow
 from grader_tests.oracles.step4 import RANGES
 from grader_tests.references import load_cases
@@ -17,7 +30,13 @@ from grader_tests.tools import (
     spread_boxes,
 )
 from helpers.checks.again import expect_own_answers
-from helpers.checks.expect import expect_close, expect_equal, expect_runs, expect_tensor
+from helpers.checks.expect import (
+    expect_as_usual,
+    expect_close,
+    expect_equal,
+    expect_runs,
+    expect_tensor,
+)
 from helpers.checks.inputs import wrong_signs
 
 DISTANCES, CANDIDATE = "fcos_distances_to_edges", "fcos_is_candidate"
@@ -26,6 +45,7 @@ LTRB = "l,t,r,b"
 HUGE = "an area above a number such as 1e8 is lost"
 NEGATED = "left and top are negated: x - x1, not x1 - x"
 NO_BOXES = "an image without boxes is not foreseen"
+FEW = 60  # boxes, of which no answer may depend on how many there are
 NO_LOCATIONS = "a level without locations is not foreseen"
 
 
@@ -47,7 +67,10 @@ def slow_distances(points, boxes) -> torch.Tensor:
 def check_distances(points, boxes, **close):
     """A check of the answer for these, by the definition."""
     expected = slow_distances(points, boxes).float()
-    return partial(expect_close, expected=expected, what=DISTANCES, **close)
+    causes = {BEYOND_EDGE: partial(slow_distances, points, boxes.clamp(min=0))}
+    return partial(
+        expect_close, expected=expected, what=DISTANCES, causes=causes, **close
+    )
 
 
 def stored_pair() -> tuple[torch.Tensor, torch.Tensor]:
@@ -139,20 +162,39 @@ def test_distances_of_other_boxes_are_others(student):
         (points, boxes),
         (points.flip(0), boxes.roll(1, dims=0)),
         (points.flip(0), boxes),
-        (points - 40, boxes - 90),
         (points / 1024, boxes / 1024),
+        (points, boxes * torch.tensor([1, 1, 900, 900])),
         (points, boxes + 50_000),
         (points[:1], boxes),
         (points.repeat(600, 1), boxes[:2]),
-        (points[:2], boxes.repeat(60, 1)),
     )
     call = student.one_stage_detector.fcos_distances_to_edges
+    many = boxes.repeat(60, 1)
+    check_many = check_distances(points[:2], many, atol=1e-7)
+    check_last = check_distances(points[:2], many[-6:], atol=1e-7)
+
+    def check_beyond(got) -> None:
+        further = points + 60, boxes + 10
+        with expect_as_usual(
+            OTHER_DISTANCES,
+            lambda: check_distances(*further)(distances(student, *further)),
+        ):
+            check_distances(points - 40, boxes - 90, atol=1e-7)(got)
+
+    def check(got) -> None:
+        with expect_as_usual(
+            A_FEW_ONLY, lambda: check_last(distances(student, points[:2], many[-6:]))
+        ):
+            check_many(got)
+
     expect_own_answers(
         call,
         *(
             ((give(student, p), give(student, b)), check_distances(p, b, atol=1e-7))
             for p, b in cases
         ),
+        ((give(student, points - 40), give(student, boxes - 90)), check_beyond),
+        ((give(student, points[:2]), give(student, many)), check),
     )
 
 
@@ -179,7 +221,7 @@ def test_is_candidate_equals_a_loop(student):
         expect_close(got, case[level].int(), f"{CANDIDATE} on {level}", causes=wrong)
 
 
-def check_candidates(ltrb, size_range):
+def check_candidates(ltrb, size_range, what=CANDIDATE):
     """A check of the answer for these, by the definition."""
     low, high = size_range
     rows = [
@@ -187,7 +229,7 @@ def check_candidates(ltrb, size_range):
         for row in ltrb.tolist()
     ]
     expected = torch.tensor(rows, dtype=torch.bool).reshape(ltrb.shape[:2])
-    return partial(expect_close, expected=expected, what=CANDIDATE)
+    return partial(expect_close, expected=expected, what=what)
 
 
 def test_is_candidate_of_other_distances_is_another(student):
@@ -195,12 +237,21 @@ def test_is_candidate_of_other_distances_is_another(student):
     call = student.one_stage_detector.fcos_is_candidate
     ltrb = load_cases("step4", "candidates")["random"]["ltrb"]
     given = (ltrb, (0.0, 64.0)), (ltrb.flip(0), (0.0, 64.0)), (ltrb, (16.0, 100.0))
-    many = spread(2, 1200, 4, low=-2.0, high=300.0)
+    many, size_range = spread(2, 1200, 4, low=-2.0, high=300.0), (64.0, 256.0)
+
+    def expect_parts() -> None:
+        for part in many.split(FEW, dim=1):
+            check_candidates(part, size_range)(call(give(student, part), size_range))
+
+    def check_many(got) -> None:
+        with expect_as_usual(A_FEW_ONLY, expect_parts):
+            check_candidates(many, size_range)(got)
+
     cases = [
         ((give(student, table), size_range), check_candidates(table, size_range))
-        for table, size_range in (*given, (many, (64.0, 256.0)))
+        for table, size_range in given
     ]
-    expect_own_answers(call, *cases)
+    expect_own_answers(call, *cases, ((give(student, many), size_range), check_many))
     arguments, check = cases[1]
     expect_inputs_kept(student, CANDIDATE, call, *arguments, check=check)
 
@@ -215,7 +266,10 @@ def test_is_candidate_leaves_out_the_edge(student):
     ltrb[0, 10] = 0
     got = candidates(student, ltrb, (0.0, 64.0))
     expected = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0]], dtype=torch.int32)
-    wrong = wrong_candidates(ltrb, (0.0, 64.0))
+    near, tiny = expected.clone(), expected.clone()
+    near[0, 5:10] = 0
+    tiny[0, 9] = 0
+    wrong = wrong_candidates(ltrb, (0.0, 64.0)) | {NEAR_EDGE: near, TINY_BOX: tiny}
     expect_close(got, expected, f"{CANDIDATE} on an edge", causes=wrong)
 
 
@@ -229,17 +283,32 @@ def test_is_candidate_at_the_ends_of_the_range(student):
         wrong = wrong_candidates(ltrb, (16.0, 32.0))
         what = f"{CANDIDATE} at the ends of (16, 32)"
         expect_close(got, expected, what, inputs={LTRB: ltrb}, causes=wrong)
-    for distance, expected in ((64.0, True), (64.0 + 1e-9, False), (63.99, True)):
-        ltrb = torch.full((1, 1, 4), 3.0, dtype=torch.float64)
-        ltrb[0, 0, 2] = distance
-        call = student.one_stage_detector.fcos_is_candidate
-        for size_range in ((0.0, 64.0), (64.0, 128.0)):
-            got = call(give(student, ltrb, torch.float64), size_range)
-            is_finer = size_range[1] == 64.0
-            right = torch.tensor([[expected == is_finer]])
-            what = f"{CANDIDATE} of {distance:.9f} in {size_range}"
-            expect_close(got, right, what)
-    far = candidates(student, torch.full((1, 2, 4), 3e6), (128.0, math.inf))
+    expect_candidates_of(student, 64.0)
+    for distance, usual, cause in (
+        (64.0 + 1e-3, 67.0, NEAR_END),
+        (64.0 + 1e-9, 64.0 + 1e-3, TO_FLOAT32),
+    ):
+        with expect_as_usual(cause, partial(expect_candidates_of, student, usual)):
+            expect_candidates_of(student, distance)
+    expect_candidates_of(student, 63.99)
+    with expect_as_usual(HUGE_BOX, partial(expect_far_inside, student, 300.0)):
+        expect_far_inside(student, 3e6)
+
+
+def expect_candidates_of(student, distance: float) -> None:
+    """Whether this largest distance, in float64, belongs to each of two levels."""
+    call = student.one_stage_detector.fcos_is_candidate
+    ltrb = torch.full((1, 1, 4), 3.0, dtype=torch.float64)
+    ltrb[0, 0, 2] = distance
+    for size_range in ((0.0, 64.0), (64.0, 128.0)):
+        what = f"{CANDIDATE} of {distance:.9f} in {size_range}"
+        check = check_candidates(ltrb, size_range, what)
+        check(call(give(student, ltrb, torch.float64), size_range))
+
+
+def expect_far_inside(student, distance: float) -> None:
+    """All four distances are large, and the level is the coarsest."""
+    far = candidates(student, torch.full((1, 2, 4), distance), (128.0, math.inf))
     expect_close(far, torch.ones(1, 2, dtype=torch.int32), f"{CANDIDATE} of a huge box")
 
 
@@ -276,6 +345,8 @@ def expect_pick(student, is_candidate, areas, expected) -> None:
     """Compare one table of candidates."""
     got = pick(student, is_candidate, areas)
     causes = wrong_picks(is_candidate, areas)
+    if bool((areas < 1e-2).all()):
+        causes[TINY_AREA] = torch.full_like(expected, -1)
     inputs = {"candidates": is_candidate}
     expect_close(got, expected, PICK, inputs=inputs, place="location", causes=causes)
 
@@ -311,11 +382,16 @@ def test_pick_smallest_box_of_close_areas(student):
     expect_pick(student, is_candidate, torch.tensor([5001.0, 5000, 5002]), expected)
     for areas in ([300.75, 300.25, 301], [3e-4, 2e-4, 4e-4], [0.75, 0.5, 0.76]):
         expect_pick(student, is_candidate, torch.tensor(areas), expected)
-    large = torch.tensor([2.0**24 + 1, 2.0**24, 2.0**24 + 2], dtype=torch.float64)
-    got = student.one_stage_detector.fcos_pick_smallest_box(
-        is_candidate.to(student.device), give(student, large, torch.float64)
-    )
-    expect_close(got, expected, f"{PICK} of areas in float64")
+
+    def expect_large(more: float) -> None:
+        areas = 2.0**24 + more * torch.tensor([1, 0, 2], dtype=torch.float64)
+        got = student.one_stage_detector.fcos_pick_smallest_box(
+            is_candidate.to(student.device), give(student, areas, torch.float64)
+        )
+        expect_close(got, expected, f"{PICK} of areas in float64")
+
+    with expect_as_usual(TO_FLOAT32, partial(expect_large, 2.0)):
+        expect_large(1.0)
 
 
 def test_pick_smallest_box_of_huge_areas(student):
@@ -349,8 +425,21 @@ def test_pick_smallest_box_of_other_boxes_is_another(student):
     call = student.one_stage_detector.fcos_pick_smallest_box
     case = load_cases("step4", "pick")["random"]
     table, areas = case["is_candidate"], case["areas"]
-    many = spread(40, 1200) < 0.02
-    sizes = 900 + spread(1200, high=0.5)
+    many, share = spread(40, 1200) < 0.02, spread(1200)
+    close, far = 900 + 0.5 * share, 900 + 9000 * share
+
+    def expect_parts(sizes, few: int) -> None:
+        for part, own in zip(many.split(few, dim=1), sizes.split(few), strict=True):
+            got = call(part.to(student.device), give(student, own))
+            check_picks(part, own.float())(got)
+
+    def check_many(got) -> None:
+        with (
+            expect_as_usual(A_FEW_ONLY, partial(expect_parts, close, FEW)),
+            expect_as_usual(CLOSE_AREAS, partial(expect_parts, far, len(far))),
+        ):
+            check_picks(many, close.float())(got)
+
     cases = [
         (
             (candidate.to(student.device), give(student, own)),
@@ -358,11 +447,11 @@ def test_pick_smallest_box_of_other_boxes_is_another(student):
         )
         for candidate, own in (
             (table, areas),
-            (table.flip(1), areas.flip(0).roll(1)),
             (table, areas.roll(1)),
-            (many, sizes),
+            (table.flip(1), areas.flip(0).roll(1)),
         )
     ]
-    expect_own_answers(call, *cases)
+    given = many.to(student.device), give(student, close)
+    expect_own_answers(call, *cases, (given, check_many))
     arguments, check = cases[1]
     expect_inputs_kept(student, PICK, call, *arguments, check=check)

@@ -23,6 +23,10 @@ APPLY = "fcos_apply_deltas_to_locations"
 NOT_MULTIPLIED = "not multiplied by the stride"
 NEGATED = "left and top are negated: x - x1, not x1 - x"
 NO_CLIP = "negative deltas are not set to 0"
+ROWS_KEPT = "a call takes which deltas were negative in an earlier one; keep nothing"
+SMALL_IS_NOTHING = "small deltas count as 0; only negative ones do"
+CUT_OFF = "deltas above a limit are cut off; nothing asks for one"
+EVEN_STRIDE = "an odd stride is taken for an even one"
 EMPTY = "a level without locations is not foreseen"
 MANY = 131_075  # rows: more than a table or a block of a fixed size may hold
 
@@ -64,6 +68,8 @@ def test_apply_deltas_gives_boxes(student):
         }
         inputs = {"deltas": deltas, "location": points}
         expected = case["expected"].float()
+        turned = deltas.flip(0).where(deltas >= 0, 0.0) * signs * stride
+        kept = {ROWS_KEPT: points.flip(0).repeat(1, 2) + turned}
         check = partial(expect_close, what=APPLY, names="x1,y1,x2,y2")
         # The same rows from the last to the first: numbers of the same sum.
         expect_own_answers(
@@ -74,7 +80,7 @@ def test_apply_deltas_gives_boxes(student):
             ),
             (
                 (deltas.flip(0), points.flip(0), stride),
-                partial(check, expected=expected.flip(0)),
+                partial(check, expected=expected.flip(0), causes=kept),
             ),
         )
 
@@ -84,13 +90,20 @@ def test_apply_deltas_counts_negative_deltas_as_zero(student):
     deltas = torch.tensor(
         [[-0.5, 1, 2, -3], [1.0, -9, -0.25, 2], [0.03125, -0.03125, 0.015625, 0.0625]]
     )
-    points = torch.tensor([[40.0, 20]] * 3)
+    points = torch.tensor([[40.0, 20], [40, 20], [40.25, 20.5]])
     got = apply_deltas(student, deltas, points, 8)
     expected = torch.tensor(
-        [[40.0, 12, 56, 20], [32, 20, 40, 36], [39.75, 20, 40.125, 20.5]]
+        [[40.0, 12, 56, 20], [32, 20, 40, 36], [40, 20.5, 40.375, 21]]
     )
     signs = torch.tensor([-8.0, -8, 8, 8])
+    here = points.repeat(1, 2)
+
+    def without_small() -> torch.Tensor:
+        is_lost = (got.detach().cpu() == here) & (deltas < 0.5)
+        return here + torch.where(is_lost, 0.0, deltas.clamp(min=0)) * signs
+
     causes = {
+        SMALL_IS_NOTHING: without_small,
         NO_CLIP: points.repeat(1, 2) + deltas * signs,
         "one negative delta empties the whole box": points.repeat(1, 2),
         "absolute values are taken; a negative delta counts as 0": (
@@ -141,11 +154,19 @@ def test_apply_deltas_follows_float64(student):
     deltas = spread(MANY, 4, high=1000.0) ** 2
     points = spread(MANY, 2, high=50.0, start=3) + 1e6
     got = apply_deltas(student, deltas, points, 5, torch.float64)
-    expect_tensor(got, APPLY, shape=(MANY, 4))
+    value = expect_tensor(got, APPLY, shape=(MANY, 4))
     expect_dtype(got, torch.float64, APPLY)
     signs = torch.tensor([-5.0, -5, 5, 5])
-    expected = points.repeat(1, 2) + deltas * signs
-    expect_close(got, expected, f"{APPLY} in float64", atol=1e-7, rtol=0)
+    here = points.repeat(1, 2)
+    expected = here + deltas * signs
+    most = ((value - here) / signs).max()
+    causes = {
+        CUT_OFF: here + deltas.clamp(max=most) * signs,
+        EVEN_STRIDE: here + deltas * signs * 4 / 5,
+        f"{EVEN_STRIDE}, the next one": here + deltas * signs * 6 / 5,
+    }
+    what = f"{APPLY} in float64"
+    expect_close(got, expected, what, causes=causes, atol=1e-7, rtol=0)
     deltas, points = torch.tensor([[0.25, 0.5, 2.25, 1.5]]), torch.tensor([[12.0, 4]])
     got = apply_deltas(student, deltas, points, 8, torch.float16)
     expected = torch.tensor([[10.0, 0, 30, 16]])

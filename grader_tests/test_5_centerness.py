@@ -14,6 +14,7 @@ from grader_tests.tools import (
 from helpers.checks.again import expect_own_answers
 from helpers.checks.expect import (
     CheckError,
+    expect_as_usual,
     expect_close,
     expect_runs,
     expect_tensor,
@@ -22,6 +23,10 @@ from helpers.checks.expect import (
 CENTERNESS = "fcos_make_centerness_targets"
 LTRB = "l,t,r,b"
 PLUS_ONE = "background gets the bare formula, which gives +1"
+ROWS_KEPT = "a call takes which rows were background in an earlier one; keep nothing"
+FEW_ROWS = "right for a few locations, wrong for the same among thousands; set no limit"
+OF_LARGE = "large distances give another answer; only their ratios count"
+OF_SMALL = "small distances give another answer; only their ratios count"
 EMPTY = "a level without locations is not foreseen"
 MANY = 131_075  # rows: more than a table or a block of a fixed size may hold
 
@@ -82,6 +87,7 @@ def test_centerness_equals_the_equation(student):
 def test_centerness_of_background_is_minus_one(student):
     """-1 for each row of -1, among others and alone; not the +1 of the bare formula."""
     box, background = [1.0, 3, 4, 3], [-1.0] * 4
+    kept: dict[str, torch.Tensor] = {}
     for rows in (
         [background, box, background],
         [box, background, background],
@@ -94,11 +100,14 @@ def test_centerness_of_background_is_minus_one(student):
             PLUS_ONE: torch.where(is_background, 1.0, expected),
             "background is 0 instead of -1": torch.where(is_background, 0.0, expected),
             "background is NaN": torch.where(is_background, torch.nan, expected),
+            **kept,
         }
         got = centerness_of(student, deltas)
-        kept = {"a trailing dimension is kept": (len(rows), 1)}
-        expect_tensor_shape(got, (len(rows),), kept)
+        trailing = {"a trailing dimension is kept": (len(rows), 1)}
+        expect_tensor_shape(got, (len(rows),), trailing)
         expect_close(got, expected, CENTERNESS, inputs={LTRB: deltas}, causes=causes)
+        # The bare formula gives 1 for a row that the call before had none of.
+        kept = {ROWS_KEPT: torch.tensor([-1.0, 1, -1])}
 
 
 def expect_tensor_shape(got, shape, causes) -> None:
@@ -124,6 +133,12 @@ def test_centerness_of_small_boxes(student):
     deltas = spread(12, 4, low=0.03, high=0.09)
     edge = torch.tensor([[0.01, 0.8, 0.9, 0.02], [0.7, 0.015, 0.05, 0.9]]).double()
     deltas = torch.cat((deltas, edge))  # and of locations at an edge
+    with expect_as_usual(OF_SMALL, partial(expect_small_boxes, student, deltas * 100)):
+        expect_small_boxes(student, deltas)
+
+
+def expect_small_boxes(student, deltas) -> None:
+    """Equation 3, and what an eps makes of it."""
     expected = wrong_centerness(deltas)
     # Deltas of a box of 2 px at stride 32 are this small.
     causes = {
@@ -156,7 +171,21 @@ def test_centerness_of_thousands_of_locations_in_float64(student):
     expect_tensor(got, CENTERNESS, shape=(MANY,))
     expect_dtype(got, torch.float64, CENTERNESS)
     # A harmless eps of 1e-8 may stay.
-    expect_close(got, expected, f"{CENTERNESS} in float64", atol=1e-6)
+    check = partial(expect_close, what=f"{CENTERNESS} in float64", atol=1e-6)
+
+    def expect_parts() -> None:
+        for part, right in zip(deltas.split(999), expected.split(999), strict=True):
+            check(centerness_of(student, part, torch.float64), right)
+
+    def expect_smaller() -> None:
+        smaller = deltas.where(deltas == -1, deltas / 100)
+        check(centerness_of(student, smaller, torch.float64), expected)
+
+    with (
+        expect_as_usual(OF_LARGE, expect_smaller),
+        expect_as_usual(FEW_ROWS, expect_parts),
+    ):
+        check(got, expected)
     got = centerness_of(student, torch.tensor([[1.0, 3, 4, 3]]), torch.float16)
     half = f"{CENTERNESS} in float16"
     # float16 has three digits

@@ -16,6 +16,7 @@ from grader_tests.tools import (
 )
 from helpers.checks.again import expect_own_answers
 from helpers.checks.expect import (
+    expect_as_usual,
     expect_close,
     expect_runs,
     expect_tensor,
@@ -29,6 +30,10 @@ NEGATED = "left and top are negated: x - x1, not x1 - x"
 SOME_COLUMNS = "background is told by some of the numbers; only a whole row of -1 is"
 FIFTH_COLUMN = "rows of 4 and of 5 numbers must both work"
 BELOW_ZERO = "numbers below 0 are taken for background; only a whole row of -1 is"
+ROWS_KEPT = "a call takes which rows were background in an earlier one; keep nothing"
+MOVED = "boxes beyond the left or upper edge of the image get other deltas than others"
+OUTSIDE = "a location outside of its box is taken for background"
+EVEN_STRIDE = "an odd stride is taken for an even one"
 EMPTY = "a level without locations is not foreseen"
 MANY = 131_075  # rows: more than a table or a block of a fixed size may hold
 
@@ -114,7 +119,10 @@ def test_get_deltas_of_background_is_minus_one(student):
         inputs = {"location": points, "row": rows[:, :columns]}
         expect_close(got, expected, GET, inputs=inputs, names=LTRB, causes=causes)
         got = get_deltas(student, points.roll(1, 0), rows[:, :columns].roll(1, 0), 8)
-        expect_close(got, expected.roll(1, 0), f"{GET} of the same rows in turn")
+        what = f"{GET} of the same rows in turn"
+        kept = torch.where(rows[:, 4:] == -1, -1.0, bare.roll(1, 0))
+        causes |= {cause: wrong.roll(1, 0) for cause, wrong in causes.items()}
+        expect_close(got, expected.roll(1, 0), what, causes={ROWS_KEPT: kept, **causes})
 
 
 def test_get_deltas_of_boxes_with_some_minus_ones(student):
@@ -130,13 +138,18 @@ def test_get_deltas_of_boxes_with_some_minus_ones(student):
         ]
     )
     points = torch.tensor([[7.0, 3], [9, 4], [5, 4], [-3, 2], [2, -4], [-14, -9]])
+    further = torch.tensor([64.0, 64, 64, 64, 0])
+    moved = partial(expect_some_boxes, student, points + 64, rows + further)
+    with expect_as_usual(MOVED, moved):
+        expect_some_boxes(student, points, rows)
+
+
+def expect_some_boxes(student, points, rows) -> None:
+    """The deltas of six boxes, without and with a class; the last lies beyond."""
     expected = torch.cat((points - rows[:, :2], rows[:, 2:4] - points), dim=1) / 4
     for columns in (5, 4):
-        with expect_runs(
-            GET,
-            FIFTH_COLUMN,
-            lambda columns=columns: usual_deltas(student, 9 - columns),
-        ):
+        usual = partial(usual_deltas, student, 9 - columns)
+        with expect_runs(GET, FIFTH_COLUMN, usual):
             got = get_deltas(student, points, rows[:, :columns], 4)
         expect_tensor(got, GET, shape=(6, 4))
         # Which of them was taken for background tells the mistake.
@@ -162,9 +175,7 @@ def test_get_deltas_are_negative_outside(student):
         "absolute values hide on which side of the edge a location lies": (
             expected.abs()
         ),
-        "a location outside of its box is taken for background": torch.where(
-            (expected < 0).any(dim=1, keepdim=True), -1.0, expected
-        ),
+        OUTSIDE: torch.where((expected < 0).any(dim=1, keepdim=True), -1.0, expected),
         "negative distances are set to 0": expected.clamp(min=0),
     }
     inputs = {"location": points, "box": boxes}
@@ -190,9 +201,23 @@ def test_get_deltas_follow_float64(student):
     points = 40_000 * spread(MANY, 2)
     expected = torch.cat((points - boxes[:, :2], boxes[:, 2:] - points), dim=1) / 5
     got = get_deltas(student, points + 1e6, boxes + 1e6, 5, torch.float64)
-    expect_tensor(got, GET, shape=(MANY, 4))
+    value = expect_tensor(got, GET, shape=(MANY, 4))
     expect_dtype(got, torch.float64, GET)
-    expect_close(got, expected, f"{GET} in float64", names=LTRB, atol=1e-7)
+    is_beyond = (expected < 0).any(dim=1, keepdim=True)
+    is_lost = is_beyond & (value == -1).all(dim=1, keepdim=True)
+    causes = {
+        EVEN_STRIDE: expected * 5 / 4,
+        f"{EVEN_STRIDE}, the next one": expected * 5 / 6,
+        OUTSIDE: torch.where(is_lost, -1.0, expected),
+    }
+    # Inside of a box no distance is negative: what is cut off ends at one number.
+    inside = ~is_beyond[:, 0]
+    for rows in (inside, torch.ones_like(inside)):
+        wrong = {cause: given[rows] for cause, given in causes.items()}
+        what = f"{GET} in float64"
+        expect_close(
+            value[rows], expected[rows], what, names=LTRB, causes=wrong, atol=1e-7
+        )
     points, boxes = torch.tensor([[12.0, 4]]), torch.tensor([[10.0, 0, 30, 16]])
     got = get_deltas(student, points, boxes, 8, torch.float16)
     expected = torch.tensor([[0.25, 0.5, 2.25, 1.5]])

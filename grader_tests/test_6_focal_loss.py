@@ -6,15 +6,15 @@ from functools import partial
 from typing import Any
 
 import torch
+from torchvision import ops
 
-from grader_tests.oracles.plain_losses import (
-    class_loss,
-)
+from grader_tests.oracles.plain_losses import class_loss, without_small
 from grader_tests.references import load_cases
-from grader_tests.tools import give, spread
+from grader_tests.tools import ONLY_TWO_IN_FRONT, give, spread
 from helpers.checks.again import expect_own_answers
 from helpers.checks.expect import (
     CheckError,
+    expect_as_usual,
     expect_close,
     expect_runs,
     expect_tensor,
@@ -23,7 +23,9 @@ from helpers.checks.expect import (
 from helpers.checks.student import Student
 
 FOCAL = "fcos_classification_loss"
+CLASSES_KEPT = "the classes are those of an earlier call; keep nothing between calls"
 CLASS_0_LOST = "class 0 is taken for background"
+LOG_CUT_OFF = "the logarithm of a probability is cut off"
 BUILT_IN = "the number of classes is built in; it is the last dimension of the logits"
 
 
@@ -39,17 +41,28 @@ def _own_answers(
 ) -> None:
     """Logits and classes in turn; `expected` is of the first, the rest of the loop."""
 
-    def check(got: Any, right: torch.Tensor) -> None:
-        expect_close(got, right, FOCAL, check_dtype=False)
+    def check(
+        got: Any, right: torch.Tensor, given: tuple[torch.Tensor, torch.Tensor]
+    ) -> None:
+        causes = {CLASSES_KEPT: partial(class_loss, given[0], cases[0][1])}
+        # With the same logits this is the whole earlier answer.
+        is_other = not torch.equal(given[0], cases[0][0])
+        causes = causes if is_other else {}
+        expect_close(got, right, FOCAL, causes=causes, check_dtype=False)
 
     rights = [expected, *(class_loss(*given) for given in cases[1:])]
     expect_own_answers(
         partial(_loss, student),
         *(
-            (given, partial(check, right=right))
+            (given, partial(check, right=right, given=given))
             for given, right in zip(cases, rights, strict=True)
         ),
     )
+
+
+def _of_each_class(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The losses of a table of yes and no, (..., K), before they are summed."""
+    return ops.sigmoid_focal_loss(logits, targets.to(logits), 0.25, 2)
 
 
 def test_classification_loss_equals_torchvision(student: Student) -> None:
@@ -67,7 +80,7 @@ def test_classification_loss_equals_torchvision(student: Student) -> None:
 
     with expect_runs(FOCAL, BUILT_IN, usual):
         got = _loss(student, logits, classes)
-    expect_tensor(
+    found = expect_tensor(
         got,
         FOCAL,
         shape=(2, 7),
@@ -106,9 +119,11 @@ def test_classification_loss_equals_torchvision(student: Student) -> None:
             "the mean over the classes instead of their sum": lambda: class_loss(
                 logits, classes, mean=True
             ),
+            "small losses of a class become 0; all are summed": lambda: without_small(
+                _of_each_class(logits, classes[..., None] == torch.arange(5)), found
+            ),
         },
     )
-    other_forms = [(1, 14), (14, 1), (14,), (2, 1, 7, 1)]
     _own_answers(
         student,
         case["expected"],
@@ -117,9 +132,18 @@ def test_classification_loss_equals_torchvision(student: Student) -> None:
         (logits, classes.roll(1, 1)),
     )
     right = case["expected"]
-    for form in other_forms:
-        got = _loss(student, logits.reshape(*form, 5), classes.reshape(form))
-        expect_close(got, right.reshape(form), FOCAL, check_dtype=False)
+
+    def check(count: int, form: tuple[int, ...]) -> None:
+        """The first locations of each image in another form."""
+        some = logits[:, :count].reshape(*form, 5), classes[:, :count].reshape(form)
+        here = right[:, :count].reshape(form)
+        expect_close(_loss(student, *some), here, FOCAL, check_dtype=False)
+
+    for form in ((1, 14), (14, 1), (14,)):
+        check(7, form)
+    with expect_as_usual(ONLY_TWO_IN_FRONT, partial(check, 6, (2, 6))):
+        check(6, (2, 3, 2))
+    check(7, (2, 1, 7, 1))
     got = _loss(student, logits[0, 0], classes[0, 0])
     expect_close(got, right[0, 0], f"{FOCAL} of (K,) logits", check_dtype=False)
 
@@ -182,16 +206,22 @@ def test_classification_loss_of_extreme_logits_is_finite(student: Student) -> No
     if not is_finite and not bool(loss_at(30.0).isfinite().all()):
         cause = "the logarithm of a probability that was rounded to 0"
     expect_true(is_finite, FOCAL, "logits of +-30,000 give infinity", cause)
+    # One class too much of background, more and more
+    sizes = torch.tensor([30_000.0, 20_000, 10_000, 7_000, 5, 3, 2, 1])
+    logits = torch.stack((sizes, torch.full((8,), -30.0)), dim=1)
+    right = class_loss(logits, torch.full((8,), -1)).float()
+    expect_close(
+        _loss(student, logits, torch.full((8,), -1)),
+        right,
+        FOCAL,
+        causes={LOG_CUT_OFF: torch.where(sizes > 100, 75.0, right)},
+    )
     # 0.75 * 30,000 for the wrong "yes", 0.25 * 30,000 for the wrong "no"
     expect_close(
         got,
         torch.tensor([30_000.0, 0.0, 22_500.0]),
         FOCAL,
-        causes={
-            "the logarithm of a probability is cut off": torch.tensor(
-                [100.0, 0.0, 75.0]
-            )
-        },
+        causes={LOG_CUT_OFF: torch.tensor([100.0, 0.0, 75.0])},
     )
 
 
@@ -209,10 +239,32 @@ def test_classification_loss_takes_classes_as_floats(student: Student) -> None:
     )
     # Numbers that 8 bits, or the digits of float16, do not hold
     logits = spread(4, 2100, low=-3, high=3)
-    classes = torch.tensor([2097, 130, -1, 300])
-    got = _loss(student, logits, classes.double())
-    what = f"{FOCAL} of 2,100 classes"
-    expect_close(got, class_loss(logits, classes), what, check_dtype=False)
+    numbers = torch.arange(2100)
+
+    def check(*classes: int) -> None:
+        asked = torch.tensor(classes)
+
+        def in_bits(kind: torch.dtype) -> torch.Tensor:
+            targets = asked[:, None] == numbers.to(kind)
+            return _of_each_class(logits, targets).sum(dim=-1)
+
+        causes = {
+            f"class numbers are kept in 8 bits, as {str(kind)[6:]}": partial(
+                in_bits, kind
+            )
+            for kind in (torch.int8, torch.uint8)
+        }
+        expect_close(
+            _loss(student, logits, asked.double()),
+            class_loss(logits, asked),
+            f"{FOCAL} of 2,100 classes",
+            causes=causes,
+            check_dtype=False,
+        )
+
+    cause = "large class numbers are rounded or lost, small ones are right"
+    with expect_as_usual(cause, partial(check, 9, 1, -1, 3)):
+        check(2097, 130, -1, 300)
 
 
 def test_classification_loss_has_the_gradient_of_torchvision(student: Student) -> None:
@@ -248,9 +300,12 @@ def _expect_gradient(student: Student, case: dict[str, torch.Tensor]) -> None:
         f"gradient of {FOCAL}",
         check_dtype=False,
         causes={
+            "background has no gradient; it answers no to every class": torch.where(
+                case["classes"][..., None] < 0, 0.0, case["expected"]
+            ),
             "the factor (1 - p)^gamma is detached": lambda: _constant_weight_gradient(
                 case["logits"], case["classes"]
-            )
+            ),
         },
     )
 

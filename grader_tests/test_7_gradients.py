@@ -19,7 +19,7 @@ from grader_tests.detector_parts import (
     predict,
     updated_normalizer,
 )
-from grader_tests.oracles.plain_targets import Targets
+from grader_tests.oracles.plain_targets import STRIDES, Targets
 from grader_tests.tools import expect_inputs_kept, give
 from grader_tests.training_mistakes import expect_loss
 from helpers.checks.expect import expect_close, expect_true
@@ -58,9 +58,16 @@ def test_gradients_without_any_box_are_finite(student: Student) -> None:
 
 
 def _bias_gradients(
-    predictions: Predictions, targets: Targets, normalizer: float
+    predictions: Predictions,
+    targets: Targets,
+    normalizer: float,
+    detached: str | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Gradient of each loss in the bias of its predictor."""
+    """Gradient of each loss in the bias of its predictor.
+
+    Args:
+        detached: a level that pulls at nothing.
+    """
     classes, deltas, centerness = targets
     is_foreground = classes >= 0
     logits, boxes, quality = (join(levels).requires_grad_() for levels in predictions)
@@ -75,8 +82,14 @@ def _bias_gradients(
     divisor = len(classes) * normalizer
     found = torch.autograd.grad(total / divisor, (logits, boxes, quality))
     names = ("pred_cls.bias", "pred_box.bias", "pred_ctr.bias")
+    pulls = torch.cat(
+        [
+            torch.full((predictions[0][level].shape[1], 1), float(level != detached))
+            for level in STRIDES
+        ]
+    )
     return {
-        name: gradient.sum(dim=(0, 1))
+        name: (gradient * pulls).sum(dim=(0, 1))
         for name, gradient in zip(names, found, strict=True)
     }
 
@@ -86,6 +99,15 @@ def test_gradients_of_the_predictors_are_right(student: Student) -> None:
     fcos, images = make_fcos(student), make_images(student)
     predictions, targets = predict(fcos, images), batch_targets(GT_BOXES)
     divisor = NORMALIZER_START
+
+    def detached_levels(name: str) -> dict[str, torch.Tensor]:
+        return {
+            f"the predictions of {level} are detached": _bias_gradients(
+                predictions, targets, divisor, level
+            )[name]
+            for level in STRIDES
+        }
+
     for loss in LOSSES:
         divisor = updated_normalizer(targets.classes, divisor)
         _, _, gradients = student.gradients(
@@ -102,7 +124,7 @@ def test_gradients_of_the_predictors_are_right(student: Student) -> None:
                 got,
                 right,
                 what,
-                causes={DETACHED: torch.zeros_like(right)},
+                causes={DETACHED: torch.zeros_like(right), **detached_levels(name)},
                 atol=1e-6,
                 rtol=1e-3,  # float32 sums of numbers of both signs
                 check_dtype=False,

@@ -1,6 +1,7 @@
 """Step 7: the targets of a batch."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from grader_tests.tools import expect_inputs_kept, give, spread_boxes
 from helpers.checks.again import Case, expect_own_answers
 from helpers.checks.expect import (
     CheckError,
+    expect_as_usual,
     expect_close,
     expect_equal,
     expect_runs,
@@ -29,6 +31,18 @@ from helpers.checks.expect import (
 from helpers.checks.student import Student
 
 TARGETS = "FCOS.make_targets"
+SOME = 3  # different numbers; fewer may be cut by chance
+HELD = "the deltas of a large box end at a limit; nothing asks for one"
+REPEATED = "an image without boxes repeats the first image"
+AFTER_PADDING = "boxes after a row of padding are lost; padding may stand anywhere"
+NAMES_BUILT_IN = "the names of the levels are built in; take those that are given"
+BY_PLACE = "two levels alone get other targets than among three; go by their names"
+ONE_PLACE = "a level of one location loses a dimension; squeeze nothing"
+ONE_ROW = "an image with one row of boxes loses a dimension; squeeze nothing"
+ONE_AREA = "of boxes with one area the first is taken; leave the rows in their order"
+BEYOND = "boxes that reach below 0 are changed; they may reach beyond the image"
+LARGE_CLASSES = "large class numbers are changed; keep them as they are"
+MANY = "a few boxes get the right targets, and many in one image do not"
 
 
 def _reference(student: Student) -> tuple[dict[str, torch.Tensor], Any, Any]:
@@ -57,7 +71,13 @@ def _is_right(right: Targets, what: str = TARGETS) -> Callable[[Any], None]:
     def check(answer: Any) -> None:
         parts = _targets(answer, *right.classes.shape)
         for name, got, expected in zip(Targets._fields, parts, right, strict=True):
-            expect_close(got, expected, f"{name} of {what}", check_dtype=False)
+            causes = {}
+            above = expected[expected > got.max()] if got.numel() else expected
+            if name == "deltas" and len(above.unique()) >= SOME:
+                causes[HELD] = expected.clamp(max=float(got.max()))
+            expect_close(
+                got, expected, f"{name} of {what}", causes=causes, check_dtype=False
+            )
 
     return check
 
@@ -86,6 +106,10 @@ def test_make_targets_equals_a_slow_loop(student: Student) -> None:
         check_dtype=False,
         causes={
             "the boxes of the first image for all": expected["classes"][[0, 0, 0]],
+            REPEATED: expected["classes"][[0, 0, 2]],
+            AFTER_PADDING: torch.stack(  # of the third image, whose first row it is
+                (*expected["classes"][:2], torch.full((count,), -1.0))
+            ),
             "levels or images in another order": lambda: _other_order(
                 expected["classes"]
             ),
@@ -120,13 +144,26 @@ def test_make_targets_equals_a_slow_loop(student: Student) -> None:
     )
     turned = plain_locations(200, 136)  # as many locations, in other places
     two_levels = {level: own[level] for level in ("p4", "p5")}
-    expect_own_answers(
-        method(fcos, "make_targets"),
-        _case(student, own, boxes),
-        _case(student, own, boxes.flip(0)),
-        _case(student, turned, boxes),
-        _case(student, two_levels, boxes),
+    make_targets = method(fcos, "make_targets")
+    usual, (fewer, check) = (
+        _case(student, levels, boxes) for levels in (own, two_levels)
     )
+
+    def is_usual() -> None:
+        usual[1](make_targets(*usual[0]))
+
+    def check_fewer(answer: Any) -> None:
+        with expect_as_usual(BY_PLACE, is_usual):
+            check(answer)
+
+    with expect_runs(TARGETS, NAMES_BUILT_IN, is_usual, ("KeyError",)):
+        expect_own_answers(
+            make_targets,
+            usual,
+            _case(student, own, boxes.flip(0)),
+            _case(student, turned, boxes),
+            (fewer, check_fewer),
+        )
 
 
 def test_make_targets_of_many_boxes(student: Student) -> None:
@@ -137,9 +174,37 @@ def test_make_targets_of_many_boxes(student: Student) -> None:
     boxes[-1] = boxes[-2] = torch.tensor([1.0, -4, 24, 13])
     rows = torch.cat((boxes, (torch.arange(160.0)[:, None] * 7 + 140) % 300), dim=1)
     large = torch.tensor([[[-900.0, -800, 1000, 1200, 299]]])  # alone in its image
-    for gt_boxes in (rows[None], large.double()):
-        given, check = _case(student, plain_locations(30, 31), gt_boxes)
+    own = plain_locations(30, 31)
+
+    def is_right(locations: dict[str, torch.Tensor], boxes: torch.Tensor) -> None:
+        given, check = _case(student, locations, boxes[None])
         check(make_targets(*given))
+
+    shift = rows[:, :4].amin().floor()
+    shifted = {level: points - shift for level, points in own.items()}
+    small, of_other_areas = rows.clone(), rows.clone()
+    small[:, 4] %= 100
+    of_other_areas[-2:, 3] += torch.tensor([0.5, 1.0])
+    two_places = own | {"p5": own["p5"].repeat(2, 1)}
+    with (
+        expect_runs(TARGETS, ONE_PLACE, partial(is_right, two_places, rows)),
+        expect_as_usual(MANY, partial(is_right, own, rows[:40])),
+        expect_as_usual(LARGE_CLASSES, partial(is_right, own, small)),
+        expect_as_usual(
+            BEYOND,
+            partial(is_right, shifted, rows - shift * torch.tensor([1, 1, 1, 1, 0])),
+        ),
+        expect_as_usual(ONE_AREA, partial(is_right, own, of_other_areas)),
+    ):
+        is_right(own, rows)
+    two_rows = torch.cat((large[0], torch.full((1, 5), -1.0)))
+    of_class_9 = large[0].clone()
+    of_class_9[:, 4] = 9
+    with (
+        expect_runs(TARGETS, ONE_ROW, partial(is_right, own, two_rows)),
+        expect_as_usual(LARGE_CLASSES, partial(is_right, own, of_class_9)),
+    ):
+        is_right(own, large[0].double())
 
 
 def _other_order(per_location: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,8 @@
 """Step 7: the losses that FCOS returns while it trains."""
 
 import math
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,6 +33,14 @@ from helpers.checks.expect import expect_close, expect_runs, expect_true
 from helpers.checks.student import Student
 
 Levels = dict[str, torch.Tensor]
+NOT_GIVEN = (
+    "a level is asked for that the dicts do not have; go through those they have"
+)
+TARGETS_KEPT = "the targets are those of an earlier batch; keep nothing between calls"
+JOINED_BY_PLACE = (
+    "predictions are joined in the order of their dict; take that of the locations"
+)
+LIMITS = (5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def _check_of_a_batch(student: Student, name: str) -> None:
@@ -165,9 +175,9 @@ def _stored() -> tuple[Levels, Predictions, torch.Tensor, Targets]:
 def _given(
     student: Student, locations: Levels, raw: Predictions, gt_boxes: torch.Tensor
 ) -> tuple[Levels, list[Levels], torch.Tensor]:
-    """The same as the student's code gets it, levels in the order of `locations`."""
+    """The same as the student's code gets it, without levels that have no location."""
     places, *predictions = (
-        {level: give(student, values[level]) for level in locations}
+        {level: give(student, values[level]) for level in values if level in locations}
         for values in (locations, *raw)
     )
     return places, predictions, give(student, gt_boxes)
@@ -184,7 +194,10 @@ def _part(targets: Targets, image: int, first: int) -> Targets:
 
 
 def test_training_losses_step_by_step(student: Student) -> None:
-    """One detector, batch after batch: other boxes, far off, one image, few levels."""
+    """One detector, batch after batch: other boxes, far off, one image, few levels.
+
+    Predictions are dicts: at last they come in another order than the locations.
+    """
     locations, raw, gt_boxes, right = _stored()
     training_losses = method(student.make_detector(4, 8, [8, 8]), "training_losses")
     far_off: Predictions = [
@@ -195,18 +208,103 @@ def test_training_losses_step_by_step(student: Student) -> None:
         {level: output[level][2:] for level in coarse} for output in raw
     ]
     fine = len(locations["p3"])
+    of_one: Predictions = [
+        {level: values[2:] for level, values in output.items()} for output in raw
+    ]
+    found: list[torch.Tensor] = []
+    expected: list[torch.Tensor] = []
     normalizer = NORMALIZER_START
-    for what, places, outputs, boxes, targets in (
-        ("three images", locations, raw, gt_boxes, right),
-        ("other boxes", locations, raw, gt_boxes.flip(0), _turned(right)),
-        ("predictions far off", locations, far_off, gt_boxes, right),
-        ("one image, two levels", coarse, last, gt_boxes[2:], _part(right, 2, fine)),
-    ):
-        given = _given(student, places, outputs, boxes)
-        losses = check_losses(training_losses(*given))
+
+    def losses_for(
+        outputs: Predictions, targets: Targets, most: float = math.inf
+    ) -> torch.Tensor:
+        losses = batch_losses(outputs, targets, normalizer=normalizer, most=most)
+        return torch.stack([losses[name] for name in LOSSES])
+
+    def check(
+        places: Levels,
+        outputs: Predictions,
+        boxes: torch.Tensor,
+        targets: Targets,
+        causes: Mapping[str, Callable[[], torch.Tensor]] | None = None,
+    ) -> None:
+        """One batch, in a table with those before it."""
+        nonlocal normalizer
+        losses = check_losses(training_losses(*_given(student, places, outputs, boxes)))
+        found.append(torch.stack([losses[name].double() for name in LOSSES]))
         normalizer = updated_normalizer(targets.classes, normalizer)
-        expected = batch_losses(outputs, targets, normalizer=normalizer)
-        _expect_losses(losses, expected, what)
+        before = [*expected]
+        expected.append(losses_for(outputs, targets))
+        expect_close(
+            torch.stack(found),
+            torch.stack(expected),
+            "the losses of FCOS, batch after batch",
+            names=",".join(LOSSES),
+            place="batch",
+            causes={
+                cause: partial(_table, before, wrong)
+                for cause, wrong in (causes or {}).items()
+            },
+            atol=0,
+            rtol=NEAR,
+        )
+
+    def usual() -> None:
+        training_losses(*_given(student, locations, raw, gt_boxes))
+
+    def usual_of_one() -> None:
+        training_losses(*_given(student, locations, of_one, gt_boxes[2:]))
+
+    check(locations, raw, gt_boxes, right)
+    causes = {TARGETS_KEPT: lambda: losses_for(raw, right)}
+    check(locations, raw, gt_boxes.flip(0), _turned(right), causes)
+    causes = {
+        **{
+            f"predictions end at {limit}; they have no limit": partial(
+                lambda limit: losses_for(_clamped(far_off, limit), right), limit
+            )
+            for limit in LIMITS
+        },
+        **{
+            f"the loss of a location ends at {limit}; it has no limit": partial(
+                losses_for, far_off, right, limit
+            )
+            for limit in LIMITS
+        },
+    }
+    check(locations, far_off, gt_boxes, right, causes)
+    what = "FCOS.training_losses of one image"
+    causes = {
+        "divided by the number of images of an earlier batch": lambda: (
+            losses_for(of_one, _part(right, 2, 0)) / len(gt_boxes)
+        )
+    }
+    with expect_runs(what, "a batch of a single image crashes", usual):
+        check(locations, of_one, gt_boxes[2:], _part(right, 2, 0), causes)
+    with expect_runs(what, NOT_GIVEN, usual_of_one, ("KeyError",)):
+        check(coarse, last, gt_boxes[2:], _part(right, 2, fine))
+    turned: Predictions = [dict(reversed(output.items())) for output in raw]
+    causes = {JOINED_BY_PLACE: lambda: losses_for(_renamed(turned, locations), right)}
+    check(locations, turned, gt_boxes, right, causes)
+
+
+def _renamed(outputs: Predictions, names: Iterable[str]) -> Predictions:
+    """Each level's values under the name that stands at its place."""
+    return [dict(zip(names, output.values(), strict=True)) for output in outputs]
+
+
+def _table(
+    before: list[torch.Tensor], wrong: Callable[[], torch.Tensor]
+) -> torch.Tensor:
+    """Batches with right losses, and then a wrong one."""
+    return torch.stack([*before, wrong()])
+
+
+def _clamped(outputs: Predictions, limit: float) -> Predictions:
+    return [
+        {level: values.clamp(-limit, limit) for level, values in output.items()}
+        for output in outputs
+    ]
 
 
 def _expect_losses(losses: Losses, expected: Losses, what: str) -> None:
@@ -226,35 +324,52 @@ def test_training_losses_of_one_class_and_any_normalizer(student: Student) -> No
     locations = plain_locations(30, 31)
     gt_boxes = torch.tensor([[[2.0, 3, 28, 25, 0]]])
     targets = batch_targets(gt_boxes, 30, 31)
-    raw: Predictions = [
-        {
-            level: spread(1, len(points), channels, low=-2, high=3, start=channels)
-            for level, points in locations.items()
-        }
-        for channels in (1, 4, 1)
-    ]
-    fcos = student.make_detector(1, 8, [8, 8])
+
+    def of_classes(count: int) -> Predictions:
+        return [
+            {
+                level: spread(1, len(points), channels, low=-2, high=3, start=channels)
+                for level, points in locations.items()
+            }
+            for channels in (count, 4, 1)
+        ]
+
+    def usual() -> None:
+        two = student.make_detector(2, 8, [8, 8])
+        given = _given(student, locations, of_classes(2), gt_boxes)
+        method(two, "training_losses")(*given)
+
+    raw, fcos = of_classes(1), student.make_detector(1, 8, [8, 8])
     normalizer = NORMALIZER_START
-    for counts in ([0] * 40, [1_000_000]):
+    sums = batch_losses(raw, targets, normalizer=1.0)
+    divisors: list[list[float]] = []
+    right: list[list[float]] = []
+    few, many = [[0] * 3] * 6 + [[0] * 40], [[5_000], [20_000], [1_000_000]]
+    for counts in ([], [], *few, *many):
         for foreground in counts:
             count = torch.tensor(foreground, device=student.device)
             method(fcos, "update_normalizer")(count, 1)
             normalizer = 0.9 * normalizer + 0.1 * foreground
         given = _given(student, locations, raw, gt_boxes)
-        losses = check_losses(method(fcos, "training_losses")(*given))
+        with expect_runs("FCOS of one class", "a single class crashes", usual):
+            losses = check_losses(method(fcos, "training_losses")(*given))
         normalizer = updated_normalizer(targets.classes, normalizer)
-        expected = batch_losses(raw, targets, normalizer=normalizer)
-        limited = batch_losses(raw, targets, normalizer=NORMALIZER_START)
-        for name in LOSSES:
-            expect_close(
-                losses[name],
-                expected[name],
-                f"{name} at a normalizer of {normalizer:.3g}",
-                causes={"the normalizer that divides does not change": limited[name]},
-                atol=0,
-                rtol=NEAR,
-                check_dtype=False,
+        divisors.append([float(sums[name] / losses[name]) for name in LOSSES])
+        right.append([normalizer] * 3)
+    expect_close(
+        torch.tensor(divisors).double(),
+        torch.tensor(right).double(),
+        "what the sums of the losses are divided by",
+        names=",".join(LOSSES),
+        place="batch",
+        causes={
+            "the normalizer that divides does not change": torch.full(
+                (len(right), 3), NORMALIZER_START
             )
+        },
+        atol=0,
+        rtol=NEAR,
+    )
 
 
 def test_losses_without_any_box(student: Student) -> None:

@@ -20,6 +20,7 @@ from grader_tests.tools import (
 from helpers.checks.again import KEPT
 from helpers.checks.answers import expect_indices
 from helpers.checks.expect import (
+    expect_as_usual,
     expect_equal,
     expect_runs,
     expect_tensor,
@@ -28,6 +29,13 @@ from helpers.checks.expect import (
 from helpers.checks.student import Student
 
 EQUAL_DROPPED = ">= where > is meant: an overlap of exactly the threshold is kept"
+BEYOND = "the same boxes, moved beyond the image's border, are answered otherwise"
+ONLY_THE_ORDER = "other scores of the same order are answered otherwise"
+SMALLER = "the same boxes, made smaller, are answered otherwise; their IoU is the same"
+LARGER = "the same boxes, made larger, are answered otherwise; their IoU is the same"
+ORDER_KEPT = (
+    "the order of the scores is that of an earlier call; keep nothing between calls"
+)
 NO_BOX = "no box at all crashes"
 PYTHON_LOOP = "a Python loop over pairs of boxes; compare one box with all in one go"
 SLOWER_BY = 3.0  # than a plain Python loop on the same machine
@@ -40,12 +48,26 @@ def _check_reference(student: Student, threshold: float) -> None:
     case = load_cases("step8", NMS)["some"]
     boxes, scores = case["boxes"], case["scores"]
     expected = case[f"expected{round(10 * threshold)}"].tolist()
-    expect_kept(student, boxes, scores, threshold, expected)
+    usual = partial(
+        expect_kept, student, boxes, _ranks(scores), threshold, expected, causes={}
+    )
+    with expect_as_usual(ONLY_THE_ORDER, usual):
+        expect_kept(student, boxes, scores, threshold, expected)
     # The same boxes from the last to the first: numbers of the same sum.
     turned = [len(boxes) - 1 - index for index in expected]
-    kept: Mistakes = {KEPT: lambda: expected}
+    kept: Mistakes = {
+        KEPT: lambda: expected,
+        ORDER_KEPT: lambda: plain_nms(
+            boxes.flip(0).tolist(), scores.tolist(), threshold
+        ),
+    }
     given = boxes.flip(0), scores.flip(0), threshold
     expect_kept(student, *given, turned, causes=kept)
+
+
+def _ranks(scores: torch.Tensor) -> torch.Tensor:
+    """Scores of the same order between 0 and 1."""
+    return scores.argsort().argsort().float() / len(scores)
 
 
 def test_nms_equals_torchvision_at_03(student: Student) -> None:
@@ -64,7 +86,9 @@ def test_nms_equals_torchvision_at_07(student: Student) -> None:
         )
     }
     expected = case["expected7"].tolist()
-    expect_kept(student, boxes, scores, 0.7, expected, causes=causes)
+    usual = partial(expect_kept, student, case["boxes"], scores, 0.7, expected)
+    with expect_as_usual(BEYOND, usual):
+        expect_kept(student, boxes, scores, 0.7, expected, causes=causes)
 
 
 def test_nms_of_hundreds_of_boxes(student: Student) -> None:
@@ -73,8 +97,12 @@ def test_nms_of_hundreds_of_boxes(student: Student) -> None:
     for threshold in (0.3, 0.5, 0.7):
         expected = case[f"expected{round(10 * threshold)}"].tolist()
         # the slow loops of the known mistakes take minutes here
-        few = {ALL_KEPT: lambda: case["scores"].argsort(descending=True).tolist()}
         boxes, scores = case["boxes"], case["scores"]
+        few = {
+            ALL_KEPT: lambda: case["scores"].argsort(descending=True).tolist(),
+            **_limits(expected),
+            **_rounded(boxes, scores, threshold),
+        }
         expect_kept(student, boxes, scores, threshold, expected, causes=few)
     corners = torch.cartesian_prod(
         torch.arange(0.0, 250, 5), torch.arange(0.0, 500, 10)
@@ -82,13 +110,32 @@ def test_nms_of_hundreds_of_boxes(student: Student) -> None:
     boxes = torch.cat((corners, corners + torch.tensor([4.0, 9])), dim=1)
     scores = spread(len(boxes), low=-3, high=3).float()
     expected = scores.argsort(descending=True).tolist()
-    limits: Mistakes = {
-        f"no more than {most} boxes are kept": partial(
-            expected.__getitem__, slice(most)
-        )
+    expect_kept(student, boxes, scores, 0.5, expected, causes=_limits(expected))
+
+
+def _first(expected: list[int], most: int) -> list[int]:
+    return expected[:most]
+
+
+def _limits(expected: list[int]) -> Mistakes:
+    """What is kept if there may be no more than so many."""
+    return {
+        f"no more than {most} boxes are kept": partial(_first, expected, most)
         for most in (100, 200, 300, 500, 1000, 2000)
     }
-    expect_kept(student, boxes, scores, 0.5, expected, causes=limits)
+
+
+def _rounded(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> Mistakes:
+    """What is kept of boxes that end at parts of a pixel."""
+
+    def kept(parts: int) -> list[int]:
+        rounded = (boxes * parts).round() / parts
+        return [int(index) for index in ops.nms(rounded, scores, threshold)]
+
+    return {
+        f"boxes are rounded to 1/{parts} of a pixel": partial(kept, parts)
+        for parts in (1, 2, 4, 8, 16)
+    }
 
 
 def test_nms_by_hand(student: Student) -> None:
@@ -139,9 +186,15 @@ def test_nms_has_no_plus_one(student: Student) -> None:
     # IoU 2/3 whatever the size is; a small number beside the areas would lower it
     boxes = torch.tensor([[0.0, 0, 2, 1], [0.4, 0, 2.4, 1], [5, 5, 6, 7]])
     scores = torch.tensor([0.4, 0.8, 0.1])
-    for size in (1e-3, 0.1, 1e4, 1e8):
+
+    def check(size: float) -> None:
         expect_kept(student, boxes * size, scores, 0.6, [1, 2], causes={})
         expect_kept(student, boxes * size, scores, 0.7, [1, 0, 2], causes={})
+
+    for size in (1e-3, 0.1, 1e4, 1e8):
+        cause = SMALLER if size < 1 else LARGER
+        with expect_as_usual(cause, partial(check, 10.0)):
+            check(size)
 
 
 def _nms_of_two(student: Student) -> None:
@@ -198,7 +251,10 @@ def test_nms_has_a_threshold_of_one_half_by_default(student: Student) -> None:
 def test_nms_with_negative_scores(student: Student) -> None:
     """Scores are any real numbers; only their order counts."""
     boxes = torch.tensor([[0.0, 0, 8, 2], [20, 0, 25, 2], [0, 0, 8, 2.5]])
-    expect_kept(student, boxes, torch.tensor([-5.0, -0.5, -9.0]), 0.5, [1, 0])
+    scores = torch.tensor([-5.0, -0.5, -9.0])
+    usual = partial(expect_kept, student, boxes, _ranks(scores), 0.5, [1, 0], causes={})
+    with expect_as_usual(ONLY_THE_ORDER, usual):
+        expect_kept(student, boxes, scores, 0.5, [1, 0], causes={})
     boxes = torch.tensor([[20.0 * place, 0, 20 * place + 9, 2] for place in range(6)])
     scores = torch.tensor([-3e30, 60, -2e9, 3e30, 50, -1e5])
     causes: Mistakes = {
@@ -206,7 +262,10 @@ def test_nms_with_negative_scores(student: Student) -> None:
             scores.sigmoid().argsort(descending=True, stable=True).tolist()
         )
     }
-    expect_kept(student, boxes, scores, 0.5, [3, 1, 4, 5, 2, 0], causes=causes)
+    right = [3, 1, 4, 5, 2, 0]
+    usual = partial(expect_kept, student, boxes, _ranks(scores), 0.5, right, causes={})
+    with expect_as_usual(ONLY_THE_ORDER, usual):
+        expect_kept(student, boxes, scores, 0.5, right, causes=causes)
 
 
 def test_nms_of_float64_boxes_far_from_the_origin(student: Student) -> None:

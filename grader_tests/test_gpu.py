@@ -41,6 +41,11 @@ def _losses_of_background(student):
     fcos.training_losses(locations, predictions, none)
 
 
+def _answers(student):
+    """Of a detector, for images whose sides fit every stride."""
+    fcos.expect_answers(student, 64, 96)
+
+
 def test_iou_on_a_gpu(student):
     """Boxes of a GPU give a table on the GPU, those of the CPU one on the CPU."""
     on_each_device(student, boxes.test_iou_of_all_pairs, boxes.test_iou_without_boxes)
@@ -150,7 +155,7 @@ def test_centerness_loss_on_a_gpu(student):
 
 def test_fcos_on_a_gpu(student):
     """A detector that was moved to a GPU answers there, one of the CPU on the CPU."""
-    on_each_device(student, fcos.test_fcos_answers_at_every_location)
+    on_each_device(student, _answers)
 
 
 def test_make_targets_on_a_gpu(student):
@@ -177,7 +182,12 @@ def test_training_losses_on_a_gpu(student):
 
 
 def test_nms_on_a_gpu(student):
-    """Indices are where the boxes are, also if there is no box."""
+    """Indices are where the boxes are."""
+    on_each_device(student, nms.test_nms_by_hand)
+
+
+def test_nms_without_boxes_on_a_gpu(student):
+    """No index at all is where the boxes would be."""
     on_each_device(
         student, nms.test_nms_by_hand, nms.test_nms_without_boxes_gives_no_index
     )

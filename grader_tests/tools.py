@@ -1,7 +1,8 @@
 """What the hidden suites share."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -23,6 +24,10 @@ GOLDEN_RATIO = 0.6180339887498949  # multiples of it spread evenly over [0, 1)
 CHANGED_IN_PLACE = "the input is changed in place; work on a copy"
 DTYPE_LOST = "the result does not follow the dtype of the input"
 TRIES = 3  # a call that was slow once is tried again
+RANDOM = "two calls with the same inputs get two answers; dropout has no place here"
+ONLY_TWO_IN_FRONT = (
+    "right for two dimensions in front, wrong for three; there may be any number"
+)
 SKIPPED = "a stride leaves places out; it must be 1"
 # On a GPU, a real or a pretended one, each small operator costs 10 us more.
 GPU_SLOWER = 10
@@ -99,6 +104,23 @@ def expect_inputs_kept(
     expect_true(kept, what, "an input has other values", CHANGED_IN_PLACE)
     if check is not None:
         check(answer)
+
+
+@contextmanager
+def named_if_random(call: Any, *args: Any) -> Iterator[None]:
+    """Around the check of an answer, in a `with` statement; it may be drawn.
+
+    Raises:
+        CheckError: that of the check; where it has no cause, and two further calls
+            answer differently, with that cause.
+    """
+    try:
+        yield
+    except CheckError as error:
+        if error.cause is None and error.category == "wrong value":
+            first, second = (call(*copied(args)) for _ in range(2))
+            error.cause = None if is_same(first, second) else RANDOM
+        raise
 
 
 def expect_dtype(got: torch.Tensor, dtype: torch.dtype, what: str) -> None:

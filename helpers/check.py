@@ -208,12 +208,12 @@ def check(exercise: str, device: str = "cpu", picture: bool = True) -> None:
         NotImplementedError: it is not written yet, or one that it needs is not.
         AssertionError: a check fails; the message says which and why.
     """
-    from helpers.checks.in_notebook import check_in_notebook, without_traceback
+    from helpers.checks.in_notebook import check_in_notebook, in_a_cell
 
     try:
         check_in_notebook(exercise, device, picture)
     except CourseError as error:
-        raise without_traceback(error) from None
+        raise in_a_cell(error) from None
 
 
 def hint(exercise: str, level: int | None = None) -> None:
@@ -223,7 +223,12 @@ def hint(exercise: str, level: int | None = None) -> None:
         exercise: "3.2".
         level: 1, 2 or 3, if you want a certain one.
     """
-    chosen = find_exercise(exercise, read_exercises())
+    try:
+        chosen = find_exercise(exercise, read_exercises())
+    except CourseError as error:
+        from helpers.checks.in_notebook import in_a_cell
+
+        raise in_a_cell(error) from None
     if level is None:
         level = min(_given.get(chosen.id, 0) + 1, len(LEVELS))
     if level not in range(1, len(LEVELS) + 1):
@@ -253,12 +258,12 @@ def reset(exercise: str) -> None:
     Args:
         exercise: "3.2".
     """
-    from helpers.checks.in_notebook import without_traceback
+    from helpers.checks.in_notebook import in_a_cell
 
     try:
         print(_reset(find_exercise(exercise, read_exercises())))
     except CourseError as error:
-        raise without_traceback(error) from None
+        raise in_a_cell(error) from None
 
 
 if __name__ == "__main__":

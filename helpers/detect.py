@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
 from core.command import (
@@ -15,11 +16,13 @@ from core.command import (
     make_out_folder,
     run_command,
 )
-from core.files import write_json
+from core.files import json_bytes, write_json
 from helpers.data.images import load_image, to_model_input
+from helpers.drive.copies import keep_other
 from helpers.models.detector import LoadedDetector, load_detector, predict
 from helpers.show.draw import class_colour, draw_boxes
 
+DRAWN_BY = "python -m helpers.detect"  # stands in each picture
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 
@@ -62,7 +65,7 @@ def output_names(images: list[Path]) -> dict[Path, str]:
 
 
 def check_overwriting(names: dict[Path, str], out: Path) -> None:
-    """Raise a CourseError where a picture would replace one of the photographs."""
+    """Raise a CourseError where a picture would replace what no earlier call drew."""
     photographs = {image.resolve() for image in names}
     for name in names.values():
         if (out / name).resolve() in photographs:
@@ -70,6 +73,20 @@ def check_overwriting(names: dict[Path, str], out: Path) -> None:
                 f"the picture {out / name} would replace your image of that name; "
                 "give another --out"
             )
+        if (out / name).exists() and not _is_drawn(out / name):
+            raise CourseError(
+                f"the picture {out / name} would replace a file that this command did "
+                "not write; give another --out"
+            )
+
+
+def _is_drawn(path: Path) -> bool:
+    """Whether a picture says that this command drew it."""
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get("Software") == DRAWN_BY
+    except (OSError, ValueError, SyntaxError):  # Pillow's of what is no picture
+        return False
 
 
 def detect_image(
@@ -134,11 +151,17 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         found = detect_image(detector, image, options.score_threshold, nms_threshold)
         drawn = draw_detections(image, found, detector.class_names)
-        drawn.save(options.out / names[path])
+        mark = PngInfo()
+        mark.add_text("Software", DRAWN_BY)
+        drawn.save(options.out / names[path], pnginfo=mark)
         entries.append(
             {"image": str(path), "picture": names[path], "detections": found}
         )
-    write_json(options.out / "detections.json", entries)
+    path = options.out / "detections.json"
+    kept = keep_other(path, json_bytes(entries))
+    if kept is not None:
+        print(f"the {path.name} of before is kept as {kept.name}")
+    write_json(path, entries)
     print(f"wrote {len(entries)} pictures and detections.json in {options.out}")
     for message in unreadable:
         print(f"error: {message}", file=sys.stderr)

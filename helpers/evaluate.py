@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -17,9 +18,10 @@ from core.command import (
     positive,
     run_command,
 )
-from core.files import write_json
+from core.files import json_bytes, write_json
 from helpers.data.images import to_model_input
 from helpers.data.voc import DEFAULT_DATA_DIRS, VOC2007DetectionTiny, check_objects
+from helpers.drive.copies import keep_other
 from helpers.evaluation.box_shift import BoxShift, median_box_shift, shift_line
 from helpers.evaluation.coco_ap import CocoResult, evaluate_coco
 from helpers.evaluation.report import (
@@ -149,6 +151,14 @@ def _shorten(names: tuple[str, ...]) -> str:
     return shown if len(names) <= 3 else f"{shown}, ..."
 
 
+def write_and_keep(path: Path, content: Any) -> None:
+    """Write a JSON file; what another call wrote there stays beside it."""
+    kept = keep_other(path, json_bytes(content))
+    if kept is not None:
+        print(f"the {path.name} of before is kept as {kept.name}")
+    write_json(path, content)
+
+
 def make_parser() -> CommandParser:
     """The command's arguments."""
     parser = CommandParser(prog="python -m helpers.evaluate", description=__doc__)
@@ -206,9 +216,9 @@ def main(arguments: list[str] | None = None) -> int:
         "plus_one": options.plus_one,
         **metrics_dict(result.voc, result.coco, result.shift),
     }
-    write_json(out / "metrics.json", record)
+    write_and_keep(out / "metrics.json", record)
     lists = detections_as_lists(result.detections, detector.class_names)
-    write_json(out / "detections.json", lists)
+    write_and_keep(out / "detections.json", lists)
     draw_precision_recall(result.voc, out / "precision_recall.png")
     print(f"wrote metrics.json, detections.json and precision_recall.png in {out}")
     return EXIT_OK

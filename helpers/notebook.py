@@ -147,7 +147,8 @@ def _torch() -> Answer:
             f"torchvision does not fit torch {torch.__version__} ({reason}); "
             "install the pair that README.md names"
         )
-    device = f"the processor, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    device = f"the processor, {threads} thread{'s' if threads != 1 else ''}"
     if torch.cuda.is_available():
         device = torch.cuda.get_device_name()
     fitting = f"torchvision {version('torchvision')}"

@@ -286,11 +286,6 @@ EDITED: Mapping[str, tuple[Edit, ...]] = {
             "for level, features in feats_per_fpn_level.items():",
             "for level, features in list(feats_per_fpn_level.items())[::-1]:",
         ),
-        Edit(
-            DETECTOR,
-            "torch.cat(list(per_level.values()), dim=1)",
-            "torch.cat([per_level[k] for k in sorted(per_level)], dim=1)",
-        ),
     ),
     "an extra module that nothing uses": (
         Edit(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from core.command import CourseError
 from data_scripts.prepare_annotations import annotations_as_json
 from tests.broken_trees import (
     call,
@@ -69,3 +70,31 @@ def test_json_is_not_written_from_a_tree_with_findings(
     assert call(monkeypatch, capsys, *arguments, *fix)[0] == 1  # one object is lost
     rows = json.loads((tmp_path / "json" / "voc07_train.json").read_text())
     assert [item["name"] for item in rows[0][1]] == ["cat", "bird"]
+
+
+def test_marks_that_the_json_cannot_hold_are_said(
+    data_dir, tmp_path, monkeypatch, capsys
+):
+    """The bird is difficult in the XML, and an object like any other in the JSON."""
+    arguments = ("--data-dir", data_dir, "--json", tmp_path / "json")
+    _, said = call(monkeypatch, capsys, *arguments)
+    assert "boxes, 1 of them difficult, which the JSON cannot say" in said
+    assert said.count("difficult") == 2  # with the option that leaves it out
+    _, said = call(monkeypatch, capsys, *arguments, "--drop-difficult")
+    assert "boxes, without the 1 difficult" in said
+
+
+def test_labels_that_the_tree_does_not_have_are_not_replaced(
+    data_dir, tmp_path, monkeypatch, capsys
+):
+    """Somebody has mended them by hand, or they are of another tree."""
+    arguments = ("--data-dir", data_dir, "--json", tmp_path / "json")
+    assert call(monkeypatch, capsys, *arguments)[0] == 0
+    folder = tmp_path / "json"
+    train, val = folder / "voc07_train.json", folder / "voc07_val.json"
+    mended = train.read_text().replace("30.5", "31.5")
+    train.write_text(mended)
+    val.unlink()
+    with pytest.raises(CourseError, match=r"voc07_train\.json: holds other labels"):
+        call(monkeypatch, capsys, *arguments)
+    assert train.read_text() == mended and not val.exists()

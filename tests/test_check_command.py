@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.command import CourseError
-from helpers.check import hint
+from helpers.check import check, hint, reset
 from helpers.checks.exercises import find_exercise, find_exercises, read_exercises
 from helpers.checks.in_notebook import as_calls, without_traceback
 from helpers.checks.pictures import DRAWINGS, draw_picture
@@ -240,6 +240,14 @@ def test_notebook_messages_name_calls():
     assert as_calls(text) == 'Again: check("3.2")   Hint: hint("3.2")'
     error = without_traceback(AssertionError("two\nlines"))
     assert vars(error)["_render_traceback_"]() == ["two", "lines"]
+
+
+@pytest.mark.parametrize("call", [check, hint, reset])
+def test_mistake_in_a_notebook_names_calls(call):
+    """The sentence of an unknown exercise, and how one sees the others there."""
+    with pytest.raises(CourseError) as told:
+        call("7.9")
+    assert str(told.value).endswith("7.2 or 7.3 or 7.4? progress() shows all")
 
 
 def test_hint_in_a_notebook_says_more_each_time(capsys: pytest.CaptureFixture):

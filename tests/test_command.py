@@ -109,14 +109,19 @@ def test_signal_lets_a_command_clean_up_and_ends_it_with_its_code(name, tmp_path
         "        pathlib.Path(sys.argv[1]).touch()\n"
         "run_command(main)\n"
     )
-    command = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "cleaned")],
-        cwd=Path(__file__).resolve().parent.parent,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # What is ignored here, as by nohup, would be ignored in the command.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        command = subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path / "cleaned")],
+            cwd=Path(__file__).resolve().parent.parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(number, before)
     assert command.stdout is not None
     assert command.stdout.readline() == "ready\n"
     command.send_signal(number)

@@ -165,6 +165,28 @@ def test_picture_never_replaces_the_photograph(run, photos, capsys):
     assert (photos / "grey.png").read_bytes() == before
 
 
+def test_picture_replaces_no_file_of_somebody(run, photos, tmp_path, capsys):
+    """A PNG that nobody named, in the folder of the photograph; its own it renews."""
+    (photos / "a.png").write_bytes((photos / "grey.png").read_bytes())
+    before = (photos / "a.png").read_bytes()
+    message = error_of(capsys, detect.main, words(run, photos / "a.jpg", out=photos))
+    assert "a.png would replace" in message and "--out" in message
+    assert (photos / "a.png").read_bytes() == before
+    out = tmp_path / "out"
+    for _ in range(2):
+        assert detect.main(words(run, photos / "a.jpg", out=out)) == EXIT_OK
+
+
+def test_detections_of_another_call_are_kept(run, photos, tmp_path, capsys):
+    """Of other images, other thresholds, or of evaluate in the same folder."""
+    (tmp_path / "detections.json").write_text("[1]")
+    line = words(run, photos / "a.jpg", out=tmp_path)
+    assert detect.main(line) == EXIT_OK
+    assert detect.main(line) == EXIT_OK  # the same again is no other version
+    (kept,) = tmp_path.glob("detections_*.json")
+    assert kept.read_text() == "[1]" and kept.name in capsys.readouterr().out
+
+
 def test_folder_without_images_is_named(run, tmp_path, capsys):
     """An empty folder, or one with other files only."""
     (tmp_path / "texts").mkdir()

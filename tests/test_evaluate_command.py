@@ -111,6 +111,20 @@ def test_evaluate_figures_do_not_depend_on_the_batch(place, tmp_path):
     assert texts[0] == texts[1]
 
 
+def test_evaluate_keeps_figures_of_another_call(place, tmp_path, capsys):
+    """The folder of --out is the same if none is given; the same figures are one."""
+    out = ("--out", str(tmp_path))
+    assert evaluate.main(arguments(place, *out)) == 0
+    before = (tmp_path / "metrics.json").read_bytes()
+    assert evaluate.main(arguments(place, *out)) == 0
+    assert not list(tmp_path.glob("metrics_*.json"))
+    assert evaluate.main(arguments(place, *out, "--limit", "2")) == 0
+    (kept,) = tmp_path.glob("metrics_*.json")
+    assert kept.read_bytes() == before
+    assert kept.name in capsys.readouterr().out
+    assert json.loads((tmp_path / "metrics.json").read_text())["images"] == 2
+
+
 def test_evaluate_can_be_limited(place, tmp_path):
     """Only the first images are read and counted."""
     out = tmp_path / "first"

@@ -91,6 +91,23 @@ def test_pins_of_this_course_are_found():
     assert not [name for name in names if name.startswith(others)]
 
 
+def test_only_an_autograder_is_replaced(tmp_path, monkeypatch):
+    """A class's hand-ins, or a thesis, may have the name that was given."""
+    monkeypatch.setattr(
+        "grader.gradescope.build.autograder_files", lambda *_: {"run_autograder": b""}
+    )
+    out = tmp_path / "class.zip"
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("ada/assignment/common.py", "x = 1")
+    before = out.read_bytes()
+    with pytest.raises(CourseError, match="exists already and is no autograder"):
+        write_autograder(ROOT, out)
+    assert out.read_bytes() == before
+    out.unlink()
+    for _ in range(2):
+        assert write_autograder(ROOT, out) == 1
+
+
 def test_autograder_holds_scripts_tests_and_solution(tmp_path):
     """The real zip: same bytes each time, scripts may be run, no planted mistakes."""
     first, second = tmp_path / "a.zip", tmp_path / "b.zip"

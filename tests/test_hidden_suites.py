@@ -126,6 +126,18 @@ def test_references_are_small():
     assert sum(sizes) < LARGEST_FOLDER
 
 
+def test_references_of_another_seed_are_not_replaced(tmp_path: Path, monkeypatch):
+    """A class was graded by them; nobody may remember the seed."""
+    one = {"step1": {"x": torch.tensor([1.0])}}
+    monkeypatch.setattr("grader.suites.references.make_references", lambda *_: one)
+    write_references(ROOT, tmp_path, 7)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(CourseError, match="holds the references of seed 7"):
+        write_references(ROOT, tmp_path, 8)
+    write_references(ROOT, tmp_path, 7)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_references_of_a_term_replace_the_stored_ones(tmp_path: Path, monkeypatch):
     """Another seed, other inputs; the solution passes them all the same."""
     paths = write_references(ROOT, tmp_path / "term", ANOTHER_SEED)

@@ -56,6 +56,88 @@ def test_intake_of_a_zip_without_folder_prefers_assignment(tmp_path):
     assert take(write_files(tmp_path / "b", names)).files == {"common.py": b"new"}
 
 
+WANTED = ("common.py", "head.py", "net.py")
+TERM = {
+    "A1/knn.py": b"",
+    "A4/common.py": b"x = 1",
+    "A4/net.py": b"y = 2",
+    "A4/.ipynb_checkpoints/common.py": b"old",
+    "A4/.ipynb_checkpoints/net.py": b"old",
+    "A4/eecs598/utils.py": b"z = 3",
+}
+
+
+@pytest.mark.parametrize("pack", [write_files, write_zip])
+@pytest.mark.parametrize("prefix", ["", "my repository/", "umich/2022/"])
+@pytest.mark.parametrize("more", [{}, {"setup.py": b""}, {"a/one/main.py": b""}])
+def test_intake_finds_the_files_in_the_work_of_a_term(tmp_path, pack, prefix, more):
+    """Where the usual places have none of them, the one folder that has some."""
+    names = {f"{prefix}{name}": text for name, text in (TERM | more).items()}
+    taken = take(pack(tmp_path / "a.zip", names), WANTED)
+    assert taken.files == {"common.py": b"x = 1", "net.py": b"y = 2"}
+
+
+@pytest.mark.parametrize("pack", [write_files, write_zip])
+@pytest.mark.parametrize("places", [("A4", "A5"), ("b/c/A4", "tools/b/A4")])
+@pytest.mark.parametrize("more", [{}, {"tools/setup.py": b""}])
+def test_intake_does_not_guess_between_two_folders(tmp_path, pack, places, more):
+    """Refused, whatever else lies there; the sentence names both."""
+    names = {f"{places[0]}/common.py": b"", f"{places[1]}/head.py": b""}
+    said = rf"\(common.py, head.py\) are in 2 folders, {', '.join(places)};"
+    with pytest.raises(IntakeError, match=said):
+        take(pack(tmp_path / "a.zip", more | names), WANTED)
+
+
+@pytest.mark.parametrize("pack", [write_files, write_zip])
+@pytest.mark.parametrize("place", ["", "mine/", "assignment/", "mine/assignment/"])
+def test_intake_takes_the_usual_place_if_it_has_one_of_the_files(tmp_path, pack, place):
+    """Work that is not finished is not replaced by another copy."""
+    names = {f"{place}common.py": b"own"}
+    names |= {f"old/work/A4/{name}": b"old" for name in WANTED}
+    taken = take(pack(tmp_path / "a.zip", names), WANTED)
+    assert taken.files == {"common.py": b"own"}
+
+
+@pytest.mark.parametrize("pack", [write_files, write_zip])
+@pytest.mark.parametrize("folder", [".ipynb_checkpoints", "__MACOSX/A4", ".Trash-0/x"])
+def test_intake_takes_no_copy_of_a_tool(tmp_path, pack, folder):
+    """What a tool hid is not what was handed in."""
+    names = {f"a/{folder}/{name}": b"" for name in WANTED}
+    with pytest.raises(IntakeError, match="no assignment"):
+        take(pack(tmp_path / "a.zip", names), WANTED)
+
+
+def test_intake_looks_for_files_in_no_link(tmp_path):
+    """Another student's folder is not reached."""
+    other = write_files(tmp_path / "other", {f"A4/{name}": b"" for name in WANTED})
+    write_files(tmp_path / "anna", {"A1/knn.py": b"", "A2/knn.py": b""})
+    (tmp_path / "anna" / "A4").symlink_to(other / "A4")
+    with pytest.raises(IntakeError, match="in 2 folders"):
+        take(tmp_path / "anna", WANTED)
+    (tmp_path / "anna" / "A4").unlink()
+    write_files(tmp_path / "anna", {"A4/common.py": b""})
+    (tmp_path / "anna" / "A4" / WANTED[1]).symlink_to(other / "A4" / WANTED[1])
+    with pytest.raises(IntakeError, match="is a link"):
+        take(tmp_path / "anna", WANTED)
+
+
+@pytest.mark.parametrize("pack", [write_files, write_zip])
+def test_intake_looks_for_files_not_too_deep(tmp_path, pack):
+    """A nest of folders ends the search."""
+    names = {f"1/2/3/4/5/{name}": b"" for name in WANTED}
+    with pytest.raises(IntakeError, match="no assignment"):
+        take(pack(tmp_path / "a.zip", names), WANTED)
+
+
+def test_intake_of_a_large_folder_takes_what_it_has(tmp_path, monkeypatch):
+    """Too much to look through is no reason to refuse the usual place."""
+    monkeypatch.setattr(intake, "MOST_ENTRIES", 5)
+    names = {"own.py": b"", **{f"data/{n % 3}/{n}.jpg": b"" for n in range(9)}}
+    names |= {f"data/A4/{name}": b"" for name in WANTED}
+    taken = take(write_files(tmp_path / "a", names), WANTED)
+    assert set(taken.files) == {"own.py"}
+
+
 @pytest.mark.parametrize(
     ("names", "said"),
     [

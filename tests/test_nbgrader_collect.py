@@ -12,9 +12,10 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 from core.command import CourseError
 from core.files import new_folder
 from grader.nbgrader_course import place as place_module
-from grader.nbgrader_course.collect import EARLIER, REFUSED, Class, Row, collect, report
+from grader.nbgrader_course.collect import REFUSED, Class, Row, collect, report
 from grader.nbgrader_course.config import SANITIZE
 from grader.nbgrader_course.names import check_name, show
+from grader.nbgrader_course.place import EARLIER
 from tests.nbgrader_archives import (
     CODE,
     HARMLESS,
@@ -152,6 +153,29 @@ def test_second_hand_in_keeps_the_first(group):
     (row,) = collect(group)
     assert row.what == REFUSED and "collected earlier is still there" in row.why
     assert files_of(own)[CODE] == b"A = 3\n"
+
+
+def test_killed_collection_loses_neither_hand_in(group, monkeypatch):
+    """Killed when the first was moved away, and then a broken third one comes."""
+    write_zip(group.archive / "ada.zip", GOOD)
+    collect(group)
+    write_zip(group.archive / "ada.zip", [(NOTEBOOK, BOOK), (CODE, b"A = 2\n")])
+
+    def move_away(folder, earlier):
+        real(folder, earlier)
+        raise KeyboardInterrupt
+
+    real = place_module.move_away
+    with monkeypatch.context() as patches:
+        patches.setattr(place_module, "move_away", move_away)
+        with pytest.raises(KeyboardInterrupt):
+            collect(group)
+    (group.archive / "ada.zip").write_bytes(b"PK")
+    (row,) = collect(group)
+    assert row.what == REFUSED and "collected earlier is still there" in row.why
+    assert files_of(group.submitted / "ada" / NAME)[CODE] == b"A = 2\n"
+    (kept,) = (group.course / EARLIER / NAME / "ada").iterdir()
+    assert files_of(kept) == dict(GOOD)
 
 
 def test_full_disk_leaves_the_earlier_submission(group, monkeypatch):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -15,8 +16,10 @@ from core.command import CourseError
 from grader.manifest import points_by_exercise, read_manifest
 from grader.nbgrader_course.build import build_course, read_assignment
 from grader.nbgrader_course.cells import prepare_notebook
+from grader.nbgrader_course.export import Export
 from grader.nbgrader_course.hand_in import MOST_CELLS, read_hand_in
 from grader.nbgrader_course.names import OneSentence
+from grader.nbgrader_course.place import EARLIER
 from grader.nbgrader_course.safe_text import (
     MOST_LETTERS,
     MOST_SHOWN,
@@ -234,6 +237,38 @@ def test_course_is_built_again_around_the_gradebook(tmp_path):
         build_course(root, out, "week2", notebooks=["7"])
     with pytest.raises(CourseError, match="has no assignment week3"):
         read_assignment(out, "week3")
+
+
+def test_export_keeps_the_table_that_it_replaces(tmp_path):
+    """An instructor has written a column into it; the same table is no other one."""
+    export = Export()
+    export.to = str(tmp_path / "grades.csv")
+    nobody = SimpleNamespace(assignments=[], students=[])
+    export.export(nobody)
+    export.export(nobody)
+    assert len(list(tmp_path.iterdir())) == 1
+    (tmp_path / "grades.csv").write_text("a day late")
+    export.export(nobody)
+    (kept,) = tmp_path.glob("grades_*.csv")
+    assert kept.read_text() == "a day late"
+
+
+def test_what_somebody_wrote_into_source_is_kept(tmp_path, capsys):
+    """A question of one's own, say; what is as it was built needs no copy."""
+    root = write_checkout(tmp_path / "checkout")
+    out = tmp_path / "course"
+    build_course(root, out)
+    own = out / "source" / NAME / "question.md"
+    own.write_text("mine")
+    build_course(root, out)
+    (kept,) = (out / EARLIER / "source").rglob("question.md")
+    assert kept.read_text() == "mine" and not own.exists()
+    name = kept.parent.relative_to(out).as_posix()
+    assert f"what was there is kept in {name}" in capsys.readouterr().err
+    build_course(root, out)
+    assert capsys.readouterr().err == ""
+    assert len(list((out / EARLIER).rglob("question.md"))) == 1
+    assert [path.name for path in (out / "source").iterdir()] == [NAME]
 
 
 def test_notebooks_of_this_course_fit_the_manifest():

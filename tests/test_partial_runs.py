@@ -14,10 +14,12 @@ from core.command import CourseError
 from grader.course import REFERENCES_VARIABLE
 from grader.grading import grade as grading
 from grader.grading.command import grade_paths
+from grader.pages.class_report import REPLACED
 from grader.sandbox.sandbox import Level
 from tests.small_course import (
     HALF,
     MANIFEST,
+    SOLUTION,
     LocalSession,
     write_course,
     write_submission,
@@ -190,3 +192,125 @@ def test_all_exercises_by_name_are_all(root, tmp_path):
     run(root, ["1.2", "1.1"])
     content = json.loads((tmp_path / "out" / "anna" / "results.json").read_text())
     assert content["extra_data"]["hashes"]["exercises"] == "all"
+
+
+LATER = "finished, earlier run, later hand-in refused"
+BROKEN = "The zip is damaged or no zip at all"
+
+
+def hand_in_broken(place: Path) -> None:
+    shutil.rmtree(place / "class" / "anna")
+    (place / "class" / "anna.zip").write_bytes(b"PK, and no more")
+
+
+def hand_in_again(place: Path, source: str) -> None:
+    (place / "class" / "anna.zip").unlink(missing_ok=True)
+    write_submission(place / "class" / "anna", source)
+
+
+def test_a_later_hand_in_that_is_refused_leaves_the_grade(root, tmp_path, capsys):
+    """The row keeps its points, and says beside them what was refused, and why."""
+    run(root)
+    hand_in_broken(tmp_path)
+    for _ in range(2):  # the second run finds what the first left
+        found = run(root)
+        assert points(found["anna"]) == ("4", "4", LATER)
+        assert points(found["bert"]) == FULL
+        said = capsys.readouterr()
+        assert "the earlier grade stays" in said.out
+        assert "the page says why" in said.err
+    out = tmp_path / "out"
+    told = "A later hand-in was refused, and does not count: the zip is damaged"
+    pages = [out / name for name in ("index.html", "anna/feedback.html")]
+    assert [page.read_text("utf-8").count(told) for page in pages] == [1, 1]
+    assert "3 of 3 tests passed" in pages[1].read_text("utf-8")
+    shutil.rmtree(tmp_path / "class" / "bert")  # a run that concerns nobody of them
+    (tmp_path / "class" / "anna.zip").unlink()
+    write_submission(tmp_path / "class" / "carl")
+    assert points(run(root)["anna"]) == ("4", "4", LATER)
+
+
+@pytest.mark.parametrize(("source", "score"), [(SOLUTION, "4"), (HALF, "0.5")])
+def test_what_was_refused_is_forgotten_with_the_next_hand_in(
+    root, tmp_path, source, score
+):
+    """Whether it is the one that has the grade already, or another."""
+    run(root)
+    hand_in_broken(tmp_path)
+    run(root)
+    hand_in_again(tmp_path, source)
+    assert points(run(root)["anna"]) == (score, "4", "finished")
+    for page in ("index.html", "anna/feedback.html"):
+        assert "refused" not in (tmp_path / "out" / page).read_text("utf-8")
+
+
+def test_of_two_hand_ins_at_once_the_broken_one_is_named(root, tmp_path, capsys):
+    """The later of them does not count, whether the other has its grade already."""
+    given = tmp_path / "class"
+    shutil.move(given / "anna", given / "anna_12_34_hw")
+    for _ in range(2):
+        (given / "anna_12_35_hw.zip").write_bytes(b"PK, and no more")
+        (row,) = (row for name, row in run(root).items() if name.startswith("anna"))
+        assert points(row) == ("4", "4", "finished, later hand-in refused")
+        page = (tmp_path / "out" / row["folder"] / "feedback.html").read_text("utf-8")
+        assert page.count("anna_12_35_hw.zip was handed in later and refused") == 1
+        said = capsys.readouterr().err
+        assert "anna_12_34_hw counts, the latest that can be read" in said
+        (given / "anna_12_35_hw.zip").unlink()
+        (row,) = (row for name, row in run(root).items() if name.startswith("anna"))
+        assert points(row) == FULL
+        (given / "anna_12_36_hw.txt").write_text("of the platform, no work")
+        (row,) = (row for name, row in run(root).items() if name.startswith("anna"))
+        assert points(row) == FULL
+        (given / "anna_12_36_hw.txt").unlink()
+
+
+def test_a_refused_hand_in_of_nobody_else_has_no_points(root, tmp_path):
+    """Without an earlier grade there is none to keep."""
+    hand_in_broken(tmp_path)
+    assert points(run(root)["anna"]) == ("0", "4", "refused")
+    assert BROKEN in (tmp_path / "out" / "index.html").read_text("utf-8")
+    hand_in_again(tmp_path, SOLUTION)
+    assert points(run(root)["anna"]) == FULL
+
+
+def test_a_later_note_that_somebody_edited_is_no_trap(root, tmp_path):
+    """The pages are made of whatever stands there."""
+    run(root)
+    path = tmp_path / "out" / "anna" / "results.json"
+    for later in (3, [], {"status": 1}, {"status": "refused", "why": 4}):
+        content = json.loads(path.read_text())
+        content["extra_data"]["later"] = later
+        path.write_text(json.dumps(content))
+        shutil.rmtree(tmp_path / "class" / "bert", ignore_errors=True)
+        assert points(run(root)["anna"]) == FULL
+
+
+def test_table_that_is_replaced_is_kept(root, tmp_path, capsys):
+    """With the points of an earlier hand-in, and what somebody wrote into it."""
+    run(root)
+    table = tmp_path / "out" / "grades.csv"
+    mine = table.read_text().replace("anna,4", "anna,3.5")  # a day late
+    table.write_text(mine)
+    run(root, paths=[tmp_path / "class" / "bert"])
+    (kept,) = (tmp_path / "out" / REPLACED).iterdir()
+    assert kept.read_text() == mine
+    said = f"grades.csv is another now; that of before is {REPLACED}/{kept.name}"
+    assert said in capsys.readouterr().out
+    run(root, paths=[tmp_path / "class" / "bert"])
+    assert len(list((tmp_path / "out" / REPLACED).iterdir())) == 1
+    assert "is another now" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("later", ["refused", "graded"])
+def test_result_that_cannot_be_read_is_kept(root, tmp_path, later):
+    """Somebody has given points in it by hand, and made a slip."""
+    run(root)
+    path = tmp_path / "out" / "anna" / "results.json"
+    mine = path.read_text().replace('"score": 4.0', '"score": 3,5', 1)
+    path.write_text(mine)
+    if later == "refused":
+        hand_in_broken(tmp_path)
+    run(root)
+    (kept,) = path.parent.glob("results_*.json")
+    assert kept.read_text() == mine

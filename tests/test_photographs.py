@@ -8,6 +8,7 @@ from PIL import Image
 
 from helpers.lessons import photographs
 from helpers.lessons.photographs import FOLDER, FOUND, draw_photos, photos
+from helpers.show.draw import FONT_SHARE, MIN_FONT_PX
 
 ROOT = Path(__file__).resolve().parent.parent
 FREE = {"CC0 1.0", "public domain"}
@@ -46,6 +47,19 @@ def test_the_cat_is_a_cat_and_a_person_a_person():
     names = stored["class_names"]
     for file, name in (("chelsea.jpg", "cat"), ("astronaut.jpg", "person")):
         assert names[stored["found"][file]["classes"][0]] == name
+
+
+def test_labels_on_photographs_can_be_read():
+    """Where the figure makes a picture smaller its letters shrink, too."""
+    figure = draw_photos(0.4)
+    figure.draw_without_rendering()
+    shown = [axes for axes in figure.axes if axes.images]
+    assert len(shown) == len(photos())
+    for axes in shown:
+        height, width = axes.images[0].get_array().shape[:2]
+        box = axes.get_window_extent()
+        scale = min(box.width / width, box.height / height)
+        assert scale * max(MIN_FONT_PX, round(min(width, height) * FONT_SHARE)) >= 9
 
 
 def test_photographs_are_drawn(monkeypatch):

@@ -329,13 +329,13 @@ def test_edge_case_that_is_wrong_costs_nothing_here(tmp_path: Path):
     plant((wrong,), SOURCES, tmp_path)
     told = run(
         {
-            "test_gpu.py::test_nms_on_a_gpu",
+            "test_gpu.py::test_nms_without_boxes_on_a_gpu",
             "test_8_nms.py::test_nms_without_boxes_gives_no_index",
         },
         tmp_path,
     )
     assert told["test_8_nms.py::test_nms_without_boxes_gives_no_index"].category
-    assert told["test_gpu.py::test_nms_on_a_gpu"].category is None
+    assert told["test_gpu.py::test_nms_without_boxes_on_a_gpu"].category is None
 
 
 LYING = """

@@ -42,6 +42,7 @@ def test_release_has_what_students_need_and_nothing_else(real_release):
         "environment.yml",
         "requirements.txt",
         "LICENSE",
+        ".gitignore",
         "CHANGELOG.md",
         "README.md",
         "release.json",

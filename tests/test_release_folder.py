@@ -1,5 +1,6 @@
 """The student release on disk: what is read, what is replaced, and the proof."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -99,6 +100,36 @@ def test_replaced_release_keeps_its_history(tree: Path, tmp_path: Path):
     assert (old / ".git" / "HEAD").read_text() == "ref"
     assert (old / "LICENSE").read_text() == "newer"
     assert names_in(tmp_path) == ["course", "student"]
+
+
+@pytest.mark.parametrize("done", range(3))
+def test_killed_replacement_loses_no_history(
+    tree: Path, tmp_path: Path, monkeypatch, done: int
+):
+    """However many of its steps were done, the next release finds `.git` again."""
+    old, new = tmp_path / "student", tmp_path / ".student.new"
+    make_old_release(tree, old)
+    make_old_release(tree, new)
+    (old / ".git").mkdir()
+    (old / ".git" / "HEAD").write_text("ref")
+    left, real = [None] * done, Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        if not left:
+            raise KeyboardInterrupt  # kill -9: nothing is done after it
+        left.pop()
+        return real(path, target)
+
+    with monkeypatch.context() as patches:
+        patches.setattr(Path, "rename", rename)
+        with pytest.raises(KeyboardInterrupt):
+            replace_release(old, new)
+    monkeypatch.setattr("grader.release.build.prove_release", lambda *_: None)
+    for _ in range(2):  # the first may ask to look
+        with contextlib.suppress(CourseError):
+            write_release(tree, old)
+    assert (old / ".git" / "HEAD").read_text() == "ref"
+    check_is_unchanged_release(old)
 
 
 def test_release_refuses_other_folders_and_files(tree: Path, tmp_path: Path):

@@ -1,10 +1,13 @@
 """`reset` puts an exercise back whatever became of it, and keeps what was there."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from core.command import CourseError
+from helpers.checks import reset as module
 from helpers.checks.exercises import read_exercises
 from helpers.checks.places import find_function
 from helpers.checks.reset import KEPT, STUBS, reset
@@ -208,3 +211,76 @@ def test_function_in_the_notebook_instead_of_the_file_is_named(
         other = report_text(run.report("2.1"))
     assert "This notebook defines iou itself; put that code into the file." in text
     assert "itself" not in other
+
+
+@pytest.mark.parametrize("gap", ["\x0c\n", "\x0b\n", "# \u2028 \x85 \x1c\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_are_those_of_python(course: Path, gap: str, end: str):
+    """A page break, as editors leave it, ends no line: the same lines are replaced."""
+    path = course / "assignment" / "common.py"
+    begin = "def make_fpn_layers"
+    before = path.read_text().replace(begin, 3 * gap + begin, 1)
+    mine = solved(course, "2.1", path.name).replace(begin, 3 * gap + begin, 1)
+    path.write_bytes(mine.replace("\n", end).encode())
+    done = reset(EXERCISES["2.1"], course)
+    assert done.note == ""
+    assert path.read_bytes() == before.replace("\n", end).encode()
+    broken = mine + "def (\n"  # then the indentation alone says where functions end
+    path.write_bytes(broken.replace("\n", end).encode())
+    reset(EXERCISES["2.1"], course)
+    assert path.read_bytes() == (before + "def (\n").replace("\n", end).encode()
+
+
+def test_what_an_editor_saves_meanwhile_stays(course: Path, monkeypatch):
+    """Reset has read the file; what is saved after that is nobody's to replace."""
+    path = course / "assignment" / "common.py"
+    real = module.keep
+
+    def keep(content: bytes, file: str, root: Path) -> Path:
+        path.write_text("# saved in the editor, just now\n")
+        return real(content, file, root)
+
+    monkeypatch.setattr(module, "keep", keep)
+    with pytest.raises(CourseError, match="saved meanwhile"):
+        reset(EXERCISES["1.1"], course)
+    assert path.read_text() == "# saved in the editor, just now\n"
+
+
+def test_copy_is_on_the_disk_before_the_file_changes(course: Path, monkeypatch):
+    """Otherwise a power cut may leave the stub, and a copy with nothing in it."""
+    synced = []
+
+    def note(handle: int) -> None:
+        synced.append(os.fstat(handle).st_size)
+
+    monkeypatch.setattr(os, "fsync", note)
+    size = (course / "assignment" / "common.py").stat().st_size
+    reset(EXERCISES["1.1"], course)
+    assert synced[0] == size and len(synced) == 2
+
+
+def test_full_disk_leaves_no_half_of_a_copy(course: Path, monkeypatch):
+    """Whoever looks for the work in runs/kept finds all of it, or no file."""
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    before = (course / "assignment" / "common.py").read_bytes()
+    with pytest.raises(CourseError, match="No space left on device"):
+        reset(EXERCISES["1.1"], course)
+    assert (course / "assignment" / "common.py").read_bytes() == before
+    assert not list((course / KEPT).iterdir())
+
+
+@pytest.mark.parametrize("what", ["file", "dangling link"])
+def test_no_folder_for_the_copy_is_a_sentence(course: Path, what: str):
+    """Before, the name was taken for one that is taken, and tried without end."""
+    kept = course / KEPT
+    kept.parent.mkdir()
+    kept.symlink_to("nowhere") if what == "dangling link" else kept.touch()
+    path = course / "assignment" / "common.py"
+    before = path.read_bytes()
+    with pytest.raises(CourseError, match=r"cannot be written .*; nothing was changed"):
+        reset(EXERCISES["1.1"], course)
+    assert path.read_bytes() == before

@@ -53,3 +53,23 @@ def test_checkpoint_holds_facts_and_state(tmp_path):
     saved = read_checkpoint(checkpoint_path(tmp_path))
     assert saved["seed"] == 3 and saved["iteration"] == 7
     assert torch.equal(saved["model"]["weight"], model.weight)
+
+
+def test_log_of_another_run_is_kept(tmp_path, capsys):
+    """Its checkpoint was moved away; the log is still somebody's result."""
+    write_log(tmp_path, {"iteration": 20, "loss_box": 1.0})
+    before = (tmp_path / "log.jsonl").read_bytes()
+    RunFolder(tmp_path, {}, iteration=0).log({"iteration": 20})
+    (kept,) = tmp_path.glob("log_*.jsonl")
+    assert kept.read_bytes() == before and kept.name in capsys.readouterr().out
+    assert len(read_log(tmp_path / "log.jsonl")) == 1
+
+
+def test_line_that_was_cut_off_costs_no_other(tmp_path):
+    """A disk was full for a moment; the next line stands behind half of one."""
+    path = tmp_path / "log.jsonl"
+    lines = [json.dumps({"iteration": number}) for number in (20, 40, 60, 80)]
+    path.write_text("\n".join([lines[0], lines[1][:6] + lines[2], lines[3], "[1]", ""]))
+    assert [entry["iteration"] for entry in read_log(path)] == [20, 80]
+    RunFolder(tmp_path, {}, iteration=80)
+    assert [entry["iteration"] for entry in read_log(path)] == [20, 80]

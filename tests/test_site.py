@@ -26,6 +26,7 @@ from grader.site.page import (
 from tests.student_course import FILES
 
 ROOT = Path(__file__).resolve().parent.parent
+NOT_OF_A_PICTURE = re.compile(r"submit|progress\(|hint\(|</|above should be|\]\(")
 PNG = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJ"
     "RU5ErkJggg=="
@@ -63,6 +64,12 @@ def executed(path: Path) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = picture_cell("").outputs
+    if path.name.startswith("09"):  # its last cell writes a page, and links it
+        made = path.parent.parent / "runs" / "my_detector" / "index.html"
+        made.parent.mkdir(parents=True)
+        made.write_text("<p>mine</p>")
+        link = {"text/markdown": "[mine](../runs/my_detector/index.html)"}
+        notebook.cells[-1].outputs = [new_output("display_data", data=link)]
     return notebook
 
 
@@ -79,9 +86,9 @@ def site(tmp_path_factory) -> Path:
 
 
 def test_every_link_of_the_site_leads_to_a_page(site: Path):
-    """Between notebooks, to files of assignment/, to pictures."""
+    """Between notebooks, to files of assignment/, to pictures, to the last page."""
     pages = sorted(site.rglob("*.html"))
-    assert len(pages) == 1 + 10 + len(FILES) + len(
+    assert len(pages) == 2 + 10 + len(FILES) + len(
         [
             path
             for path in (ROOT / "assignment").glob("__init__.py")
@@ -93,7 +100,38 @@ def test_every_link_of_the_site_leads_to_a_page(site: Path):
             if "://" in link or link.startswith("#"):
                 continue
             target = link.partition("#")[0]
+            assert "OWNER" not in link
             assert (path.parent / target).is_file(), (path.name, link)
+
+
+def test_page_needs_no_other_server(site: Path):
+    """No script; every formula is a picture, with the formula as its text."""
+    formulas = 0
+    for path in site.glob("*.html"):
+        text = path.read_text()
+        assert "<script" not in text, path.name
+        assert "OWNER/REPOSITORY/blob" not in text, path.name
+        body = re.sub(r"<(style|pre|code)\b.*?</\1>|<[^>]+>", "", text, flags=re.DOTALL)
+        assert "$" not in body, (path.name, body[body.find("$") - 50 :][:150])
+        formulas += len(re.findall('class="formula(?: alone)?"', text))
+    assert formulas > 50
+    text = (site / "05_deltas_and_centerness.html").read_text()
+    assert r"\text{centerness} = \sqrt{\frac" in " ".join(Page(text).texts)
+
+
+def test_texts_of_pictures_can_be_read_alone(site: Path):
+    """Whole sentences, none about how to hand in, none of a folded part."""
+    for path in site.glob("0*.html"):
+        for text in Page(path.read_text()).texts[1:]:
+            if len(text) < 12 or re.search(r"[\\_=^]", text):  # a formula
+                continue
+            assert not re.search(
+                r"submit|progress\(|hint\(|</|above should be|\]\(", text
+            ), text
+            assert text[0].isupper() or text[0] in "0123456789", (path.name, text)
+            assert text.endswith((".", "!", "?", ")")), (path.name, text)
+    texts = Page((site / "index.html").read_text()).texts
+    assert "overlap of two boxes" in texts and len(set(texts)) == len(texts) == 10
 
 
 def test_every_picture_has_a_text_of_its_own_section(site: Path):
@@ -125,9 +163,21 @@ def test_text_of_a_picture_is_what_there_is_to_notice():
         picture_cell("b"),
         new_markdown_cell("Some words.\n\nNotice that `x` is *large*.\n\nMore."),
     ]
-    assert alt_text(cells, 1) == "Here is one [box]."
+    assert alt_text(cells, 1) == "Here is one box."
     assert alt_text(cells, 2) == "X is large."
-    assert alt_text(cells[1:2], 0) == NO_TEXT
+    cells = [
+        new_markdown_cell("The lines above should be 1. Now in the picture:\n\n"),
+        picture_cell("a"),
+        new_markdown_cell("## Next\n\n" + "Notice: " + "Many words here. " * 40),
+        picture_cell('check("4.1")'),
+        picture_cell("draw_won(1, mine)"),
+        new_markdown_cell("See `submit()`."),
+    ]
+    assert alt_text(cells[:2], 1) == "Now in the picture."
+    assert len(alt_text(cells, 1)) < 300 and alt_text(cells, 1).endswith("words here.")
+    assert alt_text(cells, 3).startswith("Exercise 4.1: what is expected beside")
+    assert alt_text(cells, 4).startswith("Your own result of this notebook")
+    assert alt_text([picture_cell("a")], 0) == NO_TEXT
 
 
 def test_progress_bars_and_paths_do_not_stay(tmp_path: Path):

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from grader.grading.earlier import REPLACED, join_earlier
+from grader.grading.earlier import join_earlier
+from grader.pages.class_report import REPLACED
+from grader.pages.class_results import read_class
 from grader.results.results import FINISHED, UNFINISHED, make_zero, write_results
 from grader.submissions.find import Submission, find_submissions, with_ids
 from grader.submissions.ids import TAKEN, exact_id, id_of, person_of
@@ -180,6 +182,21 @@ def write_result(folder: Path, name: str, status: str = FINISHED) -> None:
     folder.mkdir()
     hand_in = Submission(name, folder.name, folder)
     write_results(folder, make_zero(hand_in, [], status, "", {}))
+
+
+def test_of_two_results_of_a_person_the_grade_has_the_row(tmp_path, capsys):
+    """The other is no grade: refused, or not finished."""
+    (tmp_path / "run.json").write_text("{}")
+    write_result(tmp_path / "Ada", "Ada")
+    write_result(tmp_path / "ada", "ada", UNFINISHED)
+    join_earlier(tmp_path, with_ids([(Path("ada"), "ada")]))
+    (row,) = read_class(tmp_path)
+    assert (row.id, row.is_graded) == ("ada", True)
+    (other,) = (tmp_path / REPLACED).iterdir()
+    assert (other / "results.json").is_file()
+    said = capsys.readouterr().err
+    assert "Ada: results of ada, now in ada" in said
+    assert f"ada: results of ada, now in {REPLACED}/ada-1" in said
 
 
 def test_results_of_an_earlier_release_are_joined(tmp_path, capsys):

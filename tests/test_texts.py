@@ -51,6 +51,43 @@ def test_no_text_for_students_names_a_command_that_they_do_not_have(path: Path):
     assert "instructors' copy" not in text
 
 
+def test_students_read_what_they_may_not_take_from_torchvision():
+    """The grader has it not; so it stands where one begins, and in the README."""
+    readme = (ROOT / "grader" / "release" / "student_readme.md").read_text("utf-8")
+    for text in (readme, "\n".join(texts(PATHS[0]))):
+        words = " ".join(text.split())
+        assert "torchvision" in words and "the grader does not have" in words
+        assert (
+            "changes none of its inputs" in words
+        )  # hidden tests look, most checks not
+
+
+def test_readme_has_a_line_for_every_folder_and_command():
+    """Also for the newest; and the students' README for theirs."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    tree = text.partition("## What is where")[2].partition("## Conventions")[0]
+    folders = [
+        path.parent.relative_to(ROOT)
+        for pattern in (
+            "*/__init__.py",
+            "helpers/*/__init__.py",
+            "grader/*/__init__.py",
+        )
+        for path in ROOT.glob(pattern)
+    ]
+    assert len(folders) > 30
+    for folder in [*folders, Path("notebooks"), Path("docs")]:
+        assert f"{folder.name}/" in tree, folder
+    for path in (ROOT / "helpers").glob("[a-z]*.py"):
+        assert path.name in tree, path
+    readme = (ROOT / "grader" / "release" / "student_readme.md").read_text("utf-8")
+    for said in ("helpers.submit", "submit()", "bring()", "progress()", 'reset("1.1")'):
+        assert said in readme, said
+    for path in PATHS:
+        last = texts(path)[-1]
+        assert "submit()" in last and "progress()" in last, path.name
+
+
 def test_minutes_of_a_notebook_are_enough_for_what_is_in_it():
     """Reading, predictions, questions and exercises together."""
     registry = read_registry(ROOT)
@@ -88,6 +125,23 @@ def test_share_of_a_box_that_keeps_half_of_its_score():
         f"left to {(bare > 0.5).mean():.0%} of a box's area".replace("%", " %") in text
     )
     assert f"with it, to {(np.sqrt(bare) > 0.5).mean():.0%}".replace("%", " %") in text
+
+
+def test_lines_of_equal_centerness_are_diamonds_near_the_middle():
+    """A line through two points of one is inside of it: no star, and no rectangle."""
+
+    def centerness(right: float, down: float) -> float:  # of a box of 2 x 2
+        ratios = [(1 - abs(way)) / (1 + abs(way)) for way in (right, down)]
+        return float(np.sqrt(ratios[0] * ratios[1]))
+
+    point = 0.1  # from the middle to the point of a diamond
+    level = centerness(point, 0)
+    for share in (0.25, 0.5, 0.75):
+        on_the_side = centerness(share * point, (1 - share) * point)
+        assert level < on_the_side < level * 1.002
+    assert centerness(point, point) < level * 0.91
+    (text,) = [each for each in texts(PATHS[5]) if "lines of equal centerness" in each]
+    assert "are diamonds" in text
 
 
 def test_share_of_p5_is_what_notebook_4_says(tmp_path: Path):

@@ -12,10 +12,16 @@ from core.course import FILE
 from core.course_text import course_text
 from core.files import write_atomically
 from grader.course import read_course
-from grader.release.release_files import FILE_MODE, ZIP_TIME, tracked_files
+from grader.release.release_files import (
+    FILE_MODE,
+    ZIP_TIME,
+    check_zip_is_free,
+    tracked_files,
+)
 
 TEMPLATES = Path(__file__).resolve().parent / "files"
 COURSE = "course"
+SCRIPT = "run_autograder"  # in each such zip
 FOLDERS = ("assignment", "core", "data_scripts", "grader", "grader_tests", "helpers")
 LEFT_OUT = ("grader_tests/mistakes/", "grader_tests/mutation_survivors.toml")
 SINGLE_FILES = ("requirements.txt", "LICENSE")
@@ -125,8 +131,10 @@ def write_autograder(
     """Write the zip, the same bytes for the same files; return how many they are.
 
     Raises:
-        CourseError: see autograder_files; or it cannot be written.
+        CourseError: see autograder_files; or it cannot be written, or is the name of
+            something else.
     """
+    check_zip_is_free(out, SCRIPT, "autograder of this course; give another --out")
     files = autograder_files(root, references, parts)
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -170,7 +170,7 @@ def grade_paths(
     known &= set(registry.asked(registry.parts))
     counting = add_earlier(asked, out, known)
     course = read_course(root, counting, level.value, allowed_ops, device=device)
-    submissions = find_submissions(paths, out.resolve())
+    submissions = find_submissions(paths, out.resolve(), course.files)
     join_earlier(out.resolve(), submissions)
     code = grade(course, level, submissions, out, jobs=jobs, regrade=regrade)
     print(f"{out / 'index.html'}: {len(submissions)} submissions")

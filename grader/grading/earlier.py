@@ -9,14 +9,14 @@ from core.course import id_order
 from core.files import locked_folder
 from grader.course import ALL_EXERCISES
 from grader.files import read_json
+from grader.pages.class_report import REPLACED
 from grader.pages.class_results import read_class
-from grader.results.results import read_results
+from grader.results.results import FINISHED, read_results
 from grader.submissions.find import Submission
 from grader.submissions.ids import id_of
 from grader.submissions.names import shown
 
 RUN_FILE = "run.json"  # by which a folder of results is known
-REPLACED = ".replaced"  # in a folder of results; what somebody has in two folders
 
 
 def add_earlier(
@@ -66,7 +66,7 @@ def join_earlier(out: Path, submissions: Sequence[Submission]) -> None:
     """Rename results that a folder has under another id of the same person.
 
     Earlier releases of the course made ids of the whole name, and of what others were
-    called. If both are there, the other goes to REPLACED.
+    called. If both are there, one goes to REPLACED; a grade stays, whichever it is.
 
     Args:
         out: folder of results, which need not exist.
@@ -85,15 +85,27 @@ def join_earlier(out: Path, submissions: Sequence[Submission]) -> None:
             own = id_of(results["extra_data"]["name"]) if results else ""
             if own not in ids or own == folder.name:
                 continue
-            target = out / own
-            number = 0
-            while target.exists():
-                number += 1
-                target = out / REPLACED / f"{folder.name}-{number}"
-            target.parent.mkdir(exist_ok=True)
-            folder.rename(target)
-            print(
-                f"{shown(folder.name)}: results of {shown(own)}, now in "
-                f"{shown(target.relative_to(out).as_posix())}",
-                file=sys.stderr,
-            )
+            if _has_grade(folder) and not _has_grade(out / own):
+                _move(out, out / own, own)
+            _move(out, folder, own)
+
+
+def _has_grade(folder: Path) -> bool:
+    results = read_results(folder)
+    return results is not None and results["extra_data"]["status"] == FINISHED
+
+
+def _move(out: Path, folder: Path, own: str) -> None:
+    """Give a folder of results its id, or a name in REPLACED if that is taken."""
+    target, number = out / own, 0
+    while target.exists():
+        number += 1
+        target = out / REPLACED / f"{folder.name}-{number}"
+    if folder.exists():
+        target.parent.mkdir(exist_ok=True)
+        folder.rename(target)
+        print(
+            f"{shown(folder.name)}: results of {shown(own)}, now in "
+            f"{shown(target.relative_to(out).as_posix())}",
+            file=sys.stderr,
+        )

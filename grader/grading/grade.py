@@ -105,7 +105,7 @@ class Run:
             again = submission.id in regrade or submission.name in regrade
             with self._alone(submission, self.course.hashes):
                 try:
-                    taken = take(submission.path)
+                    taken = take(submission.path, self.course.files)
                 except IntakeError as error:
                     hashes = self.course.hashes
                     self.results.no_grade(submission, REFUSED, str(error), hashes)

@@ -11,14 +11,16 @@ from tqdm import tqdm
 
 from core.command import CourseError
 from grader.course import Course
+from grader.grading.later import note_later
 from grader.grading.time_limits import Calibration
 from grader.outcomes import Outcome
-from grader.pages.class_report import write_class_report
+from grader.pages.class_report import CSV, write_class_report
 from grader.pages.class_results import read_class
 from grader.pages.feedback import write_feedback
 from grader.results.results import (
     FAILED,
     FINISHED,
+    REFUSED,
     UNFINISHED,
     Graded,
     changed_hashes,
@@ -28,12 +30,16 @@ from grader.results.results import (
     read_results,
     write_results,
 )
+from grader.results.results import FILE as RESULTS
 from grader.results.top_notes import top_notes
 from grader.submissions.find import Submission
 from grader.submissions.names import listed, shown
+from helpers.drive.copies import keep_version, last_write
 
 PROBE = ".room"
 LEAST_ROOM = 8 * 2**20  # bytes; more than a hand-in and its pages
+LATER_REFUSED = "A later hand-in was refused, and does not count"
+LATER_FAILED = "This could not be graded again, and the earlier grade stays"
 # What hashes stand for, in words.
 INPUTS = {"tests": "tests or references", "requirements": "requirements.txt"}
 
@@ -50,6 +56,14 @@ class Waiting:
     code: Path
     hashes: dict[str, str]
     ignored: int
+
+
+def keep_unreadable(folder: Path) -> None:
+    """Copy a result that somebody has edited, and not well, before another comes."""
+    path = folder / RESULTS
+    if path.is_file() and read_results(folder) is None:
+        kept, _ = keep_version(path, path, last_write(path))
+        tqdm.write(f"{folder.name}: {RESULTS} cannot be read; kept as {kept.name}")
 
 
 @dataclass(kw_only=True)
@@ -97,6 +111,7 @@ class ResultFolder:
         is_own = results and results["extra_data"]["name"] == shown(submission.name)
         if is_own and is_done(results, hashes):
             self.current.add(submission.id)
+            note_later(self.path / submission.id, REFUSED, submission.refused)
             return True
         self.changed |= set(changed_hashes(results, hashes)) - {"submission"}
         return False
@@ -108,8 +123,9 @@ class ResultFolder:
         notes = top_notes(outcomes, entry.code, self.course.registry.visible)
         if entry.submission.earlier:
             notes.append(
-                f"The latest hand-in counts, {shown(entry.submission.path.name)}, and "
-                f"not {listed(list(entry.submission.earlier))}."
+                "The latest hand-in that can be read counts, "
+                f"{shown(entry.submission.path.name)}, and not "
+                f"{listed(list(entry.submission.earlier))}."
             )
         graded = Graded(
             entry.submission,
@@ -124,8 +140,10 @@ class ResultFolder:
             "limits": asdict(calibration.limits),
         }
         folder = self.path / entry.submission.id
+        keep_unreadable(folder)
         write_feedback(folder, graded, self.course.titles)
         write_results(folder, make_results(graded, entry.hashes, measured))
+        note_later(folder, REFUSED, entry.submission.refused)
         self.current.add(entry.submission.id)
 
     def begin(self, entry: Waiting) -> None:
@@ -147,16 +165,19 @@ class ResultFolder:
     ) -> None:
         """Write that there is no grade, and why; `why` begins in small letters.
 
-        If that is not the fault of the hand-in, an earlier grade stays.
+        An earlier grade stays, and this is said beside it.
 
         Raises:
             NoRoomError: nothing can be written any more.
         """
         why = shown(why)
         self.without_grade[submission.id] = why
-        earlier = read_results(self.path / submission.id) if status == FAILED else None
+        earlier = read_results(self.path / submission.id)
         if earlier and earlier["extra_data"]["status"] == FINISHED:
             tqdm.write(f"{submission.id}: {status}: {why}; the earlier grade stays")
+            begin = LATER_REFUSED if status == REFUSED else LATER_FAILED
+            with contextlib.suppress(OSError):  # it was said, and the grade is there
+                note_later(self.path / submission.id, status, f"{begin}: {why}.")
             return
         tqdm.write(f"{submission.id}: {status}: {why}")
         sentence = why[:1].upper() + why[1:] + "."
@@ -175,6 +196,7 @@ class ResultFolder:
     ) -> None:
         folder = self.path / submission.id
         folder.mkdir(exist_ok=True)
+        keep_unreadable(folder)
         write_feedback(folder, Graded(submission, [], []), why=why)
         results = make_zero(submission, self.course.chosen, status, why, hashes)
         write_results(folder, results)
@@ -199,6 +221,9 @@ class ResultFolder:
 
     def write_report(self, level: str) -> None:
         """Write the pages of the class."""
-        write_class_report(
+        kept = write_class_report(
             self.path, self.course.titles, level, self.current, self.unwritten
         )
+        if kept is not None:
+            name = kept.relative_to(self.path).as_posix()
+            print(f"{CSV} is another now; that of before is {name}")

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,9 +19,12 @@ from grader.nbgrader_course.cells import (
     move_readme_links,
     prepare_notebook,
 )
+from grader.nbgrader_course.place import EARLIER, move_away
 from grader.release import release_files
 from grader.release.build import Release, make_release
 from grader.release.given_exercises import fit_notebook
+from grader.submissions.names import shown
+from helpers.drive.copies import is_same
 
 SETTINGS = "course.json"
 CONFIG = "nbgrader_config.py"
@@ -97,9 +102,9 @@ def build_course(
         kept = ""
         if own is not None:
             kept = str(out / COPIES / name)
-            _replace(out / COPIES / name, lambda new: copy_course(root, own, new))
+            _replace(out, f"{COPIES}/{name}", lambda new: copy_course(root, own, new))
     assignment = Assignment(exercises, release.written, kept)
-    _replace(out / "source" / name, lambda new: release_files.write_files(files, new))
+    _replace(out, f"source/{name}", lambda new: release_files.write_files(files, new))
     settings["checkout"] = str(Path(__file__).resolve().parents[2])
     settings["root"] = str(root.resolve())
     settings["assignments"][name] = asdict(assignment)
@@ -109,15 +114,27 @@ def build_course(
     return assignment
 
 
-def _replace(old: Path, write: Callable[[Path], object]) -> None:
-    """Put a folder in the place of an earlier one, once it is complete."""
+def _replace(out: Path, name: str, write: Callable[[Path], object]) -> None:
+    """Put a folder in the place of an earlier one, once it is complete.
+
+    The earlier one, in which somebody may have worked, is kept if it is another.
+    """
+    old = out / name
     old.parent.mkdir(exist_ok=True)
     target = old.with_name(f".{old.name}.new")
     shutil.rmtree(target, ignore_errors=True)  # of a run that was killed
     with new_folder(target) as folder:
         write(folder)
+    if old.exists() and is_same(old, target):
+        shutil.rmtree(target)
+        return
     if old.exists():
-        shutil.rmtree(old)
+        kept = move_away(old, out / EARLIER / name / time.strftime("%Y-%m-%d-%H%M%S"))
+        print(
+            f"{shown(name)} is renewed; what was there is kept in "
+            f"{shown(kept.relative_to(out).as_posix())}",
+            file=sys.stderr,
+        )
     target.rename(old)
 
 

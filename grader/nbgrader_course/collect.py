@@ -11,7 +11,7 @@ from core.command import CourseError
 from core.files import locked_folder
 from grader.nbgrader_course.hand_in import MOST_NAMED, HandIn, read_hand_in
 from grader.nbgrader_course.names import STUDENT_ID, check_name, show
-from grader.nbgrader_course.place import place
+from grader.nbgrader_course.place import EARLIER, finish, place
 from grader.submissions.intake_zip import IntakeError
 from grader.submissions.names import shown
 from grader.submissions.pile import is_left_out
@@ -19,7 +19,6 @@ from grader.submissions.pile import is_left_out
 REFUSED = "REFUSED"
 PROBE = ".room"
 LEAST_ROOM = 2**20  # bytes that can be written if a disk is not full
-EARLIER = "earlier"  # folder of submissions that a later one replaced
 
 
 @dataclass(frozen=True)
@@ -143,8 +142,9 @@ def _collect_one(group: Class, path: Path, owner: str) -> Row:
         raise IntakeError("this is neither a zip nor a folder; pack it as one zip")
     check_name(owner)
     _check_known(group, owner)
-    taken = read_hand_in(path, group.notebooks)
     target = group.submitted / owner / group.assignment
+    finish(target)
+    taken = read_hand_in(path, group.notebooks)
     stamp = time.strftime("%Y-%m-%d-%H%M%S")
     what, kept = place(
         taken.files, target, group.course / EARLIER / group.assignment / owner / stamp

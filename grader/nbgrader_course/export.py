@@ -14,6 +14,7 @@ from grader.nbgrader_course.sandbox_grades import REPORT
 from grader.results.cells import text_cell
 from grader.submissions.intake import NoCodeError, take
 from grader.submissions.intake_zip import IntakeError
+from helpers.drive.copies import keep_other
 
 FILE = "grades.csv"
 COLUMNS = (
@@ -53,7 +54,14 @@ class Export(ExportPlugin):
             for student in gradebook.students:
                 if not asked or student.id in asked:
                     table.writerow(self._row(gradebook, assignment, student))
-        write_atomically(Path(self.to or FILE), lines.getvalue())
+        path, content = (
+            Path(self.to or FILE),
+            lines.getvalue().encode("utf-8", "replace"),
+        )
+        kept = keep_other(path, content)
+        if kept is not None:
+            self.log.warning("%s is another now; that of before is %s", path, kept.name)
+        write_atomically(path, content)
 
     def _row(self, gradebook: Gradebook, assignment: Any, student: Any) -> dict:
         """A cell for each column; no points where nobody gave any."""

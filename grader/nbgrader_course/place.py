@@ -8,6 +8,8 @@ from pathlib import Path
 from core.files import new_folder
 from grader.submissions.intake_zip import IntakeError
 
+EARLIER = "earlier"  # folder of the course folder, with what a later one replaced
+
 
 def place(
     files: Mapping[str, bytes], target: Path, earlier: Path
@@ -32,15 +34,25 @@ def place(
             raise IntakeError(f"{path} is a link or a file; move it away")
     if target.exists() and _is_same(files, target):
         return "unchanged", None
-    complete = target.with_name(f".{target.name}.new")
+    complete = _complete(target)
     shutil.rmtree(complete, ignore_errors=True)  # of a run that was killed
     with new_folder(complete) as folder:
         for name, content in files.items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(content)
-    kept = _move_away(target, earlier) if target.exists() else None
+    kept = move_away(target, earlier) if target.exists() else None
     complete.rename(target)
     return ("replaced" if kept else "taken"), kept
+
+
+def finish(target: Path) -> None:
+    """Place a submission that a killed run had written, and moved the earlier away."""
+    if not os.path.lexists(target) and _complete(target).is_dir():
+        _complete(target).rename(target)
+
+
+def _complete(target: Path) -> Path:
+    return target.with_name(f".{target.name}.new")
 
 
 def _is_same(files: Mapping[str, bytes], folder: Path) -> bool:
@@ -56,7 +68,8 @@ def _is_same(files: Mapping[str, bytes], folder: Path) -> bool:
     )
 
 
-def _move_away(folder: Path, earlier: Path) -> Path:
+def move_away(folder: Path, earlier: Path) -> Path:
+    """Give a folder this name, or one like it that is free; return it."""
     earlier.parent.mkdir(parents=True, exist_ok=True)
     free, number = earlier, 1
     while free.exists():  # two within a second

@@ -12,8 +12,11 @@ from core.files import write_atomically
 from grader.pages.class_results import Student, read_class
 from grader.pages.feedback import environment, format_points
 from grader.results.cells import text_cell
+from helpers.drive.copies import keep_other
 
 CSV, PAGE = "grades.csv", "index.html"
+# In a folder of results: tables of before, and what somebody has in two folders.
+REPLACED = ".replaced"
 MOST_CAUSES = 12
 BINS = 10
 CHART_WIDTH, CHART_HEIGHT, CHART_TOP, CHART_BASE = 420, 190, 18, 168
@@ -179,10 +182,9 @@ def _exercise(
 def _problems(students: Sequence[Student]) -> list[dict[str, str]]:
     rows = []
     for student in students:
+        told = [*student.notes, student.later[1], ", ".join(student.troubles)]
         text = (
-            student.extra["why"]
-            if not student.is_graded
-            else " ".join([*student.notes, ", ".join(student.troubles)]).strip()
+            " ".join(filter(None, told)) if student.is_graded else student.extra["why"]
         )
         if text:
             rows.append(
@@ -208,14 +210,20 @@ def write_class_report(
     level: str,
     current: Collection[str] | None = None,
     unwritten: Mapping[str, dict[str, Any]] | None = None,
-) -> None:
+) -> Path | None:
     """Write grades.csv and index.html from all results in a folder.
 
     Args:
         out, current, unwritten: as read_class's.
         titles: exercise -> what it is called.
         level: of the sandbox.
+
+    Returns:
+        Where the table of before is kept, if it was another.
     """
     students = read_class(out, current, unwritten)
-    write_atomically(out / CSV, render_csv(students))
+    table = render_csv(students).encode("utf-8", "replace")
+    kept = keep_other(out / CSV, table, out / REPLACED / CSV)
+    write_atomically(out / CSV, table)
     write_atomically(out / PAGE, render_class(students, titles, level))
+    return kept

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from grader.pages.feedback import FILE as FEEDBACK
 from grader.results.results import FILE as RESULTS
-from grader.results.results import FINISHED, make_zero, read_results
+from grader.results.results import FINISHED, REFUSED, make_zero, read_results
 from grader.submissions.find import Submission
 
 PAIR = 2
@@ -44,7 +44,17 @@ class Student:
     def status(self) -> str:
         """As the pages show it."""
         text = str(self.extra["status"])
-        return f"{text}, earlier run" if self.is_earlier else text
+        text += ", earlier run" if self.is_earlier else ""
+        status, _ = self.later
+        return f"{text}, later hand-in refused" if status == REFUSED else text
+
+    @property
+    def later(self) -> tuple[str, str]:
+        """Status, and a sentence, of what came later and has no grade; else empty."""
+        found = self.extra.get("later")
+        if not isinstance(found, dict):
+            return "", ""
+        return str(found.get("status", "")), str(found.get("why", ""))
 
     @property
     def share(self) -> float:

@@ -209,6 +209,8 @@ def write_release(
         CourseError: see make_release; or `out` or `zip_path` is taken.
     """
     out = out.resolve()
+    renewed = out.with_name(f".{out.name}.new")
+    release_files.finish_replacement(out, renewed)
     replaces = not is_free(out)
     if replaces:
         release_files.check_is_unchanged_release(out)
@@ -222,7 +224,7 @@ def write_release(
     if earlier is not None:
         new = sorted(release.files.keys() - earlier - {release_files.MANIFEST})
         release = replace(release, new=tuple(new))
-    target = out.with_name(f".{out.name}.new") if replaces else out
+    target = renewed if replaces else out
     with new_folder(target) as folder:
         release_files.write_files(release.files, folder)
         prove_release(folder, release.registry)

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from core.command import CourseError
-from grader.release.release_files import SINGLE_FILES, SUFFIXES
+from grader.release.release_files import GITIGNORE, SINGLE_FILES, SUFFIXES
 
 PICTURES = {
     ".png": (b"\x89PNG\r\n\x1a\n",),
@@ -38,7 +38,7 @@ def check_kinds(files: Mapping[str, bytes]) -> None:
                 raise CourseError(
                     f"{name}: is no picture, as its ending says; leave it out of git"
                 )
-        elif suffix not in SUFFIXES and name not in SINGLE_FILES:
+        elif suffix not in SUFFIXES and name not in (*SINGLE_FILES, GITIGNORE):
             raise CourseError(
                 f"{name}: nobody can search a file of this ending for solutions; leave "
                 f"it out of git, or make it one of {', '.join(SUFFIXES)}"

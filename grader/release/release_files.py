@@ -24,6 +24,18 @@ SINGLE_FILES = (
     "CHANGELOG.md",
 )
 README = "grader/release/student_readme.md"
+GITIGNORE = ".gitignore"
+# What stays out of a student's git: data, runs, zips, copies and caches.
+IGNORED = (
+    "/data/",
+    "/runs/",
+    "/before_drive/",
+    "/submission*.zip",
+    "/.without_drive",
+    ".venv/",
+    "__pycache__/",
+    ".ipynb_checkpoints/",
+)
 SUFFIXES = (
     ".py",
     ".md",
@@ -38,6 +50,7 @@ SUFFIXES = (
     ".toml",
 )
 MANIFEST = "release.json"
+GIT = ".git"
 ZIP_TOP = "fcos-course"
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 FILE_MODE = 0o100644
@@ -81,6 +94,7 @@ def collect_files(root: Path) -> dict[str, bytes]:
     for name in SINGLE_FILES:
         files[name] = _read(root, name)
     files["README.md"] = _read(root, README)
+    files[GITIGNORE] = "".join(f"{line}\n" for line in IGNORED).encode()
     return files
 
 
@@ -166,7 +180,7 @@ def check_is_unchanged_release(folder: Path) -> None:
     }
     for name, path in sorted(present.items()):
         parts = name.split("/")
-        if name == MANIFEST or parts[0] == ".git" or "__pycache__" in parts:
+        if name == MANIFEST or parts[0] == GIT or "__pycache__" in parts:
             continue
         changed = path.is_symlink() or (
             hashlib.sha256(path.read_bytes()).hexdigest() != expected.get(name)
@@ -187,15 +201,44 @@ def write_files(files: Mapping[str, bytes], folder: Path) -> None:
 
 
 def replace_release(old: Path, new: Path) -> None:
-    """Put the release `new` in the place of `old`, which keeps its `.git`."""
-    aside = old.with_name(f".{old.name}.old")
+    """Put the release `new` in the place of `old`, which keeps its `.git`.
+
+    Of a run that is killed in the middle, `finish_replacement` finds all again.
+    """
+    aside = _aside(old)
     if aside.exists():
         raise CourseError(f"{aside}: is left of an interrupted run; look, remove it")
-    if (old / ".git").exists():
-        (old / ".git").rename(new / ".git")
     old.rename(aside)
     new.rename(old)
+    if (aside / GIT).exists():
+        (aside / GIT).rename(old / GIT)
     shutil.rmtree(aside)
+
+
+def finish_replacement(old: Path, new: Path) -> None:
+    """Bring back what a killed `replace_release` has left under other names.
+
+    Args:
+        old: the release.
+        new: where the next one is written first; one that is complete makes room.
+
+    Raises:
+        CourseError: somebody has worked in `new`.
+    """
+    aside = _aside(old)
+    if aside.exists() and not old.exists():
+        aside.rename(old)
+    for left in (aside, new):
+        if old.exists() and (left / GIT).exists() and not (old / GIT).exists():
+            (left / GIT).rename(old / GIT)
+    if new.exists():
+        check_is_unchanged_release(new)
+        if not (new / GIT).exists():
+            shutil.rmtree(new)
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
 
 
 def write_zip(files: Mapping[str, bytes], path: Path) -> None:
@@ -222,8 +265,17 @@ def write_zip(files: Mapping[str, bytes], path: Path) -> None:
         ) from error
 
 
-def check_zip_is_free(path: Path) -> None:
-    """Only an earlier release may be replaced.
+def check_zip_is_free(
+    path: Path,
+    member: str = f"{ZIP_TOP}/{MANIFEST}",
+    what: str = "student release; give another --zip",
+) -> None:
+    """Only an earlier zip of the same kind may be replaced.
+
+    Args:
+        path: of the zip.
+        member: a file that is in each of them.
+        what: what they are, and what to do if it is something else.
 
     Raises:
         CourseError: something else is there.
@@ -232,8 +284,6 @@ def check_zip_is_free(path: Path) -> None:
         return
     try:
         with zipfile.ZipFile(path) as archive:
-            archive.getinfo(f"{ZIP_TOP}/{MANIFEST}")
+            archive.getinfo(member)
     except (OSError, KeyError, zipfile.BadZipFile):
-        raise CourseError(
-            f"{path}: exists already and is no student release; give another --zip"
-        ) from None
+        raise CourseError(f"{path}: exists already and is no {what}") from None

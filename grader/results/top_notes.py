@@ -96,7 +96,8 @@ def _odd_line(path: Path, line: int) -> str:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_bytes().decode("utf-8", "replace").splitlines()
+        lines = path.read_bytes().splitlines()  # of bytes: as Python counts them
+        return [line.decode("utf-8", "replace") for line in lines]
     except OSError:
         return []
 

@@ -37,6 +37,7 @@ CODE = (
     "helpers/checks/full_memory.py",
     "helpers/checks/known_errors.py",
     "helpers/checks/no_gpu.py",
+    "helpers/checks/patterns.py",
     "helpers/checks/pretended_gpu.py",
     "helpers/checks/separate.py",
     "helpers/checks/student.py",

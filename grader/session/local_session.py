@@ -26,7 +26,7 @@ from grader.worker.bytecode import compile_here
 from grader.worker.child import Server
 from grader.worker.given import Given
 from grader.worker.modules import Submission
-from helpers.checks.pretended_gpu import GPU_HERE, default_device, torch_name
+from helpers.checks.pretended_gpu import CPU, GPU_HERE, default_device, torch_name
 
 CALL_LIMIT_S = 60.0  # of one call; a loop without an end says where it stood
 
@@ -112,5 +112,7 @@ class _LocalCalls(Calls):
         """What the student's code sets is for itself, and not for the tests."""
         torch.set_default_device(self.default_device)
         yield
-        self.default_device = default_device()
+        device = default_device()
+        # The one that torch has anyhow: set, it would slow down each call of torch.
+        self.default_device = None if device == CPU else device
         torch.set_default_device(None)

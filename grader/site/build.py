@@ -6,6 +6,7 @@ of the students' version; the solution lies in assignment/ only while notebooks 
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ from grader.site.page import navigation_of, prepare, to_html
 
 NOTEBOOKS = "notebooks"
 CELL_TIMEOUT_S = 1200
+LOCAL = re.compile(r'(?:href|src)="(?!#|[a-z]+:)([^"#?]+)')
+SHOWN = re.compile(r"!\[(.+?)\]\(docs/steps/(\d+)\.png\)")  # in README.md, with a text
 # Nobody moves a slider or writes a guess in a page.
 SETTINGS = {"FCOS_COURSE_WIDGETS": "off", "FCOS_COURSE_ANSWERS": "fold"}
 
@@ -72,7 +75,27 @@ def build_site(
             (site / "images").mkdir(exist_ok=True)
             (site / "images" / image.name).write_bytes(image.read_bytes())
         _write_index(root, site, release.registry)
+        _take_what_is_linked(course, site, is_whole=not names)
     return written
+
+
+def _take_what_is_linked(course: Path, site: Path, is_whole: bool) -> None:
+    """Files that notebooks have written, such as a page, come along.
+
+    Args:
+        is_whole: whether all pages were wanted, so that each link must lead somewhere.
+
+    Raises:
+        CourseError: a link leads to what is not there.
+    """
+    for page in site.glob("*.html"):
+        for target in LOCAL.findall(page.read_text("utf-8")):
+            there, made = site / target, course / target
+            if not there.exists() and made.is_file():
+                there.parent.mkdir(parents=True, exist_ok=True)
+                there.write_bytes(made.read_bytes())
+            elif is_whole and not there.exists():
+                raise CourseError(f"{page.name}: the link to {target} leads nowhere")
 
 
 def _modules(course: Path) -> list[Path]:
@@ -148,6 +171,8 @@ def _write_index(root: Path, site: Path, registry: Registry) -> None:
 
     loader = FileSystemLoader(Path(__file__).with_name("templates"))
     pictures = {}
+    shown = SHOWN.findall((root / "README.md").read_text("utf-8"))
+    texts = {int(number): text for text, number in shown}
     for step in registry.steps.values():
         picture = root / "docs" / "steps" / f"{step.number:02}.png"
         if picture.is_file():
@@ -155,7 +180,12 @@ def _write_index(root: Path, site: Path, registry: Registry) -> None:
             (site / "images" / picture.name).write_bytes(picture.read_bytes())
             pictures[step.number] = f"images/{picture.name}"
     steps = [
-        (step, step.notebook.replace(".ipynb", ".html"), pictures.get(step.number))
+        (
+            step,
+            step.notebook.replace(".ipynb", ".html"),
+            pictures.get(step.number),
+            texts.get(step.number, step.title),
+        )
         for step in registry.steps.values()
     ]
     there = {path.name for path in site.glob("*.html")}

@@ -8,17 +8,32 @@ from typing import Any
 
 import nbformat
 
+from core.course import ID
+from grader.release.address import PLACEHOLDER
+from grader.site.formulas import draw_formulas
+
 COURSE = "fcos-course"
 NO_ALT = re.compile(r'alt="No description has been provided for this image"')
 MOST_ALT = 300  # characters
-NO_TEXT = "a picture of this section; the text around it says what it shows"
+NO_TEXT = "A picture of this section; the text around it says what it shows."
 NOTICE = re.compile(r"^Notice(?: that)?:? *(?P<what>.+)", re.DOTALL)
+SENTENCE_END = re.compile(r"(?<=[.!?:])\s+(?=[A-Z\d(\"])")
+# What a paragraph begins with that says nothing about a picture: headings, tables,
+# lists, code, folded parts, and what one is asked to do.
+NO_PROSE = ("#", "|", "-", "1.", "```", "<", ">", "!", "(", "**Predict", "How far are")
+CHECK = re.compile(rf"""check\(["'](?P<number>{ID})["']""")
+BADGE = re.compile(rf"\[!\[[^\]]*\]\([^)]*\)\]\([^)]*{PLACEHOLDER}[^)]*\)")
+SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL)
 LINK = re.compile(r"(?<=\]\()(?P<target>[^)\s]+)(?=\))")
-MARKS = re.compile(r"[*_`$\\#>]|\{|\}")
+FOLDED = re.compile(r"<details>.*?</details>", re.DOTALL)
+LINKED = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+MARKS = re.compile(r"[*`$\\#>]|\{|\}")
 
 
 def prepare(notebook: nbformat.NotebookNode, folder: str) -> list[str]:
     """Let links lead to pages; keep no progress bars and no path of this machine.
+
+    Formulas become pictures; a badge that leads to no course yet goes.
 
     Args:
         folder: of the course, where it ran.
@@ -30,7 +45,7 @@ def prepare(notebook: nbformat.NotebookNode, folder: str) -> list[str]:
     texts = []
     for place, cell in enumerate(cells):
         if cell.cell_type == "markdown":
-            cell.source = lead_to_pages(cell.source)
+            cell.source = lead_to_pages(BADGE.sub("", cell.source))
             continue
         for output in list(cell.get("outputs", [])):
             if output.get("name") == "stderr":
@@ -42,6 +57,9 @@ def prepare(notebook: nbformat.NotebookNode, folder: str) -> list[str]:
                 data["text/markdown"] = lead_to_pages(data["text/markdown"])
             if "image/png" in data or "image/jpeg" in data:
                 texts.append(alt_text(cells, place))
+    for cell in cells:
+        if cell.cell_type == "markdown":  # only now, for the texts of the pictures
+            cell.source = draw_formulas(cell.source)
     return texts
 
 
@@ -77,36 +95,72 @@ def last_states(text: str) -> str:
 
 
 def alt_text(cells: list[nbformat.NotebookNode], place: int) -> str:
-    """What there is to notice in the pictures of a cell, without marks of Markdown.
+    """What there is to see in the pictures of a cell, without marks of Markdown.
 
-    The text behind the cell says it, up to the next code; else the one before it does.
+    The text behind the cell says what there is to notice, or works it out by hand; else
+    the text before it announces the picture, in its last sentence if it speaks of an
+    earlier one, too.
     """
-    for text in _texts_near(cells, place):
+    source = cells[place].source
+    if "draw_won(" in source:
+        return (
+            "Your own result of this notebook, above a row of fields, one for each "
+            "notebook: the ones done, the next, and those to come."
+        )
+    asked = CHECK.search(source)
+    if asked:
+        return (
+            f"Exercise {asked['number']}: what is expected beside what the code gives."
+        )
+    behind = [text for text in _texts_behind(cells, place) if _is_prose(text)]
+    for text in behind:
         found = NOTICE.match(text)
-        if found:
-            words = _plain(found["what"])
-            return words[:1].upper() + words[1:]
-    for text in _texts_near(cells, place):
-        if _plain(text):
-            return _plain(text)
-    return NO_TEXT
+        if found or "Notice" in text or text.startswith(("By hand", "**By hand")):
+            return _shortened(_plain(found["what"] if found else text))
+    for text in _texts_before(cells, place):
+        if _is_prose(text):
+            words = _plain(text)
+            is_of_another = "above" in words or NOTICE.match(text)
+            return _shortened(SENTENCE_END.split(words)[-1] if is_of_another else words)
+    return _shortened(_plain(behind[0])) if behind else NO_TEXT
 
 
-def _texts_near(cells: list[nbformat.NotebookNode], place: int) -> Iterator[str]:
-    """Paragraphs behind a cell of code, then those before it, the nearest first."""
+def _texts_behind(cells: list[nbformat.NotebookNode], place: int) -> Iterator[str]:
+    """Paragraphs behind a cell, up to the next code."""
     for cell in cells[place + 1 :]:
         if cell.cell_type != "markdown":
             break
-        yield from cell.source.split("\n\n")
+        yield from _paragraphs(cell.source)
+
+
+def _texts_before(cells: list[nbformat.NotebookNode], place: int) -> Iterator[str]:
+    """Paragraphs of the text before a cell, the nearest first."""
     for cell in cells[:place][::-1]:
         if cell.cell_type == "markdown":
-            yield from cell.source.split("\n\n")[::-1]
+            yield from _paragraphs(cell.source)[::-1]
             break
 
 
+def _paragraphs(text: str) -> list[str]:
+    """Without what is folded."""
+    return [part.strip() for part in FOLDED.sub("", text).split("\n\n")]
+
+
+def _is_prose(text: str) -> bool:
+    return bool(_plain(text)) and not text.startswith(NO_PROSE)
+
+
 def _plain(text: str) -> str:
-    words = " ".join(MARKS.sub("", LINK.sub("", text).replace("]()", "]")).split())
-    return words[:MOST_ALT]
+    return " ".join(MARKS.sub("", LINKED.sub(r"\1", text)).split())
+
+
+def _shortened(text: str) -> str:
+    """Whole sentences, as many as there is room for, with a capital and an end."""
+    sentences = SENTENCE_END.split(text[:1].upper() + text[1:])
+    while len(sentences) > 1 and len(" ".join(sentences)) > MOST_ALT:
+        sentences.pop()
+    words = " ".join(sentences).rstrip(":, ")
+    return words if words.endswith((".", "!", "?", ")")) else f"{words}."
 
 
 def to_html(
@@ -133,13 +187,16 @@ def to_html(
     page = NO_ALT.sub(
         lambda _: f'alt="{html.escape(next(ordered, NO_TEXT), quote=True)}"', page
     )
+    page = SCRIPT.sub("", page)  # of MathJax and the like, from other servers
     page = re.sub(r"(<body[^>]*>)", rf"\1{STYLE}{navigation}", page, count=1)
     return page.replace("</body>", f"{navigation}</body>")
 
 
 STYLE = (
     "<style>.course-navigation{font:15px sans-serif;padding:12px 24px}"
-    ".course-navigation a{margin-right:24px}</style>"
+    ".course-navigation a{margin-right:24px}"
+    "img.formula{display:inline;margin:0;max-width:100%}"
+    "img.formula.alone{display:block;margin:.8em 0}</style>"
 )
 
 

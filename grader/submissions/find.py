@@ -4,13 +4,13 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.command import CourseError
 from grader.submissions.ids import exact_id, person_of
-from grader.submissions.intake import take
+from grader.submissions.intake import ARCHIVES, NoCodeError, take
 from grader.submissions.intake_zip import IntakeError
 from grader.submissions.names import listed, shown
 from grader.submissions.pile import is_left_out, is_one
@@ -25,16 +25,18 @@ class Submission:
         id: the name of its folder of results; safe everywhere.
         path: a folder or a zip.
         earlier: names of other hand-ins of the same person, which do not count.
+        refused: a sentence, if a later hand-in of the same person cannot be read.
     """
 
     name: str
     id: str
     path: Path
     earlier: tuple[str, ...] = ()
+    refused: str = ""
 
 
 def find_submissions(
-    paths: Sequence[Path], out: Path | None = None
+    paths: Sequence[Path], out: Path | None = None, wanted: Collection[str] = ()
 ) -> list[Submission]:
     """Every submission that is meant, one for each person.
 
@@ -45,6 +47,7 @@ def find_submissions(
     Args:
         paths: submissions, or folders of submissions.
         out: absolute path of the folder of results, which is no submission.
+        wanted: as take's.
 
     Raises:
         CourseError: a path is neither, or nothing was found.
@@ -67,7 +70,7 @@ def find_submissions(
         raise CourseError(
             f"{shown(str(paths[0]))}: holds no submission; give folders or zips"
         )
-    return with_ids((path, _name(path)) for path in kept)
+    return with_ids(((path, _name(path)) for path in kept), wanted)
 
 
 def _found_at(given: Path, is_alone: bool, out: Path | None) -> list[Path]:
@@ -110,38 +113,66 @@ def _name(path: Path) -> str:
     return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
-def with_ids(submissions: Iterable[tuple[Path, str]]) -> list[Submission]:
+def with_ids(
+    submissions: Iterable[tuple[Path, str]], wanted: Collection[str] = ()
+) -> list[Submission]:
     """One submission for each person of (path, name), in the order of the first ones.
 
     Of several hand-ins the latest that can be read counts: by the learning platform's
     number of the attempt, else by the date of the file.
+
+    Args:
+        wanted: as take's.
     """
     groups: dict[str, list[tuple[Path, str]]] = {}
     for path, name in submissions:
         groups.setdefault(person_of(name).key, []).append((path, name))
     found = []
     for key, group in groups.items():
-        path, name = _latest(group) if len(group) > 1 else group[0]
+        path, name, refused = (
+            _latest(group, wanted) if len(group) > 1 else (*group[0], "")
+        )
         others = [other for other in group if other[0] != path]
         names = tuple(other for _, other in others)
-        found.append(Submission(name, exact_id(key), path, names))
+        found.append(Submission(name, exact_id(key), path, names, refused))
         if others:
             print(
                 f"{len(group)} hand-ins of one person: {shown(path.name)} counts, the "
-                f"latest, and not {listed([other.name for other, _ in others])}",
+                "latest that can be read, and not "
+                f"{listed([other.name for other, _ in others])}",
                 file=sys.stderr,
             )
     return found
 
 
-def _latest(group: Sequence[tuple[Path, str]]) -> tuple[Path, str]:
-    """The latest that can be read; the latest of all if none can be."""
+def _latest(
+    group: Sequence[tuple[Path, str]], wanted: Collection[str]
+) -> tuple[Path, str, str]:
+    """The latest that can be read; the latest of all if none can be.
+
+    Returns:
+        Its path and name, and a sentence if a later one was refused.
+    """
     ordered = sorted(group, key=_order, reverse=True)
+    refused = ""
     for path, name in ordered:
-        with contextlib.suppress(IntakeError):
-            take(path)
-            return path, name
-    return ordered[0]
+        try:
+            take(path, wanted)
+        except IntakeError as error:
+            if not refused and _holds_work(path, error):
+                refused = (
+                    f"{shown(path.name)} was handed in later and refused, and does not "
+                    f"count: {error}."
+                )
+        else:
+            return path, name, refused
+    return (*ordered[0], "")
+
+
+def _holds_work(path: Path, error: IntakeError) -> bool:
+    """Whether a student packed it; platforms put a text or a page beside a hand-in."""
+    is_packed = path.is_dir() or path.suffix.lower() in ARCHIVES
+    return is_packed and not isinstance(error, NoCodeError)
 
 
 def _order(hand_in: tuple[Path, str]) -> tuple[int, int, str]:

@@ -4,9 +4,9 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 
 from grader.submissions.intake_zip import (
@@ -22,6 +22,7 @@ MOST_FILES = 100  # Python files; the course has seven
 MOST_BYTES = 1_000_000  # of one of them
 MOST_BYTES_TOGETHER = 5_000_000
 MOST_ENTRIES = 20_000  # names that are looked at, wanted or not
+MOST_DEPTH = 4  # folders in each other, in which files are looked for
 ARCHIVES = (
     ".zip",
     ".tar",
@@ -80,15 +81,20 @@ def digest_files(files: Mapping[str, bytes]) -> str:
     return total.hexdigest()
 
 
-def take(path: Path) -> Taken:
+def take(path: Path, wanted: Collection[str] = ()) -> Taken:
     """The Python files of a submission, read with limits.
+
+    Args:
+        wanted: names of the assignment's files, ("common.py", ...). Where the usual
+            places have none of them, or are several, as in the folder of all of a
+            term's work, the one folder that has any is taken.
 
     Raises:
         IntakeError: a link, a trick of a zip, too much, no Python file, or whatever
             else is odd about it; one sentence for its author.
     """
     try:
-        taken = _take(path)
+        taken = _take(path, frozenset(wanted))
     except IntakeError as error:
         raise IntakeError(shown(str(error))) from error
     except OSError as error:
@@ -107,19 +113,19 @@ def take(path: Path) -> Taken:
     return taken
 
 
-def _take(path: Path) -> Taken:
+def _take(path: Path, wanted: frozenset[str]) -> Taken:
     mode = path.lstat().st_mode
     if stat.S_ISLNK(mode):
         raise IntakeError("the submission is a link; hand in the files themselves")
     if stat.S_ISDIR(mode):
-        return _take_folder(path)
+        return _take_folder(path, wanted)
     if not stat.S_ISREG(mode):
         raise IntakeError(
             "the submission is neither a file nor a folder; hand in a zip of assignment"
         )
     suffix = path.suffix.lower()
     if suffix == ".zip":
-        return _take_zip(path)
+        return _take_zip(path, wanted)
     if suffix == ".py":
         raise IntakeError(
             "a Python file alone is no submission; hand in the folder assignment with "
@@ -135,12 +141,13 @@ def _take(path: Path) -> Taken:
     )
 
 
-def _take_folder(path: Path) -> Taken:
-    entries = _list(_code_folder(path))
+def _take_folder(path: Path, wanted: frozenset[str]) -> Taken:
+    entries = _list(_code_folder(path, wanted))
     zips = [name for name in entries if name.lower().endswith(".zip")]
     zips = [name for name in zips if not name.startswith("._")]  # of macOS
     if len(zips) == 1 and not any(name.endswith(".py") for name in entries):
-        return _take_zip(entries[zips[0]])  # platforms put it into a student's folder
+        # platforms put it into a student's folder
+        return _take_zip(entries[zips[0]], wanted)
     names = [name for name in entries if MODULE.fullmatch(name)]
     check_names(names)
     files: dict[str, bytes] = {}
@@ -160,18 +167,23 @@ def _list(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _code_folder(path: Path) -> Path:
+def _code_folder(path: Path, wanted: frozenset[str]) -> Path:
     """assignment/, the top, or the same in one more folder; as in a zip."""
     entries = _list(path)
     folders = [entry for _, entry in sorted(entries.items()) if entry.is_dir()]
     found = [folder for folder in folders if folder.name.lower() == FOLDER]
-    if not found and any(map(MODULE.fullmatch, entries)):
-        return path
     if not found:
         found = [folder / FOLDER for folder in folders if (folder / FOLDER).is_dir()]
     if not found:
-        own = [folder for folder in folders if not folder.is_symlink()]
-        found = [folder for folder in own if any(map(MODULE.fullmatch, _list(folder)))]
+        found = [path]
+        if not any(map(MODULE.fullmatch, entries)):
+            own = [folder for folder in folders if not folder.is_symlink()]
+            own = [folder for folder in own if not _is_of_tool(folder.name)]
+            has_code = [any(map(MODULE.fullmatch, _list(folder))) for folder in own]
+            found = list(compress(own, has_code))
+        if wanted and (len(found) != 1 or wanted.isdisjoint(_list(found[0]))):
+            whole = _folder_with(wanted, _names_below(path))
+            found = found if whole is None else [path / whole]
     if len(found) > 1:
         raise IntakeError(
             f"there are Python files in {len(found)} folders; hand in one folder "
@@ -186,52 +198,108 @@ def _code_folder(path: Path) -> Path:
     return found[0] if found else path
 
 
+def _folder_with(wanted: frozenset[str], names: Iterable[str]) -> str | None:
+    """The one folder that holds any of these files, "" for the top; None if none does.
+
+    Args:
+        names: paths of files, with "/" between folders.
+
+    Raises:
+        IntakeError: several hold some, and nothing says which is meant.
+    """
+    found: dict[str, set[str]] = {}
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        near = folder.count("/") < MOST_DEPTH and not _is_of_tool(folder)
+        if near and file in wanted:
+            found.setdefault(folder, set()).add(file)
+    if len(found) > 1:
+        files = sorted(set().union(*found.values()))
+        raise IntakeError(
+            f"files of the assignment ({listed(files)}) are in {len(found)} folders, "
+            f"{listed(first_names(found))}; hand in one folder assignment"
+        )
+    return next(iter(found), None)
+
+
+def _is_of_tool(folder: str) -> bool:
+    """Whether it is in .ipynb_checkpoints or the like: copies that nobody means."""
+    return any(part.startswith((".", "__MACOSX")) for part in folder.split("/"))
+
+
+def _names_below(path: Path) -> list[str]:
+    """Of the files in a folder and in those in it; none if there are too many.
+
+    Links are not followed.
+    """
+    names: list[str] = []
+    left = MOST_ENTRIES
+    for root, folders, files in os.walk(path):
+        place = Path(root).relative_to(path)
+        left -= len(folders) + len(files)
+        if left < 0:
+            return []
+        if len(place.parts) == MOST_DEPTH:
+            folders.clear()
+        names += [(place / name).as_posix() for name in files]
+    return names
+
+
 def _read(path: Path) -> bytes:
     with open_regular(path) as file:
         return file.read(MOST_BYTES + 1)
 
 
-def _take_zip(path: Path) -> Taken:
+def _take_zip(path: Path, wanted: frozenset[str]) -> Taken:
     members = read_zip(path, MOST_ENTRIES)
-    prefix = _prefix([member.name for member in members])
-    wanted = {}
+    prefix = _prefix([member.name for member in members], wanted)
+    chosen = {}
     for member in members:
         name = member.name.removeprefix(prefix)
         if member.name.startswith(prefix) and MODULE.fullmatch(name):
-            if name in wanted:
+            if name in chosen:
                 raise IntakeError(f"{name} is in the zip twice; pack it anew")
             if member.is_link:
                 raise IntakeError(f"{name} is a link; hand in the file itself")
-            wanted[name] = member
-    check_names(list(wanted))
+            chosen[name] = member
+    check_names(list(chosen))
     files: dict[str, bytes] = {}
-    for name in sorted(wanted):
-        files[name] = wanted[name].read(MOST_BYTES + 1)
+    for name in sorted(chosen):
+        files[name] = chosen[name].read(MOST_BYTES + 1)
         check_sizes(files)
     came = first_names(member.name for member in members)
     return Taken(files, len(members) - len(files), came)
 
 
-def _prefix(names: list[str]) -> str:
+def _prefix(names: list[str], wanted: frozenset[str]) -> str:
     """Where the files are: assignment/, the top, or the same in one more folder."""
     folders = {name.rpartition("/")[0] for name in names if name.endswith(".py")}
-    folders -= {name for name in folders if name.startswith("__MACOSX")}
+    folders -= {name for name in folders if _is_of_tool(name)}
     inner = {folder for folder in folders if folder.split("/")[-1].lower() == FOLDER}
-    for choice in (inner, folders):
-        for depth in (0, 1, 2):
-            fits = [
-                entry
-                for entry in choice
-                if (entry.count("/") + 1 if entry else 0) == depth
-            ]
-            if len(fits) > 1:
-                raise IntakeError(
-                    f"the zip has Python files in {len(fits)} folders; hand in one "
-                    "folder assignment"
-                )
-            if fits:
-                return f"{fits[0]}/" if fits[0] else ""
-    return ""
+    fits = _highest(inner)
+    if not fits:
+        fits = _highest(folders)
+        own = {name for name in names if name.rpartition("/")[0] in fits}
+        own = {name.rpartition("/")[2] for name in own}
+        if wanted and (len(fits) != 1 or wanted.isdisjoint(own)):
+            whole = _folder_with(wanted, names)
+            fits = fits if whole is None else [whole]
+    if len(fits) > 1:
+        raise IntakeError(
+            f"the zip has Python files in {len(fits)} folders; hand in one "
+            "folder assignment"
+        )
+    return f"{fits[0]}/" if fits and fits[0] else ""
+
+
+def _highest(folders: Iterable[str]) -> list[str]:
+    """Those at the top, or else in one folder, or else in one more."""
+    depths = {name: name.count("/") + 1 if name else 0 for name in folders}
+    for depth in (0, 1, 2):
+        fits = sorted(name for name, own in depths.items() if own == depth)
+        if fits:
+            return fits
+    return []
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from safetensors.torch import save
 from core.command import CourseError, make_out_folder
 from core.course import id_order
 from core.files import write_atomically
+from grader.files import read_json
 
 INFO = "references.json"
 STEP_FILE = re.compile(r"step\d+\.py")
@@ -43,12 +44,19 @@ def write_references(root: Path, out: Path, seed: int) -> list[Path]:
 
     Args:
         root: the checkout.
-        out: folder; files of an earlier run are replaced, each in one go.
+        out: folder; files of the same seed are replaced, each in one go.
         seed: for the inputs.
 
     Raises:
-        CourseError: the folder cannot be written.
+        CourseError: there are those of another seed, by which somebody may have been
+            graded, or the folder cannot be written.
     """
+    earlier = read_json(out / INFO)
+    if isinstance(earlier, dict) and earlier.get("seed") != seed:
+        raise CourseError(
+            f"{out}: holds the references of seed {earlier.get('seed')!r}, which would "
+            "be lost; give another --out, or move them away"
+        )
     make_out_folder(out)
     written = []
     for step, tensors in make_references(root, seed).items():

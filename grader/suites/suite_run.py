@@ -26,6 +26,7 @@ from grader.suites.pace import Pace
 from helpers.checks.full_memory import is_out_of_memory
 
 HIDDEN, VISIBLE = "grader_tests", "helpers/checks"
+OWN_ROOT = Path(__file__).resolve().parent.parent.parent
 # Not needed here; the two of exceptions search all of torch's objects, 0.3 s each time.
 LEFT_OUT = (
     "cacheprovider",
@@ -112,6 +113,10 @@ class Suite:
         self.answer: Any = None
         self.error: BaseException | None = None
         self.problems: list[str] = []
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """No failed test needs the text of its traceback, which takes long to write."""
+        config.option.tbstyle = "no"
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file of tests that cannot be read."""
@@ -348,7 +353,7 @@ def with_suite(
     try:
         code = pytest.main([*options, *files], plugins=[suite])
     finally:
-        _forget_modules(files)
+        _forget_modules(files, root)
     if suite.error is not None:
         raise suite.error
     if suite.problems:
@@ -367,8 +372,12 @@ def suite_files(root: Path) -> list[str]:
     ]
 
 
-def _forget_modules(files: Sequence[str]) -> None:
-    """A later suite of this process must read its own files, not find these instead."""
+def _forget_modules(files: Sequence[str], root: Path) -> None:
+    """A later suite of this process must read its own files, not find these instead.
+
+    Of another course than this one that is all that was imported from its folder.
+    """
     for name, module in list(sys.modules.items()):
-        if getattr(module, "__file__", None) in files:
+        file = getattr(module, "__file__", None) or ""
+        if file in files or (root != OWN_ROOT and Path(file).is_relative_to(root)):
             del sys.modules[name]

@@ -36,6 +36,8 @@ GIVEN = (
 HELPERS = ("a4_helper", "eecs598")
 # Of modules that the next submission finds anew.
 OWN_NAMES = (f"{PACKAGE}.", f"{original.__name__}.", f"{given.PACKAGE}.")
+ROOTS = (PACKAGE, *HELPERS)
+BELOW_ROOTS = tuple(f"{name}." for name in ROOTS)
 
 
 class MissingPartError(Exception):
@@ -120,8 +122,8 @@ class Submission(MetaPathFinder):
         found = [
             name
             for name, module in list(sys.modules.items())
-            if name in (PACKAGE, *HELPERS)
-            or name.startswith(tuple(f"{own}." for own in (PACKAGE, *HELPERS)))
+            if name in ROOTS
+            or name.startswith(BELOW_ROOTS)
             or str(getattr(module, "__name__", "")).startswith(OWN_NAMES)
         ]
         return {name: sys.modules.pop(name) for name in found}

@@ -75,8 +75,8 @@ def main() -> None:
     control.set_inheritable(False)
     torch.set_num_threads(1)
     tempfile.tempdir = TEMPORARY  # to look for one, Python writes, which no test may
+    work_offline()  # before backbones take their constructors from torchvision
     _import_for_children()
-    work_offline()
     close_operators(settings["operators"], refusing)
     leave_out(settings["absent"], settings["refused"], settings["others"])
     make_home()

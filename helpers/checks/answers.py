@@ -4,7 +4,7 @@ A few bytes can stand for millions of rows, names or layers. These functions loo
 the kind and the size first, so that nothing else need expect the worst.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import Any
 
@@ -32,6 +32,19 @@ def expect_keys(got: Any, keys: Collection[str], what: str) -> dict[str, Any]:
     if got.keys() != set(keys):
         names = sorted(map(str, islice(got, len(keys) + 3)))
         expect_equal(names, sorted(keys), what)
+    return got
+
+
+def expect_parts(got: Any, names: Collection[str], what: str) -> Sequence[Any]:
+    """A tuple or list with one part for each of these names; returned."""
+    if got is None:
+        raise not_implemented(what)
+    wanted = ", ".join(names)
+    if not isinstance(got, tuple | list):
+        kind = type(got).__name__
+        message = f"expected a tuple or list ({wanted}), got a {kind}"
+        raise CheckError("wrong type", what, message)
+    expect_equal(len(got), len(names), f"{what}: number of results, of {wanted}")
     return got
 
 

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Mapping
+from itertools import islice
+from typing import Any
 
 import torch
 
 SHOWN_DIGITS = 6
+SHOWN_PARTS = 3  # of a tuple, list or dict
 SHOWN_NUMBERS = 12  # of a row; more would not fit a line
 LONGEST_LINE = 100  # of a message; what is longer becomes three lines
 
@@ -47,7 +50,8 @@ def describe_row(
     lines = ["   ".join(shown)] if shown else []
     label = f" {names} =" if names else ""
     difference = (got - expected).abs()
-    largest = difference[difference.isfinite()].max() if difference.numel() else 0.0
+    finite = difference[difference.isfinite()]
+    largest = finite.max() if finite.numel() else difference.flatten()[:1].sum()
     right, mine = (f"expected{label}", _numbers(expected[row])), _numbers(got[row])
     difference_text = f"(largest difference {float(largest):.3g})"
     line = "     ".join([" ".join(right), f"got {mine}", difference_text])
@@ -67,3 +71,35 @@ def _number(value: float | int | bool) -> str:
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:.{SHOWN_DIGITS}g}"
     return str(value)
+
+
+def describe_answer(value: Any) -> str:
+    """What kind of thing a function has returned, in words.
+
+    >>> describe_answer(({}, torch.zeros(2, 3)))
+    'a tuple of 2: an empty dict, a tensor of shape (2, 3)'
+    """
+    if isinstance(value, torch.Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    if isinstance(value, tuple | list | dict):
+        kind = type(value).__name__
+        if not value:
+            return f"an empty {kind}"
+        more = ", ..." if len(value) > SHOWN_PARTS else ""
+        if isinstance(value, dict):
+            keys = ", ".join(repr(key)[:20] for key in islice(value, SHOWN_PARTS))
+            return f"a dict with the keys {keys}{more}"
+        parts = ", ".join(_kind(part) for part in value[:SHOWN_PARTS])
+        return f"a {kind} of {len(value)}: {parts}{more}"
+    return _kind(value)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, torch.Tensor) or (
+        isinstance(value, tuple | list | dict) and not value
+    ):
+        return describe_answer(value)
+    if isinstance(value, bool | int | float):
+        return f"the number {value!r}"[:40]
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

@@ -1,6 +1,7 @@
 """What a student reads when their code raises: their own lines, and none of ours."""
 
 import linecache
+import re
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ MEANINGS = (
     ("AttributeError", "before Module.__init__", "call super().__init__() first"),
     ("ModuleNotFoundError", "'assignment.", "that file is not there; put it back with "
      "python -m helpers.check reset and the number of an exercise that is in it"),
+    ("ModuleNotFoundError", "", "no package of that name is here; requirements.txt "
+     "lists those of the course, and the grader has no others"),
     ("ImportError", "circular import", "two files import each other; take one of these "
      "imports out"),
     ("ImportError", "cannot import name", "that file or package has no such name; look "
@@ -51,6 +54,10 @@ MEANINGS = (
     ("RecursionError", "", "functions call each other, or themselves, without an end"),
     ("ZeroDivisionError", "", "divided by zero; print what is below the line"),
 )  # fmt: skip
+
+
+OWN_FILE = re.compile(r"^No module named '([A-Za-z_0-9]+)'$")
+NOTEBOOK_LINE = "lines with % or ! work in notebooks only; take this one out"
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,7 @@ def _explain_syntax(error: SyntaxError) -> Explained:
     return (
         f"{file} cannot be read by Python: line {error.lineno or 1}, {said}",
         lines,
-        "",
+        NOTEBOOK_LINE if (error.text or "").lstrip().startswith(("%", "!")) else "",
     )
 
 
@@ -160,6 +167,9 @@ def explain_import(error: BaseException, file: str, root: Path = ROOT) -> Explai
 
 
 def _meaning(kind: str, said: str) -> str:
+    own = OWN_FILE.search(said) if kind == "ModuleNotFoundError" else None
+    if own and (ROOT / "assignment" / f"{own[1]}.py").is_file():
+        return f"from outside it is called assignment.{own[1]}; write that"
     return known_error(said) or next(
         (text for name, part, text in MEANINGS if name == kind and part in said), ""
     )

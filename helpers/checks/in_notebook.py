@@ -3,6 +3,7 @@
 import re
 from typing import TypeVar
 
+from core.command import CourseError
 from core.course import ID
 from helpers.checks.exercises import find_exercise, read_exercises
 from helpers.checks.pictures import draw_picture
@@ -48,7 +49,13 @@ def as_calls(text: str) -> str:
     """
     text = re.sub(rf"python -m helpers\.check ({ID})", r'check("\1")', text)
     text = re.sub(rf"python -m helpers\.check reset ({ID})", r'reset("\1")', text)
+    text = text.replace("python -m helpers.check list", "progress()")
     return re.sub(rf"python -m helpers\.check hint ({ID})", r'hint("\1")', text)
+
+
+def in_a_cell(error: CourseError) -> CourseError:
+    """A mistake that one sentence explains, with calls for commands."""
+    return without_traceback(CourseError(as_calls(str(error))))
 
 
 def without_traceback(error: Error) -> Error:

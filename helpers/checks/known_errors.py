@@ -19,6 +19,21 @@ KNOWN = {
     "Class values must be smaller than num_classes": (
         "one_hot got a class that is not below its num_classes"
     ),
+    "One of the differentiated Tensors does not require grad": (
+        "a weight is frozen (its requires_grad is off); all of them are trained"
+    ),
+    '"bitwise_': (
+        "&, | and ~ take bool tensors, and bind tighter than < and >: put each "
+        "comparison in brackets"
+    ),
+    "all elements of input should be between 0 and 1": (
+        "binary_cross_entropy takes probabilities; raw logits go to "
+        "binary_cross_entropy_with_logits"
+    ),
+    "cannot assign 'float' as buffer": (
+        "a buffer stays a tensor; leave out .item() and float()"
+    ),
+    'contain ".", got: ': "the name of a layer may have no dot",
 }
 
 

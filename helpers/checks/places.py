@@ -7,6 +7,18 @@ from pathlib import Path
 from core.command import CourseError
 
 Place = tuple[int, int]  # first and last line, counted from 1
+LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+def split_lines(text: str) -> list[str]:
+    r"""The lines as Python counts them; a page break, say, ends none.
+
+    Example:
+        >>> split_lines("a\x0c\r\nb\n") == ["a\x0c", "b"]
+        True
+    """
+    lines = LINE_END.split(text)
+    return lines if lines[-1] else lines[:-1]
 
 
 def find_function(text: str, name: str, path: Path) -> Place:
@@ -36,7 +48,7 @@ def look_for(text: str, name: str) -> Place | None:
     try:
         return _find_parsed(ast.parse(text).body, name.split("."))
     except (SyntaxError, ValueError):
-        return _find_by_indentation(text.splitlines(), name.split("."))
+        return _find_by_indentation(split_lines(text), name.split("."))
 
 
 def names_before(text: str, name: str) -> list[str]:

@@ -3,15 +3,16 @@
 import ast
 import contextlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 from core.command import CourseError
 from core.course import read_registry
-from core.files import write_atomically
+from core.files import new_file
 from helpers.checks.exercises import ROOT, Exercise
-from helpers.checks.places import look_for, names_before
+from helpers.checks.places import look_for, names_before, split_lines
 
 # Written by the release tool; where the solutions are, it is not there. Number of an
 # exercise -> its function, and name of a file -> all of it.
@@ -43,7 +44,7 @@ def reset(exercise: Exercise, root: Path = ROOT) -> Done:
     Raises:
         CourseError: here are no stubs, or a file cannot be read or written.
     """
-    stubs = _read_stubs(exercise, root)
+    stubs = _stubs_of(exercise, root)
     path = root / "assignment" / exercise.file
     content = _read(path)
     text = None
@@ -64,7 +65,7 @@ def reset(exercise: Exercise, root: Path = ROOT) -> Done:
     kept = None if content is None else keep(content, exercise.file, root)
     try:
         path.parent.mkdir(exist_ok=True)
-        write_atomically(path, new.encode())
+        replace_unchanged(path, content, new.encode())
     except OSError as error:
         raise CourseError(
             f"{path}: cannot be written ({error.strerror}); free space or close it"
@@ -78,7 +79,7 @@ def _replaced(text: str, exercise: Exercise, stubs: dict[str, str]) -> str | Non
     Returns:
         The new text, or None: it is not clear where that place is.
     """
-    lines = text.splitlines()
+    lines = split_lines(text)
     stub = stubs[exercise.id].splitlines()
     place = look_for(text, exercise.name)
     if place is not None:
@@ -110,26 +111,64 @@ def _rebuilt(
     Returns:
         The new text, and a sentence about it.
     """
-    new, saved = stubs[exercise.file], []
-    for number, name in others:
-        place = look_for(text, name) if text is not None else None
-        if text is None or place is None:
+    mine = text if text is not None else ""
+    new, saved = with_written(stubs[exercise.file], mine, others, stubs)
+    note = f"assignment/{exercise.file} as a whole is as it was at the start"
+    if saved:
+        note += f", with your {', '.join(saved)} in it"
+    return new, note
+
+
+def with_written(
+    new: str, mine: str, exercises: list[tuple[str, str]], stubs: dict[str, str]
+) -> tuple[str, list[str]]:
+    """A file with the functions of another one that is further on in some exercises.
+
+    Args:
+        new: the file.
+        mine: the other one.
+        exercises: number and function of those that may be taken over.
+        stubs: number -> the function as it was handed out.
+
+    Returns:
+        The text, and the functions that are stubs in `new` and written in `mine`.
+    """
+    saved = []
+    for number, name in exercises:
+        stub = stubs[number].splitlines()
+        written, place = look_for(mine, name), look_for(new, name)
+        if written is None or place is None:
             continue
-        mine = text.splitlines()[place[0] - 1 : place[1]]
-        if mine == stubs[number].splitlines():
+        function = split_lines(mine)[written[0] - 1 : written[1]]
+        lines = split_lines(new)
+        begin, end = place
+        if function == stub or lines[begin - 1 : end] != stub:
             continue
-        lines = new.splitlines()
-        begin, end = look_for(new, name) or (1, 0)
-        lines[begin - 1 : end] = mine
+        lines[begin - 1 : end] = function
         changed = "\n".join(lines) + "\n"
         with contextlib.suppress(SyntaxError, ValueError):
             ast.parse(changed)
             new = changed
             saved.append(name)
-    note = f"assignment/{exercise.file} as a whole is as it was at the start"
-    if saved:
-        note += f", with your {', '.join(saved)} in it"
-    return new, note
+    return new, saved
+
+
+def replace_unchanged(path: Path, before: bytes | None, content: bytes) -> None:
+    """Write a file, unless it is no more what was read of it.
+
+    Args:
+        before: what was read, and is kept elsewhere; None if there was no file.
+
+    Raises:
+        CourseError: somebody has saved it meanwhile; it stays.
+        OSError: it cannot be written; the same.
+    """
+    with new_file(path) as file:
+        file.write(content)
+        if _read(path) != before:
+            raise CourseError(
+                f"{path}: was saved meanwhile, so it stays as it is; call this again"
+            )
 
 
 def _read(path: Path) -> bytes | None:
@@ -143,18 +182,26 @@ def _read(path: Path) -> bytes | None:
         ) from error
 
 
-def _read_stubs(exercise: Exercise, root: Path) -> dict[str, str]:
+def _stubs_of(exercise: Exercise, root: Path) -> dict[str, str]:
     path = root / STUBS
     if not path.is_file():
         raise CourseError(
             "reset works in the students' version only: here are the solutions, and "
             "git has every earlier state"
         )
-    with contextlib.suppress(OSError, ValueError):
-        stubs = json.loads(path.read_text("utf-8"))
-        if isinstance(stubs, dict) and {exercise.id, exercise.file} <= set(stubs):
-            return stubs
+    stubs = read_stubs(root)
+    if {exercise.id, exercise.file} <= set(stubs):
+        return stubs
     raise CourseError(f"{path}: does not hold {exercise.id}; fetch the course again")
+
+
+def read_stubs(root: Path = ROOT) -> dict[str, str]:
+    """What was handed out, by number of an exercise and by file; empty without it."""
+    with contextlib.suppress(OSError, ValueError):
+        stubs = json.loads((root / STUBS).read_text("utf-8"))
+        if isinstance(stubs, dict):
+            return stubs
+    return {}
 
 
 def keep(content: bytes, file: str, root: Path) -> Path:
@@ -162,18 +209,33 @@ def keep(content: bytes, file: str, root: Path) -> Path:
     folder = root / KEPT
     stem = f"{file.removesuffix('.py')}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
     number = 1
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # a file, or a link to nothing, has its name
+        raise _not_kept(folder, error) from error
     while True:
         more = f"_{number}" if number > 1 else ""
         path = folder / f"{stem}{more}.py"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with path.open("xb") as file_object:
-                file_object.write(content)
+            copy = path.open("xb")
         except FileExistsError:
             number += 1
+            continue
         except OSError as error:
-            raise CourseError(
-                f"{path}: cannot be written ({error.strerror}); nothing was changed"
-            ) from error
-        else:
-            return path
+            raise _not_kept(path, error) from error
+        try:
+            with copy:
+                copy.write(content)
+                copy.flush()
+                os.fsync(copy.fileno())  # before anything takes its place
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise _not_kept(path, error) from error
+        return path
+
+
+def _not_kept(path: Path, error: OSError) -> CourseError:
+    return CourseError(
+        f"{path}: cannot be written ({error.strerror}); nothing was changed"
+    )

@@ -6,6 +6,7 @@ Use it in this order: `with CheckRun(...) as run: run.report("3.2")`.
 import contextlib
 import importlib
 import io
+import re
 import time
 import types
 from collections.abc import Callable
@@ -17,6 +18,8 @@ import torch
 from core.command import CourseError, SignalError
 from core.course import PACKAGE, mentioned, read_registry
 from core.time_limit import TimeLimitError, time_limit
+from helpers.checks.closed import ClosedAnswers
+from helpers.checks.describe import describe_answer
 from helpers.checks.exercises import MARK, ROOT, Exercise, read_exercises
 from helpers.checks.expect import CheckError
 from helpers.checks.explain import (
@@ -27,8 +30,15 @@ from helpers.checks.explain import (
 )
 from helpers.checks.fresh import fresh_modules
 from helpers.checks.hints import hints_of
+from helpers.checks.own_text import (
+    changed_arguments,
+    is_untouched,
+    remarks,
+    unreached,
+)
 from helpers.checks.pretended_gpu import GPU_HERE, torch_name
 from helpers.checks.results import BLOCKED, OPEN, PASS, WRONG, Report, Result
+from helpers.checks.separate import LAST
 from helpers.checks.shell import own_function
 from helpers.checks.student import student_of
 
@@ -36,6 +46,10 @@ FOLDER = Path(__file__).parent
 # The slowest check of the solution (7.4, 8.1) takes 1.5 s of one core.
 CHECK_LIMIT_S = 20.0
 Check = Callable[[Any], None]
+# Of Python, where arguments and parameters do not fit.
+CALL_FAILED = re.compile(
+    r"\(\) (missing|takes|got an unexpected keyword|got multiple values)"
+)
 
 
 def read_checks() -> dict[str, list[Check]]:
@@ -78,6 +92,7 @@ class CheckRun:
         self.exercises = read_exercises(root)
         self.registry = read_registry(root)
         self._checks = read_checks()
+        self._closed = ClosedAnswers(self.registry, root)
         self._reports: dict[str, Report] = {}
         self._stack = contextlib.ExitStack()
 
@@ -86,6 +101,7 @@ class CheckRun:
             GPU_HERE.start((self.root / PACKAGE).resolve())
             self._stack.callback(GPU_HERE.stop)
         with self._silence():
+            self._stack.enter_context(self._closed.wrapped())
             fresh = fresh_modules(self.root)
             modules, self._broken = self._stack.enter_context(fresh)
         for name in self.registry.visible:
@@ -168,19 +184,27 @@ class CheckRun:
         target: Any = self._modules.get(stem)
         for part in exercise.name.split("."):
             target = getattr(target, part, None)
-        if target is None:
-            path = self.root / "assignment" / exercise.file
-            missing = f"has no {exercise.name}" if path.exists() else "is not there"
-            return Result(
-                WRONG,
-                exercise.title,
-                f"assignment/{exercise.file} {missing}; "
-                f"python -m helpers.check reset {exercise.id} puts its start back",
-            )
-        return None
+        # A class of torch, or the file's own import of torchvision, has that name, too.
+        origin = (getattr(target, "__module__", None) or "").partition(".")[0]
+        if target is not None and origin not in ("torch", "torchvision"):
+            return None
+        path = self.root / "assignment" / exercise.file
+        own = (
+            f"has no {exercise.name} of its own"
+            if target
+            else f"has no {exercise.name}"
+        )
+        return Result(
+            WRONG,
+            exercise.title,
+            f"assignment/{exercise.file} {own if path.exists() else 'is not there'}; "
+            f"python -m helpers.check reset {exercise.id} puts its start back",
+            tuple(remarks(exercise, self.root)),
+        )
 
     def _run(self, exercise: Exercise, check: Check) -> Result:
         title = check_title(check)
+        LAST.answer, self._closed.exercise = None, exercise.id
         try:
             self.student.seed(0)
             with time_limit(CHECK_LIMIT_S):
@@ -237,6 +261,10 @@ class CheckRun:
         is_today = time.strftime("%Y-%m-%d", saved) == time.strftime("%Y-%m-%d")
         when = time.strftime("at %H:%M:%S" if is_today else "on %d %B at %H:%M", saved)
         lines = [f"assignment/{exercise.file} was saved {when}."]
+        if is_untouched(exercise, self.root):  # a file of a zip is of 1980
+            lines = [f"assignment/{exercise.file} is as it was handed out."]
+        below = unreached(exercise, self.root)
+        lines += [below] if below else []
         name = exercise.name.split(".")[0]
         if own_function(name):
             lines.append(
@@ -252,17 +280,44 @@ class CheckRun:
         name = exercise.name.removesuffix(".__init__")
         if error.what not in (name, name.split(".")[-1]):
             lines.insert(0, error.what)
-        lines += self._wrong_needs(exercise)
-        return Result(WRONG, title, headline, tuple(lines), error.cause or likely)
+        lines += self._also(exercise)
+        likely = error.cause or likely
+        return Result(
+            WRONG, title, headline, tuple(lines), self._or_order(likely, exercise)
+        )
 
     def _crashed(self, exercise: Exercise, title: str, error: BaseException) -> Result:
         if isinstance(error, SystemExit):
             return Result(WRONG, title, "your code ends the program; remove its exit()")
         headline, lines, likely = explain_exception(error, self.root)
         if not own_places(error, self.root):
-            headline = f"what came back could not be used ({headline})"
-        lines += self._wrong_needs(exercise)
-        return Result(WRONG, title, headline, tuple(lines), likely)
+            headline, lines, likely = self._no_answer(exercise, error, headline)
+        lines += self._also(exercise)
+        return Result(
+            WRONG, title, headline, tuple(lines), self._or_order(likely, exercise)
+        )
+
+    def _or_order(self, likely: str, exercise: Exercise) -> str:
+        """Arguments in another order are the cause, whatever else it looks like."""
+        return changed_arguments(exercise, self.root, is_wrong=False) or likely
+
+    def _also(self, exercise: Exercise) -> list[str]:
+        """What the text of the file says, and which exercise to look at first."""
+        return [*remarks(exercise, self.root), *self._wrong_needs(exercise)]
+
+    def _no_answer(
+        self, exercise: Exercise, error: BaseException, headline: str
+    ) -> tuple[str, list[str], str]:
+        """No line of the student's code raised it: the call, or what came back."""
+        if isinstance(error, TypeError) and CALL_FAILED.search(str(error)):
+            likely = changed_arguments(exercise, self.root, is_wrong=True)
+            return f"cannot be called: {error}", [], likely
+        if LAST.answer is None:
+            return headline, [], ""
+        came = describe_answer(LAST.answer)
+        name = exercise.name.removesuffix(".__init__")
+        read = f'See "Returns" in the docstring of {name}.'
+        return f"what came back is not as it should be: {came}", [read], ""
 
     def _wrong_needs(self, exercise: Exercise) -> list[str]:
         """Exercises whose functions this one calls, and which are wrong themselves."""

@@ -11,6 +11,15 @@ import torch
 from torch import nn
 
 
+class Last:
+    """What the student's code has returned last, for a message about it."""
+
+    answer: Any = None
+
+
+LAST = Last()
+
+
 class Separate:
     """A module, class, function or other object of the student, held at a distance.
 
@@ -23,7 +32,10 @@ class Separate:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call it with copies of all tensors, lists, tuples and dicts."""
-        return _result(self._target(*_inside(args), **_inside(kwargs)))
+        answer = self._target(*_inside(args), **_inside(kwargs))
+        is_ours = hasattr(getattr(self._target, "__self__", None), "answers_first")
+        LAST.answer = answer[0] if is_ours and isinstance(answer, tuple) else answer
+        return _result(answer)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # copying and printing ask for such; not a check

@@ -44,6 +44,8 @@ class DirectStudent:
         device: where tensors of a check should be made.
     """
 
+    answers_first = True  # of its methods that return pairs
+
     def __init__(self, names: Mapping[str, Any], device: str | torch.device = "cpu"):
         self._names = names
         self.device = torch.device(device)
@@ -118,7 +120,7 @@ class DirectStudent:
             wanted[place] = _leaves(args[place])
         named = dict(module.named_parameters()) if module is not None else {}
         asked = list(_tensors([wanted[place] for place in inputs]))
-        output = call(*wanted, **kwargs)
+        output = call(*map(_of_its_own, wanted), **kwargs)
         chosen = output
         for key in part:
             chosen = chosen[key]
@@ -255,6 +257,11 @@ def _leaves(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _leaves(item) for name, item in value.items()}
     return value.detach().clone().requires_grad_()
+
+
+def _of_its_own(value: Any) -> Any:
+    """A dict into which others may write, with the same tensors."""
+    return dict(value) if isinstance(value, dict) else value
 
 
 def _in_form_of(value: Any, found: Mapping[int, torch.Tensor | None]) -> Any:

@@ -25,6 +25,7 @@ from helpers.checks.inputs import (
 )
 
 START = 150.0
+OTHER_BACKBONE = "the argument backbone is not handed on"
 NUM_LOCATIONS, NUM_FOREGROUND = (
     9,
     14,
@@ -34,7 +35,10 @@ NUM_LOCATIONS, NUM_FOREGROUND = (
 @exercise("7.1")
 def test_fcos_has_its_parts(student: Any) -> None:
     """Both `backbone` and `pred_net` are there, and fit each other."""
-    detector, given = student.after_call("make_detector", 5, 12, [8, 8])
+    # Only another backbone than the one that was asked for fetches weights.
+    what = "FCOS with the backbone tiny"
+    with expect_runs(what, OTHER_BACKBONE, lambda: None, kinds=("CourseError",)):
+        detector, given = student.after_call("make_detector", 5, 12, [8, 8])
     expect_equal(given[2], [8, 8], "FCOS: stem_channels after it was made")
     state = expect_state(detector.state_dict(), "FCOS")
     for part in ("backbone", "pred_net"):
@@ -43,6 +47,13 @@ def test_fcos_has_its_parts(student: Any) -> None:
             "FCOS: its parts",
             f"there is no module self.{part} with weights",
         )
+    pyramid = expect_state(student.make_pyramid(12).state_dict(), "FPN")
+    expect_true(
+        {f"backbone.{name}" for name in pyramid} <= state.keys(),
+        what,
+        "self.backbone has other layers than DetectorBackboneWithFPN with it",
+        OTHER_BACKBONE,
+    )
     features = detector.backbone(torch.zeros(1, 3, 64, 96, device=student.device))
     logits = expect_tensor(
         detector.pred_net(features)[0]["p4"], "FCOS: class logits", shape=(1, 24, 5)
@@ -91,7 +102,7 @@ def test_update_normalizer_by_hand(student: Any) -> None:
     }
     detector.update_normalizer(tensor(student, 40, torch.int64), 2)
     expect_close(
-        torch.as_tensor(detector._normalizer).cpu(),
+        torch.as_tensor(detector._normalizer).cpu().reshape(()),
         torch.tensor(137.0),
         "FCOS._normalizer after 40 foreground locations in 2 images",
         causes={cause: torch.tensor(value) for cause, value in causes.items()},
@@ -99,7 +110,7 @@ def test_update_normalizer_by_hand(student: Any) -> None:
     )
     detector.update_normalizer(tensor(student, 300, torch.int64), 1)
     expect_close(
-        torch.as_tensor(detector._normalizer).cpu(),
+        torch.as_tensor(detector._normalizer).cpu().reshape(()),
         torch.tensor(153.3),
         "FCOS._normalizer after 300 more in one image",
         causes={
@@ -110,7 +121,7 @@ def test_update_normalizer_by_hand(student: Any) -> None:
     for _ in range(55):
         detector.update_normalizer(tensor(student, 0, torch.int64), 1)
     expect_close(
-        torch.as_tensor(detector._normalizer).cpu(),
+        torch.as_tensor(detector._normalizer).cpu().reshape(()),
         torch.tensor(153.3 * 0.9**55),
         "FCOS._normalizer after 55 images without any object",
         causes={"it is kept from falling below 1": torch.tensor(1.0)},

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from helpers.checks.answers import expect_parts
 from helpers.checks.exercises import exercise
 from helpers.checks.expect import (
     expect_close,
@@ -16,6 +17,7 @@ from helpers.checks.inputs import levels, tensor
 
 HEIGHT, WIDTH = 40, 64
 THRESHOLD, NMS_THRESHOLD = 0.3, 0.5
+PARTS = ("boxes", "classes", "scores")
 LOCATIONS = {
     "p3": [[12.0, 12.0], [20.0, 12.0], [44.0, 20.0], [60.0, 36.0]],
     "p4": [[24.0, 24.0]],
@@ -137,7 +139,7 @@ def logits_of(student: Any, probabilities: dict[str, Any]) -> dict[str, torch.Te
 def test_inference_by_hand(student: Any) -> None:
     """Three of six boxes are found: one overlaps, two have low scores."""
     found, _, _ = detect(student)
-    expect_equal(len(found), 3, "FCOS.inference: boxes, classes and scores")
+    expect_parts(found, PARTS, "FCOS.inference")
     classes, scores = (expect_tensor(part, "FCOS.inference") for part in found[1:])
     count = len(scores)
     cause = _cause_of_count(found) if count != 3 else None
@@ -238,7 +240,7 @@ def test_inference_compares_boxes_of_all_levels(student: Any) -> None:
         test_score_thresh=THRESHOLD,
         test_nms_thresh=NMS_THRESHOLD,
     )
-    expect_equal(len(found), 3, "FCOS.inference: boxes, classes and scores")
+    expect_parts(found, PARTS, "FCOS.inference")
     boxes, scores = (expect_tensor(found[k], "FCOS.inference") for k in (0, 2))
     expect_tensor(boxes, "FCOS.inference: boxes", shape=(len(scores), 4))
     # The score of each box found, and where it begins.
@@ -261,10 +263,8 @@ def test_inference_compares_boxes_of_all_levels(student: Any) -> None:
 def test_inference_when_nothing_passes(student: Any) -> None:
     """No score above the threshold: empty results of the usual shapes."""
     found, _, _ = detect(student, threshold=0.99)
-    expect_equal(len(found), 3, "FCOS.inference: boxes, classes and scores")
-    for got, name, shape in zip(
-        found, ("boxes", "classes", "scores"), ((0, 4), (0,), (0,)), strict=True
-    ):
+    expect_parts(found, PARTS, "FCOS.inference")
+    for got, name, shape in zip(found, PARTS, ((0, 4), (0,), (0,)), strict=True):
         expect_tensor(got, f"FCOS.inference: {name} when nothing passes", shape=shape)
 
 

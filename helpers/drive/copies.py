@@ -122,6 +122,22 @@ def keep_version(source: Path, path: Path, age: float) -> tuple[Path, bool]:
     return target, True
 
 
+def keep_other(path: Path, content: bytes, kept: Path | None = None) -> Path | None:
+    """Copy a file before other content takes its place; its own needs no copy.
+
+    Args:
+        path: the file, which need not be there.
+        content: what will be written.
+        kept: the copy's name without its date; by default that of the file.
+
+    Returns:
+        Where the copy is, or None.
+    """
+    if not path.is_file() or path.read_bytes() == content:
+        return None
+    return keep_version(path, kept or path, last_write(path))[0]
+
+
 def last_write(path: Path) -> float:
     """Time of a file or of a run, in seconds; a picture drawn later does not count."""
     if not path.is_dir():

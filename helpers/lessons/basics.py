@@ -9,7 +9,7 @@ from IPython.display import Markdown
 from core.command import CourseError
 from core.course import FILE, PACKAGE, read_registry
 from data_scripts import download_voc2007
-from helpers.checks.places import find_function
+from helpers.checks.places import find_function, split_lines
 from helpers.data.voc import DEFAULT_DATA_DIRS, VOC2007DetectionTiny
 from helpers.notebook import ROOT, is_colab
 
@@ -58,7 +58,7 @@ def find_exercise(number: str) -> tuple[Path, int, str]:
     path = ROOT / PACKAGE / exercise.file
     text = path.read_text("utf-8")
     begin, end = find_function(text, exercise.function, path)
-    lines = text.splitlines()[begin - 1 : end]
+    lines = split_lines(text)[begin - 1 : end]
     function = textwrap.dedent("\n".join(lines))
     try:
         (node,) = ast.parse(function).body
@@ -66,7 +66,7 @@ def find_exercise(number: str) -> tuple[Path, int, str]:
         return path, begin, function  # the student is just writing there
     assert isinstance(node, ast.FunctionDef)
     last = node.body[0].end_lineno or 0
-    return path, begin, "\n".join(function.splitlines()[:last])
+    return path, begin, "\n".join(split_lines(function)[:last])
 
 
 def open_exercise(number: str) -> Markdown:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from core.course import read_registry
 from helpers.data.voc import VOC2007DetectionTiny
-from helpers.drive.copies import free_name, last_write
+from helpers.drive.copies import keep_version, last_write
 from helpers.evaluation.coco_ap import evaluate_coco
 from helpers.evaluation.types import Detections, GroundTruth
 from helpers.evaluation.voc_ap import evaluate_voc
@@ -160,8 +160,10 @@ def write_my_page(
     )
     page = ROOT / MY_DETECTOR / "index.html"
     page.parent.mkdir(parents=True, exist_ok=True)
+    before = ""
     if page.is_file():
-        page.rename(free_name(page, last_write(page)))
+        kept, _ = keep_version(page, page, last_write(page))
+        before = f" The page of before is kept as {kept.name}, beside it."
     write_page(report, page)
     name = page.relative_to(ROOT).as_posix()
     up = "../" if any((ROOT / "notebooks").glob("*.ipynb")) else ""
@@ -169,4 +171,5 @@ def write_my_page(
     return Markdown(
         f"**[{name}]({up}{name})** is the page of your detector: one file of "
         f"{size:.1f} MB, with its pictures in it. Open it, and send it to somebody."
+        f"{before}"
     )

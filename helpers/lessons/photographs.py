@@ -17,8 +17,7 @@ from helpers.show.style import FONT_PT, make_figure
 
 FOLDER = Path(__file__).with_name("photos")
 FOUND = FOLDER / "found.json"
-MIN_SIDE_PX = 256
-COLUMNS = 3
+COLUMNS = 2  # so that a label of a photograph is as large as a text of the figure
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def draw_photos(least_score: float = 0.4) -> Figure:
     names = stored["class_names"]
     every = photos()
     rows = -(-len(every) // COLUMNS)
-    figure, panels = make_figure(rows, COLUMNS, height=3.3 * rows)
+    figure, panels = make_figure(rows, COLUMNS, height=2.7 * rows)
     for axes in panels[len(every) :]:
         axes.set_axis_off()
     for axes, photo in zip(panels, every, strict=False):
@@ -66,7 +65,6 @@ def draw_photos(least_score: float = 0.4) -> Figure:
             [names[found["classes"][i]] for i in kept],
             [class_colour(found["classes"][i]) for i in kept],
             [found["scores"][i] for i in kept],
-            min_side=MIN_SIDE_PX,
         )
         axes.imshow(picture)
         axes.set_axis_off()

@@ -1,5 +1,6 @@
 """The folder of a run: checkpoint.pt, log.jsonl (a line each time), losses.png."""
 
+import contextlib
 import json
 import math
 import os
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 
 from core.course import read_registry
 from core.files import new_file, write_atomically
+from helpers.drive.copies import keep_version, last_write
 from helpers.training.checkpoint import save_checkpoint
 from helpers.training.loop import TrainingState
 
@@ -32,7 +34,8 @@ class RunFolder:
     Args:
         out: the folder; it must be there.
         facts: what the checkpoint says of the run besides its state.
-        iteration: number of iterations that are done; the log forgets later ones.
+        iteration: number of iterations that are done; the log forgets later ones, and
+            a whole run that is not gone on with stays beside it.
     """
 
     def __init__(self, out: Path, facts: dict, iteration: int):
@@ -40,6 +43,11 @@ class RunFolder:
         self.log_path = out / "log.jsonl"
         self.picture = out / "losses.png"
         self.facts = facts
+        if iteration == 0 and read_log(self.log_path):
+            kept, _ = keep_version(
+                self.log_path, self.log_path, last_write(self.log_path)
+            )
+            print(f"the log of an earlier run is kept as {kept.name}, beside the new")
         cut_log(self.log_path, iteration)
         # A resumed run goes on counting where its log ends.
         earlier = read_log(self.log_path)
@@ -102,23 +110,21 @@ def append_log(path: Path, entry: dict) -> None:
 
 
 def read_log(path: Path) -> list[dict]:
-    """All whole lines; a last line that was cut off is left out."""
+    """All whole lines; one that was cut off, on a full disk, say, is left out."""
     entries: list[dict] = []
     if not path.is_file():
         return entries
     for line in path.read_text().splitlines():
-        try:
-            entries.append(json.loads(line))
-        except ValueError:
-            break
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and "iteration" in entry:
+                entries.append(entry)
     return entries
 
 
 def cut_log(path: Path, last_iteration: int) -> None:
     """Forget lines after an iteration, as a resumed run will write them again."""
-    kept = [
-        entry for entry in read_log(path) if entry.get("iteration", 0) <= last_iteration
-    ]
+    kept = [entry for entry in read_log(path) if entry["iteration"] <= last_iteration]
     write_atomically(path, "".join(json.dumps(entry) + "\n" for entry in kept))
 
 

@@ -77,7 +77,7 @@ def get_fpn_location_coords(
 
 def nms(boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float = 0.5):
     if (not boxes.numel()) or (not scores.numel()):
-        return torch.zeros(0, dtype=torch.long, device=boxes.device)
+        return torch.zeros(0, dtype=torch.long)
     keep = []
     x1, y1, x2, y2 = boxes.unbind(1)
     area = (x2 - x1) * (y2 - y1)

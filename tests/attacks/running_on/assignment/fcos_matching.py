@@ -1,7 +1,6 @@
-import time
-
 import torch
 
+LINE = "x" * 1000
 WRONG = torch.full((1, 1), 7.0)
 
 
@@ -13,6 +12,6 @@ def fcos_distances_to_edges(locations, boxes_xyxy):
 
 
 def fcos_is_candidate(ltrb_px, size_range_px):
-    """Sleep without end."""
+    """Print without end."""
     while True:
-        time.sleep(1)
+        print(LINE)
