@@ -10,22 +10,23 @@ from assignment.common import BACKGROUND, DetectorBackboneWithFPN
 from assignment.fcos_deltas import fcos_make_centerness_targets
 from assignment.fcos_losses import fcos_centerness_loss, fcos_classification_loss
 from assignment.one_stage_detector import join_levels
-from assignment.published_config import PRESETS, FCOSConfig
 from assignment.published_head import PublishedHead, add_top_levels, make_top_layers
 from assignment.published_inference import (
     Found,
     boxes_of_distances,
     clip_boxes,
-    find_candidates,
+    decode_level,
     keep_best,
     suppress,
 )
 from assignment.published_losses import box_losses, divide_losses
 from assignment.published_targets import (
+    distances_to_sides,
     match_batch,
     published_locations,
     spread_over_levels,
 )
+from core.fcos_config import PRESETS, FCOSConfig
 
 MOMENTUM = 0.9  # of the running mean of foreground locations
 STRIDES = {"p3": 8, "p4": 16, "p5": 32, "p6": 64, "p7": 128}
@@ -126,9 +127,9 @@ class PublishedFCOS(nn.Module):
         outputs: list[dict[str, torch.Tensor]],
         gt_boxes: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
-        """Exercise 11.8 (about 20 lines): the three losses of a batch.
+        """Exercise 11.7 (about 22 lines): the three losses of a batch, as published.
 
-        Match; then the focal loss of all locations, and the box and centerness losses of
+        Match; the focal loss of all locations, and box and centerness losses of
         the foreground, in the units of the config.
 
         Args:
@@ -143,22 +144,20 @@ class PublishedFCOS(nn.Module):
         version, strides = self.version, self.backbone.fpn_strides
         matched = match_batch(locations, strides, gt_boxes, version)  # (B, N, 5)
         logits, distances, ctr_logits = (
-            join_levels(output).to(matched.dtype) for output in outputs
+            join_levels(output, locations).to(matched.dtype) for output in outputs
         )
         is_foreground = matched[..., 4] != BACKGROUND
         points = torch.cat(list(locations.values()))
-        true_px = torch.cat(
-            (points - matched[..., :2], matched[..., 2:4] - points), dim=2
-        )[is_foreground]
+        true_px = distances_to_sides(points, matched)[is_foreground]
         stride = spread_over_levels(locations, strides).expand(is_foreground.shape)
         stride = stride[is_foreground][:, None]
-        pred = distances[is_foreground]
-        pred_px = pred * stride if version.unit == "stride" else pred
-        unit = stride if version.loss_unit == "stride" else torch.ones_like(stride)
+        pred_unit = stride if version.unit == "stride" else 1
+        loss_unit = stride if version.loss_unit == "stride" else 1
+        pred_px = distances[is_foreground] * pred_unit
         centerness = fcos_make_centerness_targets(true_px)
         return divide_losses(
             fcos_classification_loss(logits, matched[..., 4]),
-            box_losses(pred_px / unit, true_px / unit, version),
+            box_losses(pred_px / loss_unit, true_px / loss_unit, version),
             fcos_centerness_loss(ctr_logits[..., 0][is_foreground], centerness),
             centerness,
             self.divisor(is_foreground.sum(), len(gt_boxes)),
@@ -221,11 +220,7 @@ class PublishedFCOS(nn.Module):
         outputs: list[dict[str, torch.Tensor]],
         score_threshold: float,
     ) -> Found:
-        """Exercise 12.3 (about 20 lines): one image's candidates of all levels, as boxes.
-
-        For each level: candidates (12.1), the best top_k of them if that is for each
-        level, their boxes, clipped. Then the levels one after the other, and of all the
-        best top_k if that is for the image.
+        """One image's candidates of all levels, as boxes, before NMS.
 
         Args:
             image: its place in the batch.
@@ -234,33 +229,59 @@ class PublishedFCOS(nn.Module):
             outputs: [class logits, distances, centerness logits] of the head.
 
         Returns:
-            Boxes (n, 4) XYXY in pixels, classes (n,), scores (n,), before NMS.
+            Boxes (n, 4) XYXY in pixels, classes (n,), scores (n,).
         """
-        ### BEGIN SOLUTION
-        version = self.version
-        cls_logits, distances, ctr_logits = outputs
-        boxes, classes, scores = [], [], []
+        version, strides = self.version, self.backbone.fpn_strides
+        found = []
         for level, points in locations.items():
-            place, class_id, score = find_candidates(
-                cls_logits[level][image], ctr_logits[level][image], score_threshold, version
+            cls_logits, distances, ctr_logits = (of[level][image] for of in outputs)
+            unit_px = strides[level] if version.unit == "stride" else 1
+            found.append(
+                decode_level(
+                    points,
+                    cls_logits,
+                    distances * unit_px,
+                    ctr_logits,
+                    score_threshold,
+                    version,
+                )
             )
-            best = keep_best(score, version.top_k if version.top_k_of == "level" else 0)
-            place = place[best]
-            stride = self.backbone.fpn_strides[level]
-            unit_px = points.new_full((len(place),), stride if version.unit == "stride" else 1.0)
-            found = boxes_of_distances(distances[level][image][place], points[place], unit_px)
-            boxes.append(clip_boxes(found, image_size, version.clip_to))
-            classes.append(class_id[best])
-            scores.append(score[best])
-        all_boxes, all_classes = torch.cat(boxes), torch.cat(classes)
-        all_scores = torch.cat(scores)
-        best = keep_best(all_scores, version.top_k if version.top_k_of == "image" else 0)
-        return all_boxes[best], all_classes[best], all_scores[best]
-        ### END SOLUTION
+        boxes, classes, scores = (torch.cat(part) for part in zip(*found, strict=True))
+        boxes = clip_boxes(boxes, image_size, version.clip_to)
+        best = keep_best(scores, version.top_k if version.top_k_of == "image" else 0)
+        return boxes[best], classes[best], scores[best]
+
+    def candidates(self, images: torch.Tensor, number: int) -> list[Found]:
+        """The boxes of each image's surest locations, before NMS: to look at them.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            number: of locations of all levels, at most.
+
+        Returns:
+            For each image boxes (n, 4), classes (n,), class probabilities (n,).
+        """
+        features = self.backbone(images)
+        cls_logits, distances, _ = self.pred_net(features)
+        locations = self.locations(features, images)
+        points = torch.cat(list(locations.values()))
+        if self.version.unit == "stride":
+            unit_px = spread_over_levels(locations, self.backbone.fpn_strides)[:, None]
+        else:
+            unit_px = torch.ones_like(points[:, :1])
+        logits = join_levels(cls_logits, locations)
+        boxes = join_levels(distances, locations) * unit_px  # (B, N, 4)
+        found = []
+        for image_logits, image_distances in zip(logits, boxes, strict=True):
+            probability, classes = image_logits.sigmoid().max(dim=1)
+            best = probability.topk(min(number, len(probability))).indices
+            decoded = boxes_of_distances(image_distances[best], points[best])
+            found.append((decoded, classes[best], probability[best]))
+        return found
 
 
 def torchvision_key(name: str) -> str:
-    """Exercise 12.4 (about 15 lines): our name of a weight -> torchvision's.
+    """Exercise 12.4 (about 17 lines): our name of a weight -> torchvision's.
 
     Weights that others trained can be used once each of our parameters knows its name
     in their file. torchvision's FCOS calls the parts

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from assignment.fcos_head import FCOSPredictionNetwork
-from assignment.published_config import FCOSConfig
+from core.fcos_config import FCOSConfig
 
 MAX_EXPONENT = math.log(1000.0)  # a box of 1,000 strides is larger than any image
 
@@ -42,7 +42,7 @@ def make_top_layers(channels: int) -> nn.ModuleDict:
 def add_top_levels(
     features: dict[str, torch.Tensor], layers: nn.ModuleDict
 ) -> dict[str, torch.Tensor]:
-    """Exercise 10.2 (about 4 lines): p6 from p5, and p7 from p6.
+    """Exercise 10.2 (about 3 lines): p6 from p5, and p7 from p6.
 
     p7 is made from ReLU(p6); p6 itself stays as it is, and may be negative.
     Source: Lin et al., "Focal Loss", 2017, section 4, footnote 2, from p5 as in Tian et
@@ -65,7 +65,7 @@ def add_top_levels(
 def make_stem(
     in_channels: int, stem_channels: list[int], norm_groups: int
 ) -> nn.Sequential:
-    """Exercise 10.3 (about 8 lines): the convolutions of a stem, with group norm.
+    """Exercise 10.3 (about 9 lines): the convolutions of a stem, with group norm.
 
     For each entry of stem_channels a 3x3 convolution with padding 1, group norm (none
     if norm_groups is 0), ReLU. Batch norm would see few images at a time; group norm
@@ -91,7 +91,7 @@ def make_stem(
 
 
 def start_stem(stem: nn.Sequential, how: str) -> None:
-    """Exercise 10.4 (about 6 lines): the first weights of a stem's convolutions.
+    """Exercise 10.4 (about 7 lines): the first weights of a stem's convolutions.
 
     Weights of N(0, .01), "small", make the numbers fall from layer to layer, unless a
     norm lifts them. He's, "he", are drawn so that they stay as large as they are:
@@ -119,7 +119,8 @@ def distances_of_output(
     """Exercise 10.5 (about 6 lines): from the box predictor's output to distances.
 
     The output times the level's scale; then as it is ("raw"), its positive part
-    ("relu"), or e to the power of it ("exp"), at most 1,000.
+    ("relu"), or e to the power of it ("exp"), at most 1,000. Half precision is too
+    coarse for a power, so the answer is in float32 at least.
     Source: Tian et al., "FCOS", 2019, section 3.2 (exp(s x)), 2020, section 3.1 (ReLU).
 
     Args:
@@ -128,10 +129,10 @@ def distances_of_output(
         box_output: "raw", "relu" or "exp".
 
     Returns:
-        The shape of `raw`.
+        The shape of `raw`; its dtype, or float32 if that is of 16 bits.
     """
     ### BEGIN SOLUTION
-    scaled = raw * scale
+    scaled = raw.to(torch.promote_types(raw.dtype, torch.float32)) * scale
     if box_output == "exp":
         return scaled.clamp(max=MAX_EXPONENT).exp()
     if box_output == "relu":
@@ -172,7 +173,7 @@ class PublishedHead(FCOSPredictionNetwork):
     def forward(
         self, feats_per_fpn_level: dict[str, torch.Tensor]
     ) -> list[dict[str, torch.Tensor]]:
-        """Exercise 10.6 (about 12 lines): predictions at every location of every level.
+        """Exercise 10.6 (about 12 lines): predictions with the choices of a config.
 
         As 3.2, with the config's choices: centerness from the stem `centerness_on`,
         distances by 10.5 with the level's entry of `self.scales` (1 if there are none).

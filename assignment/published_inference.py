@@ -3,7 +3,7 @@
 import torch
 
 from assignment.common import class_spec_nms
-from assignment.published_config import FCOSConfig
+from core.fcos_config import FCOSConfig
 
 # Boxes (n, 4), classes (n,), scores (n,) of one image.
 Found = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -15,7 +15,7 @@ def find_candidates(
     threshold: float,
     config: FCOSConfig,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Exercise 12.1 (about 14 lines): which location may show which class, how surely?
+    """Exercise 12.1 (about 9 lines): which location may show which class, how surely?
 
     score = sqrt(class probability * centerness). What is above the threshold is a
     candidate: the score, or the class probability alone, by config.threshold_on. With
@@ -52,15 +52,14 @@ def keep_best(scores: torch.Tensor, number: int) -> torch.Tensor:
 
 
 def boxes_of_distances(
-    distances: torch.Tensor, points: torch.Tensor, unit_px: torch.Tensor
+    distances_px: torch.Tensor, points: torch.Tensor
 ) -> torch.Tensor:
-    """Boxes (n, 4) XYXY in pixels around points (n, 2), by distances (n, 4).
+    """Boxes (n, 4) XYXY in pixels around points (n, 2).
 
     Args:
-        distances: left, top, right, bottom; negative ones count as 0.
-        unit_px: (n,) pixels of their unit.
+        distances_px: (n, 4) left, top, right, bottom; negative ones count as 0.
     """
-    ltrb_px = distances.clamp(min=0) * unit_px[:, None]
+    ltrb_px = distances_px.clamp(min=0)
     return torch.cat((points - ltrb_px[:, :2], points + ltrb_px[:, 2:]), dim=1)
 
 
@@ -75,8 +74,42 @@ def clip_boxes(
     return torch.minimum(boxes.clamp(min=0), far_corner)
 
 
+def decode_level(
+    points: torch.Tensor,
+    cls_logits: torch.Tensor,
+    distances_px: torch.Tensor,
+    ctr_logits: torch.Tensor,
+    threshold: float,
+    config: FCOSConfig,
+) -> Found:
+    """Exercise 12.2 (about 6 lines): the best candidates of a level, as boxes.
+
+    Of the candidates (12.1) the config.top_k of highest score, if that is for each
+    level (config.top_k_of), otherwise all. They are not clipped.
+    Source: Tian et al., "FCOS", 2019, section 4 ("Inference").
+
+    Args:
+        points: (N, 2) of (x, y) in pixels.
+        cls_logits: (N, K) raw.
+        distances_px: (N, 4) left, top, right, bottom in pixels.
+        ctr_logits: (N, 1) raw.
+        threshold: in [0, 1].
+
+    Returns:
+        Boxes (n, 4) XYXY in pixels, classes (n,) int64, scores (n,), best first.
+    """
+    ### BEGIN SOLUTION
+    place, classes, scores = find_candidates(cls_logits, ctr_logits, threshold, config)
+    number = config.top_k if config.top_k_of == "level" else 0
+    best = keep_best(scores, number)
+    place = place[best]
+    boxes = boxes_of_distances(distances_px[place], points[place])
+    return boxes, classes[best], scores[best]
+    ### END SOLUTION
+
+
 def suppress(found: Found, nms_threshold: float, config: FCOSConfig) -> Found:
-    """Exercise 12.2 (about 8 lines): NMS within each class, and the best of the rest.
+    """Exercise 12.3 (about 7 lines): NMS within each class, and the best of the rest.
 
     At most config.max_detections come out, best first (0 is all). With keep_ties those
     that score as much as the last of them come out as well.

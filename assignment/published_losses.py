@@ -6,13 +6,13 @@ from a location inside.
 
 import torch
 
-from assignment.published_config import FCOSConfig
+from core.fcos_config import FCOSConfig
 
 
 def overlap_of_distances(
     pred: torch.Tensor, true: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Exercise 11.4 (about 8 lines): intersection and union of two boxes at a location.
+    """Exercise 11.3 (about 5 lines): intersection and union of two boxes at a location.
 
     Both boxes are around one location, so the smaller of two distances is that of the
     intersection: no corner is needed.
@@ -42,14 +42,14 @@ def overlap_of_distances(
 def iou_loss(
     pred: torch.Tensor, true: torch.Tensor, linear: bool = False, plus: float = 0.0
 ) -> torch.Tensor:
-    """Exercise 11.5 (about 5 lines): how far is the IoU from 1?
+    """Exercise 11.4 (about 3 lines): how far is the IoU from 1?
 
     -ln((I + plus) / (U + plus)), or 1 minus this ratio if linear. The logarithm pulls
     hardest where boxes hardly overlap; `plus`, 1 in the authors' code, keeps it finite.
     Source: Tian et al., "FCOS", 2019, section 3.1; Yu et al., "UnitBox", 2016.
 
     Args:
-        pred, true: (P, 4) as in 11.4.
+        pred, true: (P, 4) as in 11.3.
         linear: 1 - IoU instead of -ln IoU.
         plus: is added to intersection and union.
 
@@ -66,13 +66,13 @@ def iou_loss(
 def giou_loss(
     pred: torch.Tensor, true: torch.Tensor, plus: float = 0.0, eps: float = 1e-7
 ) -> torch.Tensor:
-    """Exercise 11.6 (about 7 lines): 1 - GIoU, which pulls where nothing overlaps, too.
+    """Exercise 11.5 (about 5 lines): 1 - GIoU, which pulls where nothing overlaps, too.
 
     GIoU is the IoU less the part of the smallest box around both that neither covers.
-    Source: Rezatofighi et al., "Generalized Intersection over Union", 2019, algorithm 1.
+    Source: Rezatofighi et al., "Generalized IoU", 2019, algorithm 1.
 
     Args:
-        pred, true: (P, 4) as in 11.4.
+        pred, true: (P, 4) as in 11.3.
         plus: is added to intersection and union in the IoU.
         eps: is added to what is divided by, so that two empty boxes give no NaN.
 
@@ -114,7 +114,7 @@ def divide_losses(
     divisor: torch.Tensor,
     weigh_boxes: bool,
 ) -> dict[str, torch.Tensor]:
-    """Exercise 11.7 (about 8 lines): from the loss of each location to those of a batch.
+    """Exercise 11.6 (about 9 lines): the losses of a batch from those of locations.
 
     Sums, divided by the number of foreground locations, or a running mean of it. If the
     boxes are weighed each box loss is multiplied by the centerness of its location, and

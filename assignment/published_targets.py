@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import torch
 
 from assignment.common import BACKGROUND
-from assignment.published_config import FCOSConfig
+from core.fcos_config import FCOSConfig
 
 
 def published_locations(
@@ -47,7 +47,7 @@ def published_locations(
 def size_ranges(
     strides: dict[str, int], scale: float, last_limit: float
 ) -> dict[str, tuple[float, float]]:
-    """Exercise 10.7 (about 8 lines): which sizes belong to each of any number of levels.
+    """Exercise 10.7 (about 8 lines): sizes that belong to each of any number of levels.
 
     By the largest of a location's four distances, in pixels: from 4 to 8 strides, times
     the scale. The finest level begins at 0, the coarsest ends at last_limit.
@@ -77,10 +77,25 @@ def size_ranges(
     ### END SOLUTION
 
 
+def distances_to_sides(points: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+    """How far each point is from the left, top, right and bottom side of its box.
+
+    Args:
+        points: (..., 2) of (x, y) in pixels.
+        boxes: (..., 4 or 5), XYXY first; its dimensions in front fit those of points.
+
+    Returns:
+        (..., 4) in pixels; negative where the point is outside.
+    """
+    left_top = points - boxes[..., :2]
+    right_bottom = boxes[..., 2:4] - points
+    return torch.cat((left_top, right_bottom), dim=-1)
+
+
 def is_near_centre(
     locations: torch.Tensor, boxes: torch.Tensor, radius: torch.Tensor
 ) -> torch.Tensor:
-    """Exercise 11.1 (about 4 lines): centre sampling.
+    """Exercise 11.1 (about 3 lines): centre sampling.
 
     A location is near the centre of a box if neither x nor y differs by as much as the
     radius: a square, not a circle.
@@ -101,10 +116,8 @@ def is_near_centre(
     ### END SOLUTION
 
 
-def is_in_range(
-    largest: torch.Tensor, ranges: torch.Tensor, ends: str
-) -> torch.Tensor:
-    """Exercise 11.2 (about 6 lines): does the size of a box belong to the level?
+def is_in_range(largest: torch.Tensor, ranges: torch.Tensor, ends: str) -> torch.Tensor:
+    """Whether the size of a box belongs to the level.
 
     Published code differs in what happens at 64 pixels sharp: the box is for one level
     ("high": low < size <= high), for two ("both" ends belong), or for none.
@@ -117,12 +130,10 @@ def is_in_range(
     Returns:
         (..., N, M) bool.
     """
-    ### BEGIN SOLUTION
     low, high = ranges[:, :1], ranges[:, 1:]
     above = largest >= low if ends == "both" else largest > low
     below = largest < high if ends == "none" else largest <= high
     return above & below
-    ### END SOLUTION
 
 
 def pick_smallest(
@@ -153,7 +164,7 @@ def match_batch(
     gt_boxes: torch.Tensor,
     config: FCOSConfig,
 ) -> torch.Tensor:
-    """Exercise 11.3 (about 20 lines): a true box for every location of every image.
+    """Exercise 11.2 (about 19 lines): a true box for every location of every image.
 
     As 4.5, for a batch at once and with the config's choices: strictly inside the box,
     near its centre if centre_radius is above 0, its size in the level's range, and of
@@ -179,9 +190,7 @@ def match_batch(
     background_row = gt_boxes.new_full((len(gt_boxes), 1, 5), BACKGROUND)
     rows = torch.cat((gt_boxes[:, is_used], background_row), dim=1)
     boxes = rows[:, None]  # (B, 1, M, 5)
-    left_top = points[:, None] - boxes[..., :2]  # (B, N, M, 2)
-    right_bottom = boxes[..., 2:4] - points[:, None]
-    ltrb_px = torch.cat((left_top, right_bottom), dim=3)
+    ltrb_px = distances_to_sides(points[:, None], boxes)  # (B, N, M, 4)
     is_candidate = (ltrb_px.amin(dim=3) > 0) & (boxes[..., 4] != BACKGROUND)
     is_candidate &= is_in_range(ltrb_px.amax(dim=3), ranges, config.range_ends)
     if config.centre_radius > 0:

@@ -19,12 +19,11 @@ import torch
 from torch import nn
 from torchvision.models import get_model
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
-from torchvision.models.detection.fcos import FCOS as TorchvisionFCOS
+from torchvision.models.detection.fcos import FCOS as TorchvisionFCOS  # noqa: N811
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from assignment.fcos_published import PublishedFCOS, torchvision_key
-from assignment.published_config import PRESETS, FCOSConfig
 from assignment.published_targets import match_batch
 from benchmarks.record import write_result
 from core.backbones.build import build_backbone
@@ -35,6 +34,7 @@ from core.command import (
     CourseError,
     run_command,
 )
+from core.fcos_config import PRESETS, FCOSConfig
 from core.field_types import read_choice
 
 LARGEST = 1e-9
@@ -61,7 +61,7 @@ class Scene:
     Attributes:
         images: (3, H, W) each; the shorter sides are equal, so that torchvision resizes
             neither.
-        boxes: for each image (M, 5) of (x1, y1, x2, y2, class). There is one for each of
+        boxes: for each image (M, 5) of (x1, y1, x2, y2, class). One is for each of
             five levels, one with a location where a level's range ends, two whose areas
             differ by less than 1e8 - area can say, and many small ones.
     """
@@ -156,7 +156,7 @@ class TinyBodyWithFPN(nn.Module):
 
 
 def make_torchvision(body: str, channels: int, scene: Scene) -> TorchvisionFCOS:
-    """torchvision's FCOS in float64 with random weights of a size that finds objects."""
+    """Torchvision's FCOS in float64 with random weights that find objects."""
     torch.manual_seed(0)
     if body == "tiny":
         backbone: nn.Module = TinyBodyWithFPN(channels)
@@ -290,7 +290,7 @@ def compare(
 
 
 def seen_in(ours: PublishedFCOS, scene: Scene) -> dict[str, Any]:
-    """What the comparison could see: matched locations, candidates, what NMS removes."""
+    """What can be seen: matched locations, candidates, what NMS removes."""
     ours.eval()
     version = ours.version
     with torch.no_grad():
@@ -353,7 +353,9 @@ def torchvision_version(changes: dict[str, str]) -> FCOSConfig:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = CommandParser(prog="python -m benchmarks.same_weights", description=__doc__)
+    parser = CommandParser(
+        prog="python -m benchmarks.same_weights", description=__doc__
+    )
     parser.add_argument("detector", choices=["fcos"])
     parser.add_argument("--body", choices=BODIES, default="resnet18")
     parser.add_argument("--channels", type=int, default=256, help="of the FPN's maps")

@@ -19,7 +19,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "core": (),
     "core.backbones": ("core.command",),
     "data_scripts": ("core",),
-    "assignment": ("core.backbones",),
+    "assignment": ("core.backbones", "core.fcos_config"),
     "helpers": ("core",),  # __init__.py alone
     "helpers.drive": (),
     "helpers.evaluation": ("core",),

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from assignment.fcos_published import PublishedFCOS
-from assignment.published_config import FCOSConfig
 from benchmarks import same_weights
 from benchmarks.same_weights import (
     LARGEST,
@@ -23,6 +22,7 @@ from benchmarks.same_weights import (
     seen_in,
     torchvision_version,
 )
+from core.fcos_config import FCOSConfig
 
 BODY, CHANNELS = "tiny", 32
 # Another value of each choice, and where the difference must be seen.
@@ -137,7 +137,7 @@ def test_choice_of_the_head_is_seen(name, ours_after, scene, expected):
 
 @pytest.mark.parametrize("name", OTHER_WEIGHTS)
 def test_other_weights_do_not_fit(name, theirs):
-    with pytest.raises(RuntimeError, match="place for|Missing"):
+    with pytest.raises(RuntimeError, match=r"place for|Missing"):
         ours_with(theirs, **{name: OTHER_WEIGHTS[name]})
 
 

@@ -25,6 +25,7 @@ CODE = (
     "core/__init__.py",
     "core/command.py",
     "core/backbones",
+    "core/fcos_config.py",
     "helpers/__init__.py",
     "helpers/moved/__init__.py",
     "helpers/moved/backbones.py",

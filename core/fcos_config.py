@@ -24,7 +24,7 @@ class FCOSConfig:
             "small", or as He et al., 2015, propose, "he".
         centerness_on: the stem that predicts centerness, "box" or "class".
         level_scales: the box output of each level has a factor of its own, learned.
-        box_output: what makes distances of the box output: nothing, "raw"; "relu"; "exp".
+        box_output: what makes it distances: nothing, "raw"; "relu"; "exp".
         unit: of these distances, "stride" or "pixel".
         centre_radius: foreground lies within so many strides of its box's centre; 0 is
             the whole box.
