@@ -35,7 +35,6 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "helpers.models": (
         "core",
         "core.backbones",
-        "assignment",
         "helpers.training",
     ),
     "helpers.show": (
