@@ -1,6 +1,6 @@
 """Visible checks of step 12: candidates, the best of a level, and NMS with a limit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -66,7 +66,7 @@ FALSE_SCORES = {
 }
 OF_CANDIDATES = ("places", "classes", "scores")
 OF_BOXES = ("boxes", "classes", "scores")
-Rows = list[tuple[float, ...]]
+Rows = Sequence[tuple[float, ...]]
 
 
 def config(student: Any, **choices: Any) -> Any:
