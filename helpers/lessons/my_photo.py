@@ -9,14 +9,17 @@ import numpy as np
 from PIL import Image
 
 from core.command import CourseError
-from helpers.data.images import load_image, to_rgb
-from helpers.lessons.photographs import photos
-from helpers.models.detector import LoadedDetector, load_detector
+from helpers.data.images import load_image, to_model_input, to_rgb
+from helpers.lessons.photographs import draw_photos, photos
+from helpers.models.detector import LoadedDetector, load_detector, predict
 from helpers.notebook import ROOT, is_colab
+from helpers.show.draw import class_colour, draw_boxes
 from helpers.training.run_folder import checkpoint_path
 
 # Where a detector of photographs may lie, the best first.
 PHOTO_RUNS = ("runs/voc2007", "runs/voc2007_cpu", "runs/notebook_voc2007")
+LEAST_SCORE = 0.4  # of what is drawn
+MIN_SIDE_PX = 448  # of the photograph as it is drawn
 CAMERA_WARMS_UP = 5  # pictures, until it has found its brightness
 # What a browser runs on Colab, where the camera is not at the machine that computes.
 IN_THE_BROWSER = """
@@ -107,6 +110,27 @@ def _from_camera() -> Image.Image:
     if not is_read:
         raise CourseError("no camera answers here; give the path of a photograph")
     return Image.fromarray(np.ascontiguousarray(picture[:, :, ::-1]))  # it has BGR
+
+
+def draw_seen(photo: Image.Image, detector: LoadedDetector | None) -> object:
+    """The photograph with what a detector sees in it.
+
+    Args:
+        detector: None shows photographs of the course with what was stored of them.
+    """
+    if detector is None:
+        return draw_photos(LEAST_SCORE)
+    tensor, scale = to_model_input(photo, detector.config.image_size)
+    overlap = detector.config.nms_threshold
+    ((boxes, classes, scores),) = predict(detector, [tensor], LEAST_SCORE, overlap)
+    return draw_boxes(
+        photo,
+        boxes / scale,
+        [detector.class_names[number] for number in classes.tolist()],
+        [class_colour(number) for number in classes.tolist()],
+        scores,
+        min_side=MIN_SIDE_PX,
+    )
 
 
 def find_photo_detector() -> LoadedDetector | None:
