@@ -21,9 +21,10 @@ ON_SHAPES = "shapes_"
 
 
 def seed_of(command: str) -> int:
-    """The seed that a stored command was given."""
+    """The seed that a stored command was given; of two the last, as argparse has it."""
     words = shlex.split(command)
-    return int(words[words.index("--seed") + 1]) if "--seed" in words else 0
+    places = [place for place, word in enumerate(words) if word == "--seed"]
+    return int(words[places[-1] + 1]) if places else 0
 
 
 def belongs_to(record: Mapping, step: Step) -> bool:
@@ -32,9 +33,13 @@ def belongs_to(record: Mapping, step: Step) -> bool:
     recipe = step.train()
     recipe = dataclasses.replace(recipe, detector=with_classes(recipe.detector, names))
     is_changed = record["transposed"] or record.get("given_score_threshold") is not None
-    # Older records have older names of choices.
+    # Older records have older names of choices, and do not say later ones.
     detector = detector_config_from_dict(record["recipe"]["detector"])
-    today = {**record["recipe"], "detector": dataclasses.asdict(detector)}
+    older = {each.name: each.default for each in dataclasses.fields(recipe)}
+    missing = {name: older[name] for name in older if name not in record["recipe"]}
+    if dataclasses.MISSING in missing.values():
+        return False
+    today = {**record["recipe"], **missing, "detector": dataclasses.asdict(detector)}
     return not is_changed and _listed(today) == _listed(recipe_to_dict(recipe))
 
 

@@ -117,22 +117,18 @@ def draw_found(
 
 
 def draw_counts(of_ways: Mapping[str, Mapping[str, int]]) -> Figure:
-    """How many boxes each level gives, in several ways.
+    """How many boxes each level gives, in several ways; each way has its own scale.
 
     Args:
         of_ways: name of the way -> level -> number.
     """
-    figure, (axes,) = make_figure(height=2.6, width=7.5)
-    for row, (_way, counts) in enumerate(of_ways.items()):
-        left = 0
-        for level, count in counts.items():
-            axes.barh(row, count, left=left, color=LEVEL_COLOURS[level], height=0.6)
-            if count:
-                axes.text(left + count / 2, row, f"{level}: {count}", ha="center",
-                          va="center", fontsize=FONT_PT - 2)  # fmt: skip
-            left += count
-    axes.set_yticks(range(len(of_ways)), list(of_ways))
-    axes.set(ylim=(len(of_ways) - 0.4, -0.6), xlabel="boxes that go into NMS")
+    figure, panels = make_figure(1, len(of_ways), height=2.4)
+    for axes, (way, counts) in zip(panels, of_ways.items(), strict=True):
+        colours = [LEVEL_COLOURS[level] for level in counts]
+        bars = axes.bar(list(counts), list(counts.values()), color=colours)
+        axes.bar_label(bars, fontsize=FONT_PT - 1)
+        axes.set_title(f"{way}: {sum(counts.values())}", fontsize=FONT_PT)
+        axes.set(yticks=[], ylim=(0, 1.2 * max(1, *counts.values())))
     return figure
 
 
@@ -184,7 +180,7 @@ def draw_batch(
         axes.add_patch(frame)
         outside = in_padding(points, (height, width))
         add_points(axes, points[~outside], ORANGE, size=12)
-        add_points(axes, points[outside], RED, size=22, marker="x", edgecolors=None)
+        add_points(axes, points[outside], "white", size=30, marker="X")
     return figure
 
 
@@ -278,12 +274,17 @@ def largest_differences(
     for place, (found, other) in enumerate(zip(ours, theirs, strict=True)):
         row: list[object] = [place, len(found[0]), len(other["boxes"])]
         for mine, name in zip(found, ("boxes", "labels", "scores"), strict=True):
-            is_same = mine.shape == other[name].shape
-            apart = (mine.double() - other[name].double()).abs()
-            row.append(f"{float(apart.max()):.0e}" if is_same and len(mine) else "?")
+            row.append(_apart(mine.double(), other[name].double()))
         rows.append(row)
     head = ("image", "ours", "torchvision's", "boxes differ by", "classes by")
     return as_table((*head, "scores by"), rows)
+
+
+def _apart(mine: torch.Tensor, other: torch.Tensor) -> str:
+    """The largest difference; a question where the numbers of detections differ."""
+    if mine.shape != other.shape:
+        return "?"
+    return f"{float((mine - other).abs().max()):.0e}" if mine.numel() else "nothing"
 
 
 def of_photographs(model: nn.Module, names: Sequence[str]) -> LoadedDetector:

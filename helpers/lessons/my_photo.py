@@ -16,7 +16,8 @@ from helpers.notebook import ROOT, is_colab
 from helpers.show.draw import class_colour, draw_boxes
 from helpers.training.run_folder import checkpoint_path
 
-# Where a detector of photographs may lie, the best first.
+# Where a detector of photographs may lie: what helpers.photo_weights writes, or runs.
+PHOTO_WEIGHTS = "build/photo_weights/photo_weights-*.pth"
 PHOTO_RUNS = ("runs/voc2007", "runs/voc2007_cpu", "runs/notebook_voc2007")
 LEAST_SCORE = 0.4  # of what is drawn
 MIN_SIDE_PX = 448  # of the photograph as it is drawn
@@ -134,19 +135,20 @@ def draw_seen(photo: Image.Image, detector: LoadedDetector | None) -> object:
 
 
 def find_photo_detector() -> LoadedDetector | None:
-    """A detector that you trained on photographs, or None with a word about it."""
-    for name in PHOTO_RUNS:
-        if checkpoint_path(ROOT / name).is_file():
-            try:
-                found = load_detector(ROOT / name)
-            except (CourseError, NotImplementedError) as error:
-                print(f"{name} cannot be used ({error}).")
-                continue
-            print(f"Your run in {name} looks at the photograph.")
-            return found
+    """A detector of photographs that you made or fetched, or None with a word."""
+    files = sorted(ROOT.glob(PHOTO_WEIGHTS))
+    runs = [ROOT / name for name in PHOTO_RUNS]
+    for place in [*files, *(run for run in runs if checkpoint_path(run).is_file())]:
+        name = place.relative_to(ROOT).as_posix()
+        try:
+            found = load_detector(place)
+        except (CourseError, NotImplementedError) as error:
+            print(f"{name} cannot be used ({error}).")
+            continue
+        print(f"The detector in {name} looks at the photograph.")
+        return found
     print(
-        "No detector of photographs is here; you see what a stored one found. Yours: "
-        "DATA = 'voc2007' in notebook 7, or "
-        "python -m helpers.train --recipe cpu --data voc2007 --out runs/voc2007"
+        "No detector of photographs is here; you see what a stored one found. For one "
+        "of yours: python -m helpers.photo_weights --help"
     )
     return None
