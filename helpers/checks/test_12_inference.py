@@ -299,7 +299,7 @@ def test_level_keeps_the_best_of_its_candidates(student: Any) -> None:
 
 @exercise("12.2")
 def test_level_keeps_all_where_the_limit_is_of_the_image(student: Any) -> None:
-    """top_k_of = "image" is not for this function, and 0 is no limit."""
+    """A limit of the whole image is not for this function, and 0 is no limit."""
     unsorted: dict[str, Rows] = {
         "the candidates are not sorted by score": IN_ORDER,
     }
