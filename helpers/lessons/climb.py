@@ -240,8 +240,8 @@ def draw_climb(mine: Mapping[str, Reached] | None = None) -> Figure:
         if runs[name]:
             value = 100 * mean_of(runs[name])
             axes.barh(row, value, color=BLUE, height=0.62)
-            axes.text(value - 1, row, f"{value:.1f}", va="center", ha="right",
-                      color="white", fontsize=FONT_PT, weight="bold")  # fmt: skip
+            axes.text(1, row, f"{value:.1f}", va="center", color="white",
+                      fontsize=FONT_PT, weight="bold")  # fmt: skip
             seeds = [100 * run.voc_ap50 for run in runs[name]]
             axes.plot(seeds, [row] * len(seeds), "|", color=BLACK, ms=13, mew=1.5)
         else:
