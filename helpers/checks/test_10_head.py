@@ -85,7 +85,6 @@ def test_published_head_flattens_row_by_row(student: Any) -> None:
                 ),
                 "classes come from the box stem": BOX_STEM * right,
                 "a sigmoid is applied; class logits are raw": right.sigmoid(),
-                "the level's scale is for distances alone": SCALES[level] * right,
             },
         )
 
@@ -107,9 +106,7 @@ def test_published_head_centerness_follows_the_config(student: Any) -> None:
                     "a sigmoid is applied; centerness logits are raw": (
                         right[stem] * first
                     ).sigmoid(),
-                    "it went through 10.5, which is for distances": torch.zeros(
-                        1, 6, 1
-                    ),
+                    "a ReLU follows the predictor": torch.zeros(1, 6, 1),
                 },
             )
 
@@ -123,7 +120,7 @@ def test_published_head_makes_distances(student: Any) -> None:
         got = ask(student, make_head(student, box_output=way))
         for level in SCALES:
             others = {
-                f"it is done as for {other}, whatever the config says": values
+                f"it is done as for {other}": values
                 for other, values in ways.items()
                 if other != way
             }
@@ -164,6 +161,13 @@ def test_published_head_scales_each_level(student: Any) -> None:
                 last(scale * raw),
                 f"PublishedHead.forward: {level} of scale {scale:g}, box_output {way}",
                 causes=causes,
+            )
+            rows = torch.tensor(ROW_BY_ROW)
+            expect_close(
+                got[0][level],
+                rows,
+                f"PublishedHead.forward: class logits of {level} of scale {scale:g}",
+                causes={"the level's scale is for distances alone": scale * rows},
             )
 
 

@@ -202,7 +202,9 @@ def test_top_levels_leave_the_others(student: Any) -> None:
         set(after) == {"p3", "p4", "p5"},
         "add_top_levels: the dict that was given",
         f"has {', '.join(sorted(map(str, after)))} afterwards",
-        "the levels were put into the dict that was given; return a new one",
+        "the levels were put into the dict that was given; return a new one"
+        if set(after) == set(ALL)
+        else None,
     )
     for level, values in before.items():
         expect_close(

@@ -69,6 +69,16 @@ def test_size_ranges_are_scaled(student: Any) -> None:
             "p4": (64.0, 128.0),
             "p5": (128.0, 1000.0),
         },
+        "the lower limits are not scaled": {
+            "p3": (0.0, 32.0),
+            "p4": (64.0, 64.0),
+            "p5": (128.0, 1000.0),
+        },
+        "the upper limits are not scaled": {
+            "p3": (0.0, 64.0),
+            "p4": (32.0, 128.0),
+            "p5": (64.0, 1000.0),
+        },
         "the limits are divided by the scale": {
             "p3": (0.0, 128.0),
             "p4": (128.0, 256.0),

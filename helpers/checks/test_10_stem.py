@@ -8,21 +8,28 @@ from helpers.checks.again import expect_own_weights
 from helpers.checks.answers import expect_state
 from helpers.checks.exercises import exercise
 from helpers.checks.expect import (
+    CheckError,
     expect_close,
     expect_equal,
     expect_tensor,
-    expect_true,
+    not_implemented,
 )
 
 MAKE = "make_stem"
-SHIFTS = (0.0, 5.0, 0.0, -5.0)  # what the convolution adds to each of four channels
+SHIFTS = (0.0, 5.0, 0.0, -5.0, 2.0, -3.0)  # what the convolution adds to each channel
 EPS = 1e-5
 
 
 def make_stem(student: Any, channels: int, widths: list[int], groups: int) -> Any:
     """The student's stem where the code is to work."""
     stem = student.fcos_published.make_stem(channels, widths, groups)
-    expect_true(stem is not None, MAKE, "returned None; is a return missing?")
+    if stem is None:
+        raise not_implemented(MAKE)
+    if isinstance(stem, dict | list | tuple):
+        kind = type(stem).__name__
+        message = f"expected an nn.Sequential, got a {kind}"
+        cause = f"PyTorch does not see the layers that are in a plain {kind}"
+        raise CheckError("wrong type", MAKE, message, cause)
     return stem if student.device.type == "cpu" else stem.to(str(student.device))
 
 
@@ -32,9 +39,9 @@ def state_of(stem: Any) -> dict[str, torch.Tensor]:
 
 
 def two_images(student: Any) -> torch.Tensor:
-    """(2, 4, 2, 3) without any order in it."""
-    numbers = torch.arange(48.0, device=student.device)
-    return (3 * numbers.square().sin()).reshape(2, 4, 2, 3)
+    """(2, 6, 2, 3) without any order in it."""
+    numbers = torch.arange(72.0, device=student.device)
+    return (3 * numbers.square().sin()).reshape(2, 6, 2, 3)
 
 
 def pass_on(stem: Any) -> None:
@@ -46,7 +53,7 @@ def pass_on(stem: Any) -> None:
     for name, old in state.items():
         if old.dim() == 4:
             state[name] = torch.zeros_like(old)
-            state[name][:, :, 1, 1] = torch.eye(4, device=old.device)
+            state[name][:, :, 1, 1] = torch.eye(6, device=old.device)
         elif name == f"{convolution}bias":
             state[name] = torch.tensor(SHIFTS, device=old.device)
         elif old.is_floating_point():
@@ -74,7 +81,6 @@ def test_stem_has_a_convolution_for_each_width(student: Any) -> None:
             ),
             ((8, 3, 3, 3),): "there is one convolution, and not one for each width",
             ((8, 3, 1, 1), (4, 8, 1, 1)): "the convolutions are 1x1, not 3x3",
-            (): "layers in a plain list, which PyTorch does not see",
         }
         right = [(8, 3, 3, 3), (4, 8, 3, 3)]
         expect_equal(own, right, what, causes.get(tuple(own)))
@@ -92,59 +98,6 @@ def test_stem_has_a_convolution_for_each_width(student: Any) -> None:
         elif groups and len(norms) == 1:
             cause = "there is one norm, and not one behind each convolution"
         expect_equal(norms, [(8,), (4,)] if groups else [], what, cause)
-
-
-@exercise("10.3")
-def test_stem_norms_groups_of_channels(student: Any) -> None:
-    """Convolution, group norm, ReLU, in this order: two groups of two channels."""
-    stem = make_stem(student, 4, [4], 2)
-    pass_on(stem)
-    given = two_images(student)
-    moved = given + torch.tensor(SHIFTS, device=given.device).reshape(1, 4, 1, 1)
-    right = normed(moved, 2)
-    whole = moved.transpose(0, 1)  # batch norm: each channel, over all images
-    what = "make_stem(4, [4], 2): two images of 2 x 3 through it"
-    expect_close(
-        expect_tensor(stem(given), what, shape=(2, 4, 2, 3)),
-        right.relu().cpu(),
-        what,
-        atol=1e-4,  # a norm divides by a small number where a group hardly varies
-        causes={
-            "the ReLU is missing": right,
-            "the ReLU comes before the norm": normed(moved.relu(), 2),
-            "the ReLU comes before the norm, and again behind it": normed(
-                moved.relu(), 2
-            ).relu(),
-            "the norm comes before the convolution": (
-                normed(given, 2) + (moved - given)
-            ).relu(),
-            "there is no norm": moved.relu(),
-            "it is a batch norm, which looks at other images": (
-                normed(whole, 4).transpose(0, 1).relu()
-            ),
-            "there is one group for all channels": normed(moved, 1).relu(),
-            "each channel is a group of its own": normed(moved, 4).relu(),
-        },
-    )
-
-
-@exercise("10.3")
-def test_stem_without_norm(student: Any) -> None:
-    """norm_groups of 0: convolution and ReLU alone."""
-    stem = make_stem(student, 4, [4], 0)
-    pass_on(stem)
-    given = two_images(student)
-    moved = given + torch.tensor(SHIFTS, device=given.device).reshape(1, 4, 1, 1)
-    what = "make_stem(4, [4], 0): two images of 2 x 3 through it"
-    expect_close(
-        expect_tensor(stem(given), what, shape=(2, 4, 2, 3)),
-        moved.relu().cpu(),
-        what,
-        causes={
-            "the ReLU is missing": moved,
-            "there is a norm of one group": normed(moved, 1).relu(),
-        },
-    )
 
 
 @exercise("10.3")
@@ -166,4 +119,60 @@ def test_stem_keeps_the_size_of_a_map(student: Any) -> None:
         [make_stem(student, 4, [4, 4], 2) for _ in range(2)],
         "one layer stands in the stem twice",
         "a second call gives layers of the first; make new ones in each call",
+    )
+
+
+@exercise("10.3")
+def test_stem_norms_groups_of_channels(student: Any) -> None:
+    """Convolution, group norm, ReLU, in this order: two groups of three channels."""
+    stem = make_stem(student, 6, [6], 2)
+    pass_on(stem)
+    given = two_images(student)
+    moved = given + torch.tensor(SHIFTS, device=given.device).reshape(1, 6, 1, 1)
+    right = normed(moved, 2)
+    whole = moved.transpose(0, 1)  # batch norm: each channel, over all images
+    what = "make_stem(6, [6], 2): two images of 2 x 3 through it"
+    expect_close(
+        expect_tensor(stem(given), what, shape=(2, 6, 2, 3)),
+        right.relu().cpu(),
+        what,
+        atol=1e-4,  # a norm divides by a small number where a group hardly varies
+        causes={
+            "the ReLU is missing": right,
+            "the ReLU comes before the norm": normed(moved.relu(), 2),
+            "the ReLU comes before the norm, and again behind it": normed(
+                moved.relu(), 2
+            ).relu(),
+            "the norm comes before the convolution": (
+                normed(given, 2) + (moved - given)
+            ).relu(),
+            "there is no norm": moved.relu(),
+            "it is a batch norm, which looks at other images": (
+                normed(whole, 1).transpose(0, 1).relu()
+            ),
+            "there is one group for all channels": normed(moved, 1).relu(),
+            "each channel is a group of its own": normed(moved, 6).relu(),
+            "norm_groups is how many groups, not how many channels each has": (
+                normed(moved, 3).relu()
+            ),
+        },
+    )
+
+
+@exercise("10.3")
+def test_stem_without_norm(student: Any) -> None:
+    """norm_groups of 0: convolution and ReLU alone."""
+    stem = make_stem(student, 6, [6], 0)
+    pass_on(stem)
+    given = two_images(student)
+    moved = given + torch.tensor(SHIFTS, device=given.device).reshape(1, 6, 1, 1)
+    what = "make_stem(6, [6], 0): two images of 2 x 3 through it"
+    expect_close(
+        expect_tensor(stem(given), what, shape=(2, 6, 2, 3)),
+        moved.relu().cpu(),
+        what,
+        causes={
+            "the ReLU is missing": moved,
+            "there is a norm of one group": normed(moved, 1).relu(),
+        },
     )
