@@ -88,6 +88,7 @@ RIGHT: dict[str, Callable[..., Any]] = {
     "rate_at": rate,
     "nms_of_each_class": each_class,
     "average_precision_101": ap_101,
+    "shrinks_to": lambda channels, layers: (0.0001 * 4.5 * channels) ** (layers / 2),
 }
 
 

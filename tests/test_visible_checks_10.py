@@ -88,7 +88,8 @@ MISTAKES = (
      "self.pred_cls(class_features).reshape(len(features), -1, "
      "self.pred_cls.out_channels)", "without permute"),
     ("10.7", TARGETS, "0.0 if stride == finest else ", "", "does not begin at 0"),
-    ("10.7", TARGETS, "8.0 * stride * scale,", "8.0 * stride,", "the upper limits are not"),
+    ("10.7", TARGETS, "8.0 * stride * scale,", "8.0 * stride,",
+     "the upper limits are not"),
     ("10.7", TARGETS, "last_limit if stride", "last_limit * scale if stride",
      "multiplied by the scale, too"),
     ("10.7", TARGETS, "last_limit if stride", "math.inf if stride",
