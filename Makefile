@@ -10,16 +10,18 @@ DEMO_OUT := runs/demo
 JOBS ?= 1
 # of make requirements: --upgrade takes the newest versions that the ranges allow
 LIFT ?=
+# parts of course.toml to hand out: make release PARTS='one_stage published'
+PARTS ?=
 # where students get the course: make release REPOSITORY=https://github.com/YOU/COURSE
 REPOSITORY ?=
 # written last, so an interrupted installation is repeated
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help venv test demo notebooks site nbgrader release mutation causes lint format \
-  requirements upgrade clean
+.PHONY: help venv test demo notebooks photo-weights site nbgrader release mutation causes lint \
+  format requirements upgrade clean
 
 help: ## list these targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' \
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /|/' \
 	  | awk -F'|' '{ printf "  make %-14s%s\n", $$1, $$2 }'
 
 venv: $(STAMP) ## only set up: .venv with every package of requirements.txt
@@ -56,6 +58,9 @@ demo: $(STAMP) ## draw, train, evaluate, grade a small class (at most 5 minutes)
 notebooks: $(STAMP) ## run all notebooks, solved and as released (about 6 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(RUN) -m tests.run_notebooks
 
+photo-weights: $(STAMP) ## a detector for photographs as one file: build/photo_weights (VOC 2007; 15 minutes)
+	OMP_NUM_THREADS=1 $(RUN) -m helpers.photo_weights
+
 nbgrader: $(STAMP) ## make a course for nbgrader and grade three submissions (10 minutes)
 	$(RUN) -m tests.run_nbgrader --out build/nbgrader
 
@@ -65,7 +70,7 @@ site: $(STAMP) ## the notebooks as pages, run, without solutions: build/site (6 
 
 release: $(STAMP) ## make the students' version: build/student and build/student.zip
 	$(RUN) -m grader release --out build/student --zip build/student.zip \
-	  --repository '$(REPOSITORY)'
+	  --repository '$(REPOSITORY)' $(if $(PARTS),--parts $(PARTS))
 
 mutation: $(STAMP) ## change the solution in 1,100 ways: does a hidden test notice? (5 minutes)
 	OMP_NUM_THREADS=1 $(RUN) -m benchmarks.mutation --jobs $(JOBS)

@@ -109,7 +109,7 @@ def start_stem(stem: nn.Sequential, how: str) -> None:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             else:
                 nn.init.normal_(layer.weight, mean=0.0, std=0.01)
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     ### END SOLUTION
 
 

@@ -41,7 +41,7 @@ LARGEST = 1e-9
 NUM_CLASSES = 7
 BODIES = ("resnet18", "resnet34", "resnet50", "tiny")
 # So that each threshold bites: see `Scene` and `seen_in`.
-THRESHOLDS = {
+THRESHOLDS: dict[str, Any] = {
     "score_threshold": 0.5,
     "nms_threshold": 0.15,
     "top_k": 61,
@@ -298,7 +298,8 @@ def seen_in(ours: PublishedFCOS, scene: Scene) -> dict[str, Any]:
         outputs = ours.pred_net(features)
         locations = ours.locations(features, scene.batch)
         everything = dataclasses.replace(version, top_k=0)
-        above, into_nms = {}, 0
+        above: dict[str, int] = {}
+        into_nms = 0
         for level, points in locations.items():
             for place, size in enumerate(scene.sizes):
                 ours.version = everything

@@ -4,7 +4,6 @@ Sources: Tian et al., "FCOS", 2019 (conference) and 2020 (journal), and the code
 the authors, Detectron2, torchvision and two courses published.
 """
 
-import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -31,7 +30,8 @@ class FCOSConfig:
         range_ends: which ends belong to a level's range of sizes, "high", "both" or
             "none".
         range_scale: factor on all limits of these ranges.
-        last_limit: in pixels, where the range of the coarsest level ends.
+        last_limit: in pixels, where the range of the coarsest level ends; 1e8 is as
+            good as no end.
         smallest: of several boxes the one of least "area" is taken, or the one of most
             "1e8 - area", where float32 takes areas within 8 square pixels for equal.
         box_loss: "l1", "iou" (-ln IoU), "linear_iou" (1 - IoU) or "giou" (1 - GIoU).
@@ -67,7 +67,7 @@ class FCOSConfig:
     centre_radius: float = 1.5
     range_ends: Literal["high", "both", "none"] = "none"
     range_scale: float = 1.0
-    last_limit: float = math.inf
+    last_limit: float = 1e8
     smallest: Literal["area", "1e8 - area"] = "area"
     box_loss: Literal["l1", "iou", "linear_iou", "giou"] = "giou"
     loss_unit: Literal["stride", "pixel"] = "stride"
@@ -96,7 +96,6 @@ PAPER_2019 = FCOSConfig(
     loss_unit="pixel",
     centre_radius=0.0,
     range_ends="both",
-    last_limit=1e8,
     box_loss="iou",
     iou_plus=1.0,
     weigh_boxes=True,

@@ -55,7 +55,7 @@ def read_choice(name: str, kind: Any, text: str) -> Any:
             return adapter.validate_python(text)
         return adapter.validate_json(text.lower(), strict=True)
     except ValidationError:
-        allowed = schema.get("description") or " or ".join(get_args(kind))
+        allowed = schema.get("description") or " or ".join(map(str, get_args(kind)))
         raise CourseError(
             f"the choice {name} must be {allowed}, not {text!r}"
         ) from None

@@ -68,7 +68,7 @@ class DemoPlan:
 
     Attributes:
         out: folder of the demo; one of an earlier demo is cleared.
-        recipe: how to train; the command takes "tiny".
+        recipe: how to train; the command takes "course".
         seed: of the drawn data and of the training.
         class_report: page of a graded class to link, seen from `out`.
     """
@@ -230,7 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     plan = DemoPlan(
         options.out,
-        get_recipe("tiny"),
+        get_recipe("course"),
         device=options.device,
         seed=options.seed,
         class_report=options.class_report,

@@ -17,12 +17,13 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from core.command import EXIT_OK, EXIT_PARTLY_FAILED, CourseError, run_command
+from core.course import read_registry
 from grader.release.release_files import write_files
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_S = 180.0  # of a notebook, on two cores
 TRAINING_LIMIT_S = 300.0
-TRAINING = ("07_",)  # notebooks that train a detector
+TRAINING = ("07_", "12_")  # notebooks that train a detector
 CELL_TIMEOUT_S = 600
 STUB_TAG = "NotImplementedError: Exercise "
 
@@ -138,7 +139,8 @@ def main() -> int:
 
         with tempfile.TemporaryDirectory() as folder:
             course = Path(folder).resolve()
-            write_files(make_release(ROOT).files, course)
+            parts = tuple(read_registry(ROOT).parts)
+            write_files(make_release(ROOT, parts=parts).files, course)
             lend_data(course)
             wrong += run_all(course, options, released=True)
     return EXIT_PARTLY_FAILED if wrong else EXIT_OK

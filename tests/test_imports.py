@@ -35,7 +35,6 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "helpers.models": (
         "core",
         "core.backbones",
-        "assignment",
         "helpers.training",
     ),
     "helpers.show": (
@@ -47,6 +46,12 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "helpers.notebook": ("core", "data_scripts", "helpers.drive"),
     "helpers.data_summary": ("core", "helpers.data", "helpers.show"),
     "helpers.train": ("core", "helpers.data", "helpers.training", "helpers.models"),
+    "helpers.photo_weights": (
+        "core",
+        "helpers.training",
+        "helpers.models",
+        "helpers.train",
+    ),
     "helpers.evaluate": (
         "core",
         "helpers.drive",

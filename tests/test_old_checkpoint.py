@@ -68,5 +68,5 @@ def test_old_name_of_the_detector_is_understood(improved: bool):
     """`improved` became the detector's name in course.toml."""
     old = {"class_names": ["a"], "stem_channels": [8], "improved": improved}
     config = detector_config_from_dict(old)
-    assert config.model == ("improved_fcos" if improved else "fcos")
+    assert config.model == ("fcos_published" if improved else "fcos")
     assert config.model in read_registry().detectors

@@ -23,6 +23,7 @@ VALUES = {
     "backbone_rate": 0.5,
     "weight_decay": 0.25,
     "schedule": "steps",
+    "rate_steps": [0.5, 0.7, 0.8],
     "warmup": 5,
     "freeze": "norm",
     "clip_norm": 2.5,
@@ -36,12 +37,34 @@ VALUES = {
     "score_threshold": 0.125,
     "nms_threshold": 0.25,
     "model": "fcos",
-    "head_norm": "none",
-    "exp_deltas": False,
-    "giou": False,
+    "num_levels": 5,
+    "location_offset": 0.25,
+    "spacing": "image",
+    "norm_groups": 4,
+    "stem_start": "small",
+    "centerness_on": "class",
+    "level_scales": False,
+    "box_output": "raw",
+    "unit": "pixel",
     "centre_radius": 2.5,
-    "size_range_scale": 0.25,
+    "range_ends": "both",
+    "range_scale": 0.25,
+    "last_limit": 1000.0,
+    "smallest": "1e8 - area",
+    "box_loss": "linear_iou",
+    "loss_unit": "pixel",
+    "iou_plus": 1.0,
+    "giou_eps": 1e-5,
+    "weigh_boxes": False,
+    "divide_by": "per_image",
+    "first_divisor": 10.0,
+    "threshold_on": "class",
     "multi_label": False,
+    "top_k": 50,
+    "top_k_of": "level",
+    "max_detections": 10,
+    "keep_ties": True,
+    "clip_to": "pixel",
     "flip": False,
     "scale": [0.5, 4],
     "aspect": 1.25,
@@ -52,8 +75,8 @@ VALUES = {
 def all_choices(name: str, overrides: dict[str, str] | None = None) -> dict:
     """Every value of a recipe in one flat dict."""
     flat = recipe_to_dict(get_recipe(name, overrides))
-    parts = flat.pop("detector"), flat.pop("augment")
-    return {**flat, **parts[0], **parts[1]}
+    detector, augment = flat.pop("detector"), flat.pop("augment")
+    return {**detector.pop("fcos"), **flat, **detector, **augment}
 
 
 def test_every_choice_is_tried_below():
@@ -99,6 +122,11 @@ def test_choice_can_be_changed_alone(key):
         ("schedule", "linear"),
         ("freeze", "all"),
         ("head_norm", "batch"),
+        ("norm_groups", "true"),
+        ("rate_steps", "[2]"),
+        ("box_output", "square"),
+        ("num_levels", "4"),
+        ("last_limit", "inf"),
         ("model", "yolo"),
         ("giou", "1"),
         ("giou", "yes"),

@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from core.backbones.build import build_backbone
 from core.command import CourseError
-from helpers.models.improved_fcos import ImprovedFCOS
+from helpers.models.detector import build_detector
 from helpers.training.loop import (
     TrainingState,
     learning_rate_factor,
@@ -18,7 +17,7 @@ from helpers.training.loop import (
     train_step,
     update_average,
 )
-from helpers.training.recipes import get_recipe
+from helpers.training.recipes import DetectorConfig, get_recipe
 from tests.line_model import CPU, line_batches, line_recipe, line_state, run_loop
 from tests.plain_numbers import spread
 
@@ -110,13 +109,19 @@ def test_average_takes_counters_as_they_are():
     assert state.average["calls"].item() == 3
 
 
+def make_model(config: DetectorConfig, backbone: str) -> nn.Module:
+    """The recipe's detector on this backbone, from random start."""
+    config = dataclasses.replace(config, backbone=backbone)
+    return build_detector(config, pretrained=False)
+
+
 @pytest.mark.parametrize("backbone", ["tiny", "resnet18", "efficientnet_lite0"])
 @pytest.mark.parametrize("freeze", ["none", "norm", "early", "c3"])
 def test_freeze_decides_which_parts_get_no_gradient(backbone, freeze):
     """Only "early" (before c3) and "c3" (what makes it, too) take parameters out."""
     recipe = get_recipe("tiny", {"freeze": freeze, "stem_channels": "[8]"})
     config = dataclasses.replace(recipe.detector, class_names=("a", "b"))
-    model = ImprovedFCOS(config, build_backbone(backbone, pretrained=False))
+    model = make_model(config, backbone)
     make_optimizer(model, recipe)
     frozen = [
         name
@@ -145,7 +150,7 @@ def test_frozen_parameters_stay_as_they_are():
     """One step with freeze=early: the stem is the same, the head is not."""
     recipe = get_recipe("tiny", {"freeze": "early", "stem_channels": "[8]"})
     config = dataclasses.replace(recipe.detector, class_names=("a", "b"))
-    model = ImprovedFCOS(config, build_backbone("tiny"))
+    model = make_model(config, "tiny")
     state = TrainingState(model, make_optimizer(model, recipe))
     set_train_mode(model, recipe)
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -167,7 +172,7 @@ def test_optimizer_has_a_rate_of_its_own_for_the_backbone():
     choices = {"backbone_rate": "0.2", "weight_decay": "0.01", "freeze": "none"}
     recipe = get_recipe("cpu", choices)
     config = dataclasses.replace(recipe.detector, class_names=("a", "b"))
-    model = ImprovedFCOS(config, build_backbone("tiny"))
+    model = make_model(config, "tiny")
     optimizer = make_optimizer(model, recipe)
     groups = {
         id(parameter): group

@@ -14,8 +14,6 @@ from core.command import CourseError
 from core.files import new_file
 
 FOLDERS = ("assignment", "core", "helpers", "notebooks", "data_scripts")
-# It works out variants of exercises 4.5, 7.2, 7.4 and 8.2.
-NOT_FOR_STUDENTS = ("helpers/models/improved_fcos.py",)
 SINGLE_FILES = (
     "course.toml",
     "environment.yml",
@@ -103,7 +101,7 @@ def _is_cache(name: str) -> bool:
 
 
 def _is_wanted(short: str, tracked: set[str] | None) -> bool:
-    if short in NOT_FOR_STUDENTS or any(_is_cache(part) for part in short.split("/")):
+    if any(_is_cache(part) for part in short.split("/")):
         return False
     return short in tracked if tracked is not None else short.endswith(SUFFIXES)
 

@@ -40,15 +40,6 @@ from helpers.training.run_folder import (
 SURE_LOCATIONS = 150  # at most drawn in each picture, so that no object is crowded out
 LEAST_SURE = 0.2  # of the surest answer; weaker ones are not drawn
 SHORT_RUN = 1200  # iterations of the run on shapes that fits into a sitting
-AS_WRITTEN = {
-    "model": "fcos",
-    "head_norm": "none",
-    "exp_deltas": "false",
-    "giou": "false",
-    "centre_radius": "0",
-    "size_range_scale": "1",
-    "multi_label": "false",
-}
 LOOK_PERIOD = 100  # iterations between two pictures
 SAVE_PERIOD = 100
 REDRAW_PERIOD = 25  # steps between two pictures of a hand-written loop
@@ -64,7 +55,9 @@ def course_recipe(data: str) -> Recipe:
     """
     if data == "shapes":
         return get_recipe("plain", {"iterations": str(SHORT_RUN)})
-    return get_recipe("cpu", AS_WRITTEN)
+    recipe = get_recipe("cpu")
+    plain = dataclasses.replace(recipe.detector, model="fcos", fcos=None)
+    return dataclasses.replace(recipe, detector=plain)
 
 
 def run_folder(data: str) -> Path:

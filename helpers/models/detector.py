@@ -78,8 +78,8 @@ def build_detector(config: DetectorConfig, pretrained: bool) -> nn.Module:
     """The detector of this name, fresh, on the CPU.
 
     Its class or function is called with those of these that its parameters name:
-    num_classes, fpn_channels, stem_channels, backbone (a module), and config (the
-    DetectorConfig itself).
+    num_classes, fpn_channels, stem_channels, backbone (a module), version (an
+    FCOSConfig, if there is one), and config (the DetectorConfig itself).
 
     Args:
         pretrained: start the backbone from ImageNet weights.
@@ -95,6 +95,8 @@ def build_detector(config: DetectorConfig, pretrained: bool) -> nn.Module:
         "stem_channels": list(config.stem_channels),
         "config": config,
     }
+    if config.fcos is not None:
+        settings["version"] = config.fcos
     if "backbone" in named:
         settings["backbone"] = build_backbone(config.backbone, pretrained)
     return make(**{name: value for name, value in settings.items() if name in named})

@@ -18,9 +18,8 @@ from helpers.training.run_folder import loss_names, loss_title
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 SECONDS_A_MINUTE = 60
 GIVEN = (
-    "It is the course's improved FCOS, which is given. The plain FCOS at its heart is "
-    "what you write in this course, one function at a time; notebook 7 says how far "
-    "that one comes by itself."
+    "It is what you write in this course, one function at a time: FCOS in notebooks 1 "
+    "to 8, and what made it better in the years after in notebooks 10 to 12."
 )
 
 

@@ -21,7 +21,6 @@ from helpers.training.recipes import Recipe
 
 MOMENTUM = 0.9
 STEP_DECAY = 0.1
-STEPS = (0.6, 0.9)  # shares of the run after which the learning rate drops
 FINAL_RATE = 0.01  # share of the learning rate that cosine ends with
 # Parameters of the backbones' parts before c3, by the start of their names.
 EARLY_PARTS = (
@@ -143,7 +142,9 @@ def learning_rate_factor(recipe: Recipe, iteration: int) -> float:
     if iteration < recipe.warmup:
         return (iteration + 1) / (recipe.warmup + 1)
     if recipe.schedule == "steps":
-        passed = sum(iteration >= step * recipe.iterations for step in STEPS)
+        passed = sum(
+            iteration >= step * recipe.iterations for step in recipe.rate_steps
+        )
         return STEP_DECAY**passed
     done = (iteration - recipe.warmup) / max(1, recipe.iterations - recipe.warmup)
     return FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * done)) / 2
