@@ -102,11 +102,11 @@ def deviations(stem: nn.Sequential, maps: torch.Tensor) -> list[float]:
     """
     values = maps
     found = [float(values.std())]
-    for layer in stem:
-        values = layer(values)
-        if isinstance(layer, nn.Conv2d):
+    for part in stem:
+        values = part(values)
+        if isinstance(part, nn.Conv2d):
             found.append(float(values.std()))
-        elif isinstance(layer, nn.GroupNorm):
+        elif isinstance(part, nn.GroupNorm):
             found[-1] = float(values.std())
     return found
 

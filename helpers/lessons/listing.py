@@ -9,7 +9,7 @@ FPN = {
     for level in "345"
     for kind in ("lateral", "output")
 }
-TOP = {f"backbone.top_block.{level}": f"backbone.top.{level}" for level in ("p6", "p7")}
+TOP = {f"backbone.top_block.{name}": f"backbone.top.{name}" for name in ("p6", "p7")}
 STEMS = {
     f"head.{theirs}.{place}": f"pred_net.{ours}.{place}"
     for theirs, ours in (("cls_subnet", "stem_cls"), ("bbox_subnet", "stem_box"))
