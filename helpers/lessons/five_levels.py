@@ -15,7 +15,7 @@ from helpers.show.style import (
     FONT_PT,
     LEVEL_COLOURS,
     RED,
-    add_points,
+    add_box,
     make_figure,
     show_image,
 )
@@ -24,11 +24,10 @@ THREE = {"p3": 8, "p4": 16, "p5": 32}
 FIVE = THREE | {"p6": 64, "p7": 128}
 # Strides that the largest distance of a level's own sizes may have.
 MOST_STRIDES = 8
-POINT_SIZES = {"p3": 1, "p4": 3, "p5": 7, "p6": 18, "p7": 40}
 Locations = dict[str, torch.Tensor]
 GetLocations = Callable[..., Locations]
-Match = Callable[[Locations, dict[str, int], torch.Tensor], Locations]
-GetDeltas = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
+Ranges = Mapping[str, tuple[float, float]]
+GetRanges = Callable[[dict[str, int]], Ranges]
 
 
 def level_sizes(height: int, width: int) -> dict[str, tuple[int, int]]:
@@ -51,36 +50,35 @@ def locations_of(
     return get_locations(shapes, dict(strides))
 
 
+def level_of(reach_px: float, ranges: Ranges) -> str:
+    """The level whose range holds a distance in pixels."""
+    return next(level for level, (_, high) in ranges.items() if reach_px <= high)
+
+
+def reach_of(box: torch.Tensor) -> float:
+    """From the middle of a box to its farther edges, in pixels."""
+    x1, y1, x2, y2 = box[:4].tolist()
+    return max(x2 - x1, y2 - y1) / 2
+
+
 def draw_levels_at_work(
-    image: torch.Tensor, rows: torch.Tensor, get_locations: GetLocations, match: Match
+    image: torch.Tensor, rows: torch.Tensor, get_ranges: GetRanges
 ) -> Figure:
-    """Foreground of each level on one large picture: three levels, and below five.
+    """The level that takes each box at its middle: of three levels, and of five.
 
     Args:
         image: (3, H, W), normalised.
         rows: (M, 5) of its true boxes.
-        get_locations, match: your 4.1 and 4.5.
+        get_ranges: fcos_size_range_per_level of part one.
     """
-    height, width = image.shape[1:]
-    figure, panels = make_figure(2, len(FIVE), height=3.9, width=11.0)
-    for place, strides in enumerate((THREE, FIVE)):
-        points = locations_of(height, width, get_locations, strides)
-        matched = match(points, dict(strides), rows)
-        own = panels[place * len(FIVE) : (place + 1) * len(FIVE)]
-        for axes, level in zip(own, FIVE, strict=True):
-            if level not in strides:
-                axes.set_axis_off()
-                continue
-            is_foreground = matched[level][:, 4] >= 0
-            number = int(is_foreground.sum())
-            title = f"{level}: {number:,} foreground"
-            show_image(axes, image, title, ticks=False)
-            for box in rows[rows[:, 4] >= 0]:
-                add_thin_box(axes, box, "white")
-            chosen = points[level][is_foreground]
-            size = POINT_SIZES[level]
-            add_points(axes, chosen, LEVEL_COLOURS[level], size, linewidths=0.2)
-        own[0].set_ylabel(f"{len(strides)} levels", fontsize=FONT_PT)
+    figure, panels = make_figure(1, 2, height=3.6, width=10.0)
+    for axes, strides in zip(panels, (THREE, FIVE), strict=True):
+        ranges = get_ranges(dict(strides))
+        show_image(axes, image, f"{len(strides)} levels", ticks=False)
+        for box in rows[rows[:, 4] >= 0]:
+            level = level_of(reach_of(box), ranges)
+            reach = reach_of(box) / strides[level]
+            add_box(axes, box, LEVEL_COLOURS[level], f"{level}: {reach:.1f} strides")
     return figure
 
 
@@ -91,60 +89,54 @@ def add_thin_box(axes: Axes, box: torch.Tensor, colour: str) -> None:
     axes.add_patch(frame)
 
 
-def sizes_in_strides(
+def reaches_in_strides(
     dataset: VOC2007DetectionTiny,
     images: int,
     zoom: float,
     strides: Mapping[str, int],
-    functions: tuple[GetLocations, Match, GetDeltas],
-) -> dict[str, torch.Tensor]:
-    """For each level, the largest distance of every foreground location, in strides.
+    get_ranges: GetRanges,
+) -> dict[str, list[float]]:
+    """For each level, how far the edges of its boxes are from their middle, in strides.
 
     Args:
         zoom: by how much larger the pictures are than the data set gives them.
-        functions: your 4.1, 4.5 and 5.1.
+        get_ranges: fcos_size_range_per_level of part one.
     """
-    get_locations, match, get_deltas = functions
-    found: dict[str, list[torch.Tensor]] = {level: [] for level in strides}
+    ranges = get_ranges(dict(strides))
+    found: dict[str, list[float]] = {level: [] for level in strides}
     for index in range(min(images, len(dataset))):
-        _, image, rows = dataset[index]
-        rows = torch.cat((zoom * rows[:, :4], rows[:, 4:]), dim=1)
-        rows = rows[rows[:, 4] >= 0]
-        height, width = (round(zoom * side) for side in image.shape[1:])
-        points = locations_of(height, width, get_locations, strides)
-        for level, matched in match(points, dict(strides), rows).items():
-            own = matched[:, 4] >= 0
-            deltas = get_deltas(points[level][own], matched[own], strides[level])
-            found[level].append(deltas.amax(dim=1))
-    return {level: torch.cat(parts) for level, parts in found.items()}
+        _, _, rows = dataset[index]
+        for box in rows[rows[:, 4] >= 0]:
+            level = level_of(zoom * reach_of(box), ranges)
+            found[level].append(zoom * reach_of(box) / strides[level])
+    return found
 
 
-def share_beyond(sizes: Mapping[str, torch.Tensor]) -> float:
-    """Of 100 foreground locations, how many have a distance of more than 8 strides."""
-    every = torch.cat(list(sizes.values()))
-    return 100 * float((every > MOST_STRIDES).float().mean())
+def share_beyond(reaches: Mapping[str, list[float]]) -> float:
+    """Of 100 objects, how many reach farther than 8 strides from their middle."""
+    every = [reach for own in reaches.values() for reach in own]
+    return 100 * sum(reach > MOST_STRIDES for reach in every) / max(1, len(every))
 
 
-def draw_sizes_in_strides(*panels_of: Mapping[str, torch.Tensor]) -> Figure:
-    """How large the largest distances are, in strides of their level."""
+def draw_reaches(*panels_of: Mapping[str, list[float]]) -> Figure:
+    """How far objects reach from their middle, in strides of their level."""
     figure, panels = make_figure(1, len(panels_of), height=3.0)
-    top = max(float(v.max()) for sizes in panels_of for v in sizes.values() if len(v))
-    bins = [float(edge) for edge in range(math.ceil(top) + 1)]
-    for axes, sizes in zip(panels, panels_of, strict=True):
+    every = [reach for panel in panels_of for own in panel.values() for reach in own]
+    bins = [float(edge) for edge in range(math.ceil(max(every)) + 1)]
+    for axes, reaches in zip(panels, panels_of, strict=True):
         axes.hist(
-            # A distance of 8 strides sharp belongs to the bin below.
-            [values.numpy() - 1e-4 for values in sizes.values()],
+            list(reaches.values()),
             bins=bins,
             stacked=True,
-            color=[LEVEL_COLOURS[level] for level in sizes],
-            label=list(sizes),
+            color=[LEVEL_COLOURS[level] for level in reaches],
+            label=list(reaches),
         )
         axes.axvspan(MOST_STRIDES, bins[-1], color=RED, alpha=0.12)
-        axes.set_xlabel("largest distance in strides")
-        axes.set_ylabel("foreground locations")
-        far = share_beyond(sizes)
-        axes.set_title(f"{len(sizes)} levels: {far:.0f} of 100 beyond {MOST_STRIDES}")
-        axes.legend(frameon=False, fontsize=FONT_PT - 1)
+        axes.set_xlabel("from the middle to the farther edge, in strides")
+        axes.set_ylabel("objects")
+        far = share_beyond(reaches)
+        axes.set_title(f"{len(reaches)} levels: {far:.0f} of 100 beyond {MOST_STRIDES}")
+        axes.legend(frameon=False, fontsize=FONT_PT - 1, loc="upper right")
     return figure
 
 
