@@ -98,7 +98,7 @@ def test_every_printed_layer_has_a_name_and_its_shape_here(published: PublishedF
     for level in ("p6", "p7"):
         assert published.get_submodule(f"backbone.top.{level}").stride == (2, 2)
     for stem in ("stem_cls", "stem_box"):
-        layers = list(published.get_submodule(f"pred_net.{stem}"))
+        layers = list(published.get_submodule(f"pred_net.{stem}").children())
         assert [type(layer).__name__ for layer in layers] == [
             *(["Conv2d", "GroupNorm", "ReLU"] * 4)
         ]

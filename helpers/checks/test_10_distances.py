@@ -52,16 +52,12 @@ def test_distances_have_a_limit(student: Any) -> None:
     given = torch.tensor(far)
     tops = torch.tensor([1000.0, 1000.0, 0.0, 1000.0, 403.428793])
     got = student.fcos_published.distances_of_output(tensor(student, far), 1.0, "exp")
-    capped = given.clamp(max=1000)
     expect_close(
         got,
         tops,
         f'{NAME}(raw, 1, "exp") of numbers as large as 5,000',
         inputs={"raw": given},
-        causes={
-            "the power has no limit of 1,000": given.exp(),
-            "the limit of 1,000 is for the power, not for the exponent": capped.exp(),
-        },
+        causes={"the power has no limit of 1,000": given.exp()},
     )
     for way, right in {"relu": given.relu(), "raw": given}.items():
         got = student.fcos_published.distances_of_output(tensor(student, far), 1.0, way)

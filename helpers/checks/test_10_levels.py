@@ -18,11 +18,11 @@ from helpers.checks.expect import (
 TOP = ("p6", "p7")
 ALL = ("p3", "p4", "p5", *TOP)
 # One channel of p5, H = 3, W = 5; the other channel is the same with a minus.
-P5 = [[1.0, 9, -2, 9, 3], [9, 9, 9, 9, 9], [-4, 9, 5, 9, -6]]
+P5 = [[1.0, 9, -2, 9, -3], [9, 9, 9, 9, 9], [-4, 9, 5, 9, -6]]
 # What stays of it where every second row and column is left out.
-P6 = [[1.0, -2, 3], [-4, 5, -6]]
-P7 = [[1.0, 3]]  # the same of ReLU(p6)
-P7_OF_MINUS = [[0.0, 0]]  # and of the other channel, -1 and -3
+P6 = [[1.0, -2, -3], [-4, 5, -6]]
+P7 = [[1.0, 0]]  # the same of ReLU(p6)
+P7_OF_MINUS = [[0.0, 3]]  # and of the other channel, -1 and 3
 TIMES = (10.0, -10.0)  # of p7's convolution, for each channel
 
 
@@ -160,8 +160,8 @@ def _expect_p6(got: Any, sign: float) -> None:
 
 def _expect_p7(got: Any, sign: float) -> None:
     kept = torch.tensor([P7, P7_OF_MINUS])[None]
-    right = (kept if sign > 0 else kept.flip(1)) * _times()
-    corners = sign * torch.tensor([[[1.0, 3]], [[-1, -3]]])[None]
+    right = (kept if sign > 0 else kept.flip(1)) * _times() + 0.0  # no "-0"
+    corners = sign * torch.tensor([[[1.0, -3]], [[-1, 3]]])[None]
     what = "add_top_levels: p7, where its convolution takes -10 or 10 times p6"
     expect_tensor(
         got,
