@@ -4,7 +4,7 @@ P locations; boxes are given by their distances l, t, r, b from a location insid
 XYXY where a location is not inside.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torchvision.ops import box_iou, generalized_box_iou
 
-from helpers.lessons.centres import grid, is_inside
 from helpers.show.style import (
     BLACK,
     BLUE,
@@ -121,18 +120,31 @@ def _slopes(loss: Loss, along: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     return values.detach().numpy(), slope.numpy()
 
 
-def draw_shrunk(iou_loss: Loss) -> Figure:
-    """Your loss of a box that is too small or too large, and its gradient.
+def draw_pulls(iou_loss: Loss) -> Figure:
+    """Losses and gradients of a box that is too small, and of one that leaves.
 
     Args:
         iou_loss: yours, of 11.4.
     """
+    figure, panels = make_figure(2, 2, height=5.8)
+    _draw_shrunk(panels[:2], iou_loss)
+    _draw_moved(panels[2:])
+    for axes in panels:
+        axes.axhline(0, color=GREY, linewidth=1)
+    for axes in panels[::2]:
+        axes.set_ylabel("loss")
+        axes.legend(frameon=False, fontsize=FONT_PT - 1)
+    return figure
+
+
+def _draw_shrunk(panels: Sequence[Axes], iou_loss: Loss) -> None:
+    """A box around the right location, of other sizes."""
+    left, right = panels
     true = torch.tensor([TRUE_LTRB])
     factor = torch.linspace(0.02, 2, 397)
-    figure, (left, right) = make_figure(1, 2, height=3.2)
     kinds: tuple[tuple[str, str, str, dict], ...] = (
         ("-ln IoU", BLUE, "-", {}),
-        ("-ln, with plus = 1", RED, ":", {"plus": 1.0}),
+        ("-ln IoU, plus = 1", RED, ":", {"plus": 1.0}),
         ("1 - IoU", ORANGE, "--", {"linear": True}),
     )
     for name, colour, line, choices in kinds:
@@ -143,24 +155,21 @@ def draw_shrunk(iou_loss: Loss) -> Figure:
 
         values, slope = _slopes(loss, factor)
         left.plot(factor, values, line, color=colour, lw=2.3, label=name)
-        right.plot(factor, slope, line, color=colour, lw=2.3, label=name)
-    left.set(ylabel="loss", ylim=(0, 6))
+        right.plot(factor, slope, line, color=colour, lw=2.3)
+    left.set_ylim(0, 6)
     right.set(ylabel="gradient", ylim=(-12, 3))
-    for axes in (left, right):
+    for axes in panels:
         axes.axvline(1, color=GREY, linewidth=1)
-        axes.axhline(0, color=GREY, linewidth=1)
-        axes.set_xlabel("size, in sizes of the true box")
-    left.legend(frameon=False, fontsize=FONT_PT - 1)
-    return figure
+        axes.set_xlabel("size of the box, in sizes of the true one")
 
 
-def draw_moved() -> Figure:
-    """A box that slides out of the true one, 60 pixels wide: losses and gradients."""
+def _draw_moved(panels: Sequence[Axes]) -> None:
+    """A box that slides out of the true one, which is 60 pixels wide."""
+    left, right = panels
     true = torch.tensor([[0.0, 0.0, 60.0, 40.0]])
     shift = torch.linspace(0.5, 120, 240)
     step = torch.tensor([1.0, 0.0, 1.0, 0.0])
-    figure, (left, right) = make_figure(1, 2, height=3.2)
-    kinds = (
+    kinds: tuple[tuple[str, str, str, Loss], ...] = (
         ("-ln IoU", BLUE, "-", lambda boxes: -box_iou(true, boxes)[0].log()),
         ("1 - IoU", ORANGE, "--", lambda boxes: 1 - box_iou(true, boxes)[0]),
         (
@@ -177,15 +186,12 @@ def draw_moved() -> Figure:
 
         values, slope = _slopes(loss, shift)
         left.plot(shift, values, line, color=colour, lw=2.3, label=name)
-        right.plot(shift, slope, line, color=colour, lw=2.3, label=name)
-    left.set(ylabel="loss", ylim=(0, 3))
-    right.set(ylabel="gradient, of one pixel", ylim=(-0.005, 0.08))
-    for axes in (left, right):
+        right.plot(shift, slope, line, color=colour, lw=2.3)
+    left.set_ylim(0, 3)
+    right.set(ylabel="gradient, for one pixel", ylim=(-0.005, 0.08))
+    for axes in panels:
         axes.axvline(60, color=GREY, linewidth=1)
-        axes.axhline(0, color=GREY, linewidth=1)
         axes.set_xlabel("moved to the right by, in pixels")
-    left.legend(frameon=False, fontsize=FONT_PT - 1, loc="lower right")
-    return figure
 
 
 def draw_crossed(iou_loss: Loss, giou_loss: Loss) -> Figure:
@@ -220,81 +226,3 @@ def draw_crossed(iou_loss: Loss, giou_loss: Loss) -> Figure:
     right.set(ylabel="gradient", ylim=(-0.2, 0.17))
     right.legend(frameon=False, fontsize=FONT_PT - 1, loc="upper center", ncols=2)
     return figure
-
-
-def draw_weights(
-    centerness: Callable[[torch.Tensor], torch.Tensor],
-    distances: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-    image: torch.Tensor,
-    box: torch.Tensor,
-) -> Figure:
-    """What each location of one box has to say in the mean of the box losses.
-
-    Args:
-        centerness: your fcos_make_centerness_targets, of 5.3.
-        distances: the given distances_to_sides.
-        box: XYXY in pixels.
-    """
-    points = grid((image.shape[1], image.shape[2]))
-    points = points[is_inside(points, box[None, :4])[:, 0]]
-    weights = centerness(distances(points, box))
-    figure, panels = make_figure(1, 2, height=3.6)
-    kinds = {"not weighed": torch.ones_like(weights), "weighed": weights}
-    for axes, (name, own) in zip(panels, kinds.items(), strict=True):
-        share = own / own.sum()
-        show_image(axes, image, ticks=False)
-        add_box(axes, box, ORANGE)
-        for point, part in zip(points, share.tolist(), strict=True):
-            add_points(axes, point[None], YELLOW, 5000 * part)
-        low, high = float(share.min()), float(share.max())
-        said = (
-            f"each {high:.1%}" if name == "not weighed" else f"{low:.1%} to {high:.1%}"
-        )
-        axes.set_title(f"{name}: {said} of the box loss", fontsize=FONT_PT)
-    return figure
-
-
-def draw_divisors(
-    counts: Sequence[int], divisors: Mapping[str, Sequence[float]]
-) -> Figure:
-    """Foreground locations of some batches, and what their losses are divided by.
-
-    Args:
-        counts: of each batch.
-        divisors: name -> one number for each batch.
-    """
-    figure, (axes,) = make_figure(height=3.0)
-    batches = range(1, len(counts) + 1)
-    axes.plot(batches, counts, "o", color=GREY, label="foreground of the batch")
-    lines = zip(divisors.items(), (BLUE, RED, GREEN), ("-", "--", ":"), strict=False)
-    for (name, values), colour, line in lines:
-        axes.plot(batches, values, line, color=colour, lw=2.3, label=name)
-    axes.set(xlabel="batch", ylabel="locations")
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, fontsize=FONT_PT - 1)
-    return figure
-
-
-def draw_floor(targets: Mapping[str, torch.Tensor]) -> Figure:
-    """Centerness targets of the data, and the loss that is left at each of them.
-
-    Args:
-        targets: name -> (P,) in [0, 1].
-    """
-    figure, panels = make_figure(1, len(targets), height=3.0)
-    truth = torch.linspace(0.001, 0.999, 200)
-    floor = -(truth * truth.log() + (1 - truth) * (1 - truth).log())
-    for axes, (name, own) in zip(panels, targets.items(), strict=True):
-        axes.hist(own.numpy(), bins=20, range=(0, 1), color=GREY, density=True)
-        _draw_right(axes, truth, floor)
-        axes.set(xlabel="centerness target", xlim=(0, 1), yticks=[])
-        axes.set_title(f"{name}: {len(own)} locations", fontsize=FONT_PT)
-    return figure
-
-
-def _draw_right(axes: Axes, truth: torch.Tensor, floor: torch.Tensor) -> None:
-    """A curve with an axis of its own on the right."""
-    other = axes.twinx()
-    other.plot(truth, floor, color=RED, lw=2.3)
-    other.set_ylim(0, 0.75)
-    other.set_ylabel("least loss", color=RED, fontsize=FONT_PT - 1)
