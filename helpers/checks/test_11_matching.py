@@ -12,6 +12,7 @@ from helpers.checks.inputs import (
     LARGE,
     LOCATIONS,
     MATCHED,
+    MIDDLE,
     PADDING,
     SMALL,
     STRIDES,
@@ -20,6 +21,25 @@ from helpers.checks.inputs import (
     tensor,
     two_images,
 )
+
+# What other rules give at LOCATIONS; by hand, as MATCHED.
+OTHER_RULES = {
+    "a location need not lie in the box; it must": [
+        *[TINY, TINY, TINY, PADDING],
+        *[MIDDLE, TINY, TINY],
+        *[LARGE, LARGE],
+    ],
+    "the ranges of the levels are not looked at": [
+        *[TINY, SMALL, MIDDLE, LARGE],
+        *[TINY, MIDDLE, LARGE],
+        *[MIDDLE, TINY],
+    ],
+    "of several candidates another one than the smallest is taken": [
+        *[SMALL, MIDDLE, MIDDLE, PADDING],
+        *[MIDDLE, MIDDLE, LARGE],
+        *[LARGE, PADDING],
+    ],
+}
 
 
 @exercise("11.2")
@@ -54,6 +74,7 @@ def test_match_batch_by_hand(student: Any) -> None:
         names="x1,y1,x2,y2,class",
         place="location",
         causes={
+            **{rule: torch.tensor(rows) for rule, rows in OTHER_RULES.items()},
             "background is 0 instead of -1": torch.where(is_box, right, 0),
             "boxes of class 0 are taken for padding": torch.where(
                 right[:, 4:] == 0, -1, right
@@ -78,13 +99,20 @@ AROUND = {
 }
 AROUND_MATCHED = [THIN, PADDING, WIDE, PADDING, WIDE, PADDING]
 AROUND_CAUSES = {
-    "centre_radius is not looked at": [THIN, PADDING, WIDE, WIDE, WIDE, WIDE],
+    "locations far from the centre are taken, too, as with a radius of 0": [
+        THIN,
+        PADDING,
+        WIDE,
+        WIDE,
+        WIDE,
+        WIDE,
+    ],
     "centre_radius is taken for pixels; it counts strides": [THIN, *[PADDING] * 5],
-    "every level takes the stride of p3 for its radius": [
+    "every level takes the radius of p3": [
         *[THIN, PADDING, WIDE, PADDING],
         *[PADDING, PADDING],
     ],
-    "every level takes the stride of p4 for its radius": [
+    "every level takes the radius of p4": [
         *[THIN, PADDING, WIDE, WIDE],
         *[WIDE, PADDING],
     ],
@@ -189,7 +217,7 @@ def test_match_batch_of_padding(student: Any) -> None:
     )
     call = student.fcos_published.match_batch
     like_a_box = [*TINY[:4], -1.0]
-    images = [[like_a_box, SMALL, PADDING], [PADDING, PADDING, LARGE]]
+    images = [[like_a_box, SMALL, PADDING], [LARGE, PADDING, PADDING]]
     points = {"p3": [[12.0, 12], [44, 20]], "p4": [[120.0, 72]]}
     strides = {level: STRIDES[level] for level in points}
     got = call(levels(student, points), strides, tensor(student, images), version)

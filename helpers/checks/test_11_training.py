@@ -99,20 +99,26 @@ def test_training_losses_by_hand(student: Any) -> None:
     expect = partial(expect_close, names="cls,loc,ctr", check_dtype=False)
     boxes = two_images(student)[[0, 1, 0]]
     sums = _sums()
+    by_foreground = sums / NUM_FOREGROUND
     what = "training_losses: three images, 14 foreground locations, predictions 0"
     only = NUM_FOREGROUND * (YES + (NUM_CLASSES - 1) * NO)
+    in_pixels = 0.25 * 2 * float((DELTAS * STRIDE)[IS_BOX].sum())
     weights = torch.tensor(TARGET_CENTERNESS)[IS_BOX]
     each = 0.25 * DELTAS[IS_BOX].sum(dim=1)
     weighed = torch.tensor([float(sums[0]), 0, float(sums[2])]) / NUM_FOREGROUND
     weighed[1] = (each * weights).sum() / weights.sum()
     expect(
         _losses(student, _detector(student), _all(0.0), what, boxes),
-        sums / NUM_FOREGROUND,
+        by_foreground,
         what,
         causes={
             "class 0 is taken for background": _sums_without_class_0,
             "the class loss is that of the foreground only": torch.tensor(
                 [only, float(sums[1]), float(sums[2])]
+            )
+            / NUM_FOREGROUND,
+            "boxes are compared in pixels; loss_unit is stride": torch.tensor(
+                [float(sums[0]), in_pixels, float(sums[2])]
             )
             / NUM_FOREGROUND,
             "divided by the number of images": sums / 3,
@@ -126,7 +132,7 @@ def test_training_losses_by_hand(student: Any) -> None:
         _losses(student, _detector(student, weigh_boxes=True), _all(0.0), given, boxes),
         weighed,
         given,
-        causes={"weigh_boxes is not handed on": sums / NUM_FOREGROUND},
+        causes={"boxes are not weighed, although weigh_boxes is True": by_foreground},
     )
     running = 0.9 * START + 0.1 * NUM_FOREGROUND / 3
     given = f"{what}, divided by the running mean of an image"
@@ -136,7 +142,8 @@ def test_training_losses_by_hand(student: Any) -> None:
         sums / (running * 3),
         given,
         causes={
-            "self.divisor is not asked": sums / NUM_FOREGROUND,
+            "divided by the foreground of this batch, not by self.divisor": sums
+            / NUM_FOREGROUND,
             "self.divisor is asked twice": sums
             / ((0.9 * running + 0.1 * NUM_FOREGROUND / 3) * 3),
             "self.divisor gets another number of images": sums

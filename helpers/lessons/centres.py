@@ -232,17 +232,18 @@ def count_foreground(
         strides: of the levels.
     """
     counts = dict.fromkeys((*strides, "boxes without a location"), 0.0)
-    for index in range(min(images, len(dataset))):
+    number = min(images, len(dataset))
+    for index in range(number):
         _, image, rows = dataset[index]
         sizes = level_sizes(*image.shape[1:])
-        places = {
-            level: grid((sizes[level][0] * stride, sizes[level][1] * stride), stride)
-            for level, stride in strides.items()
-        }
+        places = {}
+        for level, (height, width) in sizes.items():
+            stride = strides[level]
+            places[level] = grid((height * stride, width * stride), stride)
         matched = match(places, strides, rows[None])[0]
         parts = matched.split([len(points) for points in places.values()])
         for level, part in zip(places, parts, strict=True):
-            counts[level] += int((part[:, 4] >= 0).sum()) / images
+            counts[level] += int((part[:, 4] >= 0).sum()) / number
         for box in rows[rows[:, 4] >= 0]:
             found = bool((matched == box).all(dim=1).any())
             counts["boxes without a location"] += not found
