@@ -110,9 +110,10 @@ def with_spread_weights(module: Any, what: str, large: float = 1.0) -> Any:
         else:
             numbers = spread(*value.shape, low=-large, high=large, start=7 * number)
             state[name] = numbers.to(value)
-    write_head(module, state) if "pred_cls.weight" in state else module.load_state_dict(
-        state
-    )
+    if any(name.startswith("stem_cls.") for name in state):
+        write_head(module, state)
+    else:
+        module.load_state_dict(state)
     return module
 
 
@@ -123,6 +124,7 @@ def apply_layers(
 
     Args:
         layers: convolutions and, if there are any, a norm behind each.
+        groups: of the norms; 0 makes each channel a group.
         order: of what follows a convolution: "norm relu", "relu norm", "relu", "norm".
     """
     for place, layer in enumerate(layers):
@@ -135,7 +137,6 @@ def apply_layers(
             if step == "relu":
                 x = x.relu()
             elif behind is not None and behind["weight"].dim() == 1:
-                own = [behind[kind].double() for kind in ("weight", "bias")]
-                number = groups or x.shape[1]
-                x = F.group_norm(x, number, *own, eps=EPS)
+                weight, bias = behind["weight"].double(), behind["bias"].double()
+                x = F.group_norm(x, groups or x.shape[1], weight, bias, EPS)
     return x

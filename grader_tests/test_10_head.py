@@ -172,8 +172,8 @@ def expect_box(got, cases, levels, choices) -> None:
                 causes[SCALE_AFTER] = wrong * scale
         else:
             causes[SCALES_BUILT_IN] = right_distances(raw, scales[level], how)
-        other = of_other_stem(cases, "box", "stem_cls", level)
-        causes[OTHER_STEM] = right_distances(other, scale, how)
+        on_other = of_other_stem(cases, "box", "stem_cls", level)
+        causes[OTHER_STEM] = right_distances(on_other, scale, how)
         for cause, numbers in mixed(cases, "box", level).items():
             causes[cause] = right_distances(numbers, scale, how)
         right = right_distances(raw, scale, how).float()
@@ -317,7 +317,7 @@ def check_own(expected, dtype: torch.dtype = torch.float32, near: float = 1e-5):
 
 def is_held(got: torch.Tensor, right: torch.Tensor) -> bool:
     """Whether large numbers of both signs end at a limit, and others do not."""
-    low, high = got.double().min(), got.double().max()
+    low, high = float(got.min()), float(got.max())
     beyond = (right > high + 1) | (right < low - 1)
     is_like = torch.allclose(got.double(), right.clamp(low, high), rtol=1e-4, atol=1e-3)
     return is_like and int(beyond.sum()) >= 3 and not bool(beyond.all()) and high > 1

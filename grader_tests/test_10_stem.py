@@ -1,6 +1,7 @@
 """Step 10: the convolutions of a stem, their group norm, and their first weights."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -76,7 +77,7 @@ def expect_stem(stem, in_channels: int, widths: list[int], has_norm: bool) -> No
         if f"{name}.weight" in state
     ]
     before = [in_channels, *widths]
-    right = []
+    right: list[tuple[tuple[int, ...], bool]] = []
     for width, inputs in zip(widths, before, strict=False):
         right.append(((width, inputs, 3, 3), True))
         right += [((width,), True)] * has_norm
@@ -159,7 +160,7 @@ def expect_answer(student, stem, layers, given, groups: int, expected=None) -> N
     expected = right if expected is None else expected
     wrong = partial(apply_layers, given.double(), layers, groups)
     width = layers[-1]["bias"].shape[0]
-    causes = {
+    causes: dict[str, Callable[[], torch.Tensor]] = {
         NO_RELU: partial(wrong, "norm"),
         NO_LAST_RELU: partial(without_last_relu, given.double(), layers, groups),
         RELU_ONLY_LAST: lambda: wrong("norm").relu(),
