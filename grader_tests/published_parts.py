@@ -15,6 +15,13 @@ from helpers.checks.student import Student
 
 PLAIN_DICT = "layers in a plain dict, which PyTorch does not see; make a ModuleDict"
 PLAIN_LIST = "layers in a plain list, which PyTorch does not see; make a Sequential"
+ACTIVATIONS = {
+    "relu": F.relu,
+    "leaky": F.leaky_relu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "elu": F.elu,
+}
 Layer = Mapping[str, torch.Tensor]  # "weight" and "bias" of a convolution or a norm
 
 
@@ -118,24 +125,30 @@ def with_spread_weights(module: Any, what: str, large: float = 1.0) -> Any:
 
 
 def apply_layers(
-    x: torch.Tensor, layers: Sequence[Layer], groups: int, order: str = "norm relu"
+    x: torch.Tensor,
+    layers: Sequence[Layer],
+    groups: int,
+    order: str = "norm relu",
+    border: str = "constant",
 ) -> torch.Tensor:
     """A stem in float64, or what it is with a known mistake.
 
     Args:
         layers: convolutions and, if there are any, a norm behind each.
         groups: of the norms; 0 makes each channel a group.
-        order: of what follows a convolution: "norm relu", "relu norm", "relu", "norm".
+        order: of what follows a convolution: "norm relu", "relu norm", "relu", "norm";
+            "leaky" and others of ACTIVATIONS may stand for "relu".
+        border: what is around a map, see torch.nn.functional.pad; zeros by default.
     """
     for place, layer in enumerate(layers):
         weight, bias = layer["weight"].double(), layer["bias"].double()
         if weight.dim() == 1:
             continue
-        x = F.conv2d(x, weight, bias, padding=1)
+        x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode=border), weight, bias)
         behind = layers[place + 1] if place + 1 < len(layers) else None
         for step in order.split():
-            if step == "relu":
-                x = x.relu()
+            if step in ACTIVATIONS:
+                x = ACTIVATIONS[step](x)
             elif behind is not None and behind["weight"].dim() == 1:
                 weight, bias = behind["weight"].double(), behind["bias"].double()
                 x = F.group_norm(x, groups or x.shape[1], weight, bias, EPS)

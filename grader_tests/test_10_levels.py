@@ -32,6 +32,12 @@ GIVEN = ("p3", "p4", "p5")
 LEVELS = (*GIVEN, *TOP)
 NO_BIAS = "a convolution has no bias"
 NOT_3X3 = "the convolutions are not 3x3"
+NAMES = "the layers are called p6 and p7, and there are no others"
+EACH_ALONE = "an output channel sees one channel alone; it sees all channels"
+POOLED_LAYER = "the map is pooled after a convolution; a stride of 2 makes it smaller"
+FIRST_IMAGE = "the first image alone is answered"
+NOT_GIVEN_BACK = "p3, p4 and p5 are left out"
+POOLED = "p6 is p5 with places left out; its own layer makes it"
 CHANNELS = "both convolutions keep the number of channels, whatever it is"
 NO_STRIDE = "the stride is missing: a map keeps its size"
 NO_PADDING = "the padding is missing: a map of 3 x 3 kernels loses its border"
@@ -91,6 +97,8 @@ def test_top_layers_are_two_convolutions(student):
             ]
             for level in TOP
         }
+        names = sorted({name.partition(".")[0] for name in state})
+        expect_equal(names, list(TOP), f"{MAKE}: its layers", NAMES)
         right = [(channels, channels, 3, 3), (channels,)]
         weights = [shape for own in shapes.values() for shape in own if len(shape) == 4]
         cause = None
@@ -98,12 +106,12 @@ def test_top_layers_are_two_convolutions(student):
             cause = NO_BIAS if weights == [right[0]] * 2 else None
         if len(weights) == 2 and any(shape[2:] != (3, 3) for shape in weights):
             cause = NOT_3X3
+        elif channels > 1 and weights == [(channels, 1, 3, 3)] * 2:
+            cause = EACH_ALONE
         elif any(shape[:2] != (channels, channels) for shape in weights):
             cause = CHANNELS
         expected = dict.fromkeys(TOP, right)
         expect_equal(shapes, expected, f"{MAKE}({channels}): weights", cause)
-        names = {name.partition(".")[0] for name in state}
-        expect_equal(sorted(names), list(TOP), f"{MAKE}: names of its layers")
 
 
 def test_top_layers_halve_a_map(student):
@@ -140,6 +148,8 @@ def test_top_layers_equal_a_slow_loop(student):
             BORDER + f", {how}": partial(filled_border, given, convolve, how)
             for how in ("reflect", "replicate", "circular")
         }
+        whole = F.conv2d(given, weight, bias, padding=1)
+        causes[POOLED_LAYER] = F.max_pool2d(whole, 2, ceil_mode=True)
         causes[NEGATIVE] = partial(convolve, given.relu(), padding=1)
         causes[f"{NEGATIVE} before or behind it"] = right.relu()
         got = layers[level](give(student, given))
@@ -177,18 +187,24 @@ def convolution(x: torch.Tensor, weights, level: str) -> torch.Tensor:
     return F.conv2d(x.double(), weight, bias, stride=2, padding=1)
 
 
-def expect_levels(got, features, weights, expected=None, atol: float = 1e-5) -> None:
+def expect_levels(
+    got, features, weights, expected=None, atol: float = 1e-5, rtol: float = 1e-5
+) -> None:
     """The three levels that came in, and p6 and p7.
 
     Args:
         expected: {"p6", "p7"}; worked out with torch's own convolution by default.
     """
+    if isinstance(got, dict):
+        message = f"{', '.join(TOP)} alone come out"
+        expect_true(set(got) != set(TOP), ADD, message, NOT_GIVEN_BACK)
     expect_keys(got, list(LEVELS), ADD)
     right = {**right_levels(features, weights), **(expected or {})}
     p5, p6 = right["p5"], right["p6"]
     wrong = {level: {OTHER_LEVELS: right[level].relu()} for level in GIVEN}
     wrong["p6"] = {
         P6_CHANGED: p6.relu(),
+        POOLED: p5[:, :, ::2, ::2],
         P5_CHANGED: convolution(p5.relu(), weights, "p6"),
         P6_OF_P4: convolution(right["p4"], weights, "p6"),
         P6_OF_P3: convolution(right["p3"], weights, "p6"),
@@ -206,6 +222,7 @@ def expect_levels(got, features, weights, expected=None, atol: float = 1e-5) -> 
             for cause, value in wrong[level].items()
             if value.shape != right[level].shape
         }
+        shapes[FIRST_IMAGE] = (1, *right[level].shape[1:])
         what, dtype = f"{ADD}: {level}", features["p5"].dtype
         shape = tuple(right[level].shape)
         expect_tensor(got[level], what, shape=shape, shape_causes=shapes)
@@ -216,6 +233,7 @@ def expect_levels(got, features, weights, expected=None, atol: float = 1e-5) -> 
             what,
             causes=wrong[level],
             atol=atol,
+            rtol=rtol,
         )
 
 
@@ -314,7 +332,7 @@ def test_top_levels_follow_the_dtype(student):
         features = {level: spread(1, 3, 5, 6, low=-1.0).to(dtype) for level in GIVEN}
         given = give_levels(student, features, dtype)
         got = student.fcos_published.add_top_levels(given, layers)
-        expect_levels(got, features, weights, atol=atol)
+        expect_levels(got, features, weights, atol=atol, rtol=atol)
 
     with expect_as_usual(HALF_PRECISION, lambda: check(torch.float32, 1e-5)):
         check(torch.float64, 1e-12)

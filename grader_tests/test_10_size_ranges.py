@@ -39,6 +39,9 @@ FROM_BELOW = "a level begins where a finer one ends; it begins at 4 of its own s
 ORDER = "the levels come out in another order than that of the strides given"
 THREE_ONLY = "right for p3, p4 and p5, wrong for more or fewer levels"
 DIVIDED = "divided by the scale"
+HIGH_FIRST = "high stands before low"
+MINUS_ONE = "the finest level begins at 0, not at -1"
+STRIDES_BUILT_IN = "strides of 8, 16, 32 ... are built in; take those that are given"
 
 
 def wrong_ranges(strides, scale, last_limit) -> dict[str, dict]:
@@ -70,7 +73,13 @@ def wrong_ranges(strides, scale, last_limit) -> dict[str, dict]:
     right = ranges()
     in_order = sorted(levels, key=strides.__getitem__)
     before = dict(zip(in_order[1:], in_order, strict=False))
-    return {
+    wrong = {}
+    if set(strides) <= set(STRIDES):
+        usual = {level: STRIDES[level] for level in strides}
+        wrong[STRIDES_BUILT_IN] = right_ranges(usual, scale, last_limit)
+    return wrong | {
+        HIGH_FIRST: {level: (high, low) for level, (low, high) in right.items()},
+        MINUS_ONE: ranges(begin=-1.0),
         LAST_SCALED: ranges(end=last_limit * scale),
         NO_SCALE: ranges(1, 1),
         HIGH_ONLY: ranges(low_by=1),
@@ -140,7 +149,7 @@ def ask(student, strides, scale, last_limit):
 def test_size_ranges_of_five_levels(student):
     """0-64-128-256-512 pixels and on without end, as published; also up to 1,000."""
     limits = [0.0, 64, 128, 256, 512, math.inf]
-    for last in (math.inf, 1000.0, 1e8):
+    for last in (1000.0, 1e8, math.inf):
         limits[-1] = last
         pairs = pairwise(limits)
         expected = dict(zip(STRIDES, pairs, strict=True))
@@ -194,13 +203,13 @@ def test_size_ranges_answer_each_call(student):
     """Other strides, scales and limits for the same levels; the dict stays as it is."""
     call = student.fcos_published.size_ranges
     # What is wrong in itself is wrong in the first call, whose answer comes back then.
-    twice = {level: 2 * stride for level, stride in STRIDES.items()}
+    other = {level: 3 * stride for level, stride in STRIDES.items()}
     asked = (
-        (twice, 0.5, 1000.0),
+        (other, 0.75, 1000.0),
         (STRIDES, 0.5, 1000.0),
         (STRIDES, 0.5, 2000.0),
         (STRIDES, 1.0, 1000.0),
-        (twice, 0.5, 1000.0),
+        (other, 0.75, 1000.0),
     )
     earlier: list = []
     for strides, scale, last in asked:

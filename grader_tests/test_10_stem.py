@@ -21,6 +21,7 @@ from grader_tests.tools import (
     expect_inputs_kept,
     expect_same_size,
     give,
+    named_if_random,
     spread,
 )
 from helpers.checks.again import copied, expect_own_weights, is_same
@@ -36,7 +37,7 @@ from helpers.checks.expect import (
 MAKE, START = "make_stem", "start_stem"
 NO_NORM = "group norm is missing, or has no weights"
 NORM_OF_ZERO = "with norm_groups 0 there is no norm"
-BATCH_NORM = "batch norm, which keeps means of a batch; group norm looks at one image"
+BATCH_NORM = "batch norm, which looks at all images of a batch; group norm looks at one"
 NORM_FIRST = "group norm stands before its convolution"
 NO_BIAS = "a convolution has no bias"
 EVERY_IN = "every convolution takes in_channels; it takes what the last one gives"
@@ -46,7 +47,8 @@ NORM_AFTER = "group norm stands behind the ReLU; it stands before it"
 NO_RELU = "the ReLUs are missing"
 NO_LAST_RELU = "the last ReLU is missing"
 RELU_ONLY_LAST = "only the last convolution has a ReLU behind it"
-LEAKY = "negative numbers are not 0 behind the ReLU"
+OTHER_THAN_RELU = "another function than ReLU follows a convolution"
+BORDER = "the border is filled with other numbers than 0"
 NOT_APPLIED = "group norm is not used"
 ONE_GROUP = "all channels are one group; norm_groups says how many there are"
 OWN_GROUPS = "each channel is a group of its own; norm_groups says how many there are"
@@ -58,12 +60,15 @@ SHARED_CALLS = "two stems share layers; each needs new ones"
 VARIANCE = "0.01 is the standard deviation, not the variance"
 DEVIATION = 0.01
 OWN = "PyTorch's own first values are left"
+ADDED = "the old weights are still in the new ones; draw them anew"
+CONSTANT = "all weights of a convolution are the same number; draw them"
+NOT_ZERO = "the mean of the weights is not 0"
+BIASES_DRAWN = "the biases are drawn, too; they start at 0"
 LEFT = "the weights stay as they were before"
 EVENLY = "drawn evenly, not from a normal distribution"
 ALIKE = "two channels start alike; draw all weights of a layer"
 LAYERS_ALIKE = "one layer starts as a copy of another; draw the weights of each"
 STEMS_ALIKE = "two stems start alike: do not set the random generator back"
-BIASES = "the biases of the convolutions start at 0"
 BIASES_SET = "biases stay as they were before"
 NORM_CHANGED = "the weights of group norm are others afterwards; they stay as they are"
 
@@ -71,6 +76,8 @@ NORM_CHANGED = "the weights of group norm are others afterwards; they stay as th
 def expect_stem(stem, in_channels: int, widths: list[int], has_norm: bool) -> None:
     """Convolutions and norms in their order, by the shapes of their weights."""
     state = expect_state(stem.state_dict(), MAKE)
+    is_of_batches = any("running" in name for name in state)
+    expect_true(not is_of_batches, MAKE, "it keeps means of batches", BATCH_NORM)
     got = [
         (tuple(state[f"{name}.weight"].shape), f"{name}.bias" in state)
         for name in layers_of(state)
@@ -93,8 +100,6 @@ def cause_of_layers(state, got, right) -> str | None:
     norms, right_norms = (
         [shape for shape, _ in layers if len(shape) == 1] for layers in (got, right)
     )
-    if any("running" in name for name in state):
-        return BATCH_NORM
     if kernels != right_kernels:
         return cause_of_kernels(kernels, right_kernels)
     if norms and not right_norms:
@@ -105,7 +110,7 @@ def cause_of_layers(state, got, right) -> str | None:
         return NORM_ONCE
     if any(len(shape) == 4 and not has_bias for shape, has_bias in got):
         return NO_BIAS
-    if sorted(got) == sorted(right) and len(got[0][0]) == 1:
+    if len(norms) == len(right_norms) and len(got[0][0]) == 1:
         return NORM_FIRST
     return None
 
@@ -164,6 +169,14 @@ def expect_answer(student, stem, layers, given, groups: int, expected=None) -> N
         NO_RELU: partial(wrong, "norm"),
         NO_LAST_RELU: partial(without_last_relu, given.double(), layers, groups),
         RELU_ONLY_LAST: lambda: wrong("norm").relu(),
+        **{
+            f"{OTHER_THAN_RELU}: {name}": partial(wrong, f"norm {name}")
+            for name in ("leaky", "gelu", "silu", "elu")
+        },
+        **{
+            f"{BORDER}, {border}": partial(wrong, "norm relu", border)
+            for border in ("replicate", "circular", "reflect")
+        },
     }
     if groups:
         causes |= {
@@ -175,11 +188,13 @@ def expect_answer(student, stem, layers, given, groups: int, expected=None) -> N
         if width % groups == 0 and width // groups != groups:
             causes[GROUP_SIZE] = partial(groups_of_size, given.double(), layers, groups)
         causes[BATCH_TOO] = partial(over_all_images, given.double(), layers, groups)
+        causes[BATCH_NORM] = partial(over_all_images, given.double(), layers, 0)
     for mode in (stem.train, stem.eval):
         mode()
         got = stem(give(student, given))
-        # float32 sums of some 50 terms, normalised
-        expect_close(got, expected.float(), MAKE, causes=causes, atol=1e-4)
+        with named_if_random(stem, give(student, given)):
+            # float32 sums of some 50 terms, normalised
+            expect_close(got, expected.float(), MAKE, causes=causes, atol=1e-4)
 
 
 def without_last_relu(given, layers, groups: int) -> torch.Tensor:
@@ -199,7 +214,11 @@ def groups_of_size(given, layers, size: int) -> torch.Tensor:
 
 
 def over_all_images(given, layers, groups: int) -> torch.Tensor:
-    """A stem whose norm takes the images of a batch for one wide image."""
+    """A stem whose norm takes the images of a batch for one wide image.
+
+    Args:
+        groups: of channels; 0 makes each channel a group.
+    """
     x = given
     for place in range(0, len(layers), 2):
         convolution, norm = layers[place : place + 2]
@@ -207,7 +226,7 @@ def over_all_images(given, layers, groups: int) -> torch.Tensor:
         batch, channels, rows, columns = x.shape
         wide = x.transpose(0, 1).reshape(1, channels, batch * rows, columns)
         weight, bias = norm["weight"].double(), norm["bias"].double()
-        wide = torch.nn.functional.group_norm(wide, groups, weight, bias)
+        wide = torch.nn.functional.group_norm(wide, groups or channels, weight, bias)
         x = wide.reshape(channels, batch, rows, columns).transpose(0, 1).relu()
     return x
 
@@ -304,8 +323,8 @@ def expect_deviation(student, how: str, groups: int, causes) -> None:
     for name, weight in kernels.items():
         fan_in, fan_out = weight[0].numel(), weight[:, 0].numel()
         right, wrong = causes(fan_in, fan_out, first)
-        old = float(before[name].double().std())
-        deviations = {OWN: 1 / math.sqrt(3 * fan_in), LEFT: old, **wrong}
+        expect_drawn_anew(weight, before[name].double().cpu(), name)
+        deviations = {OWN: 1 / math.sqrt(3 * fan_in), **wrong}
         # The error of a deviation from n draws is 1 / sqrt(2 n) of it; six of these.
         tolerance = 6 / math.sqrt(2 * weight.numel())
         expect_close(
@@ -322,11 +341,24 @@ def expect_deviation(student, how: str, groups: int, causes) -> None:
         limit = 6 * right / math.sqrt(weight.numel())
         mean = float(weight.mean())
         message = f"the mean is {mean:.5f}, expected 0"
-        expect_true(abs(mean) < limit, f"{START}: mean of {name}", message)
+        expect_true(abs(mean) < limit, f"{START}: mean of {name}", message, NOT_ZERO)
         # Of 2,000 normal draws some are; even ones end at 1.73 deviations.
         reach = float(weight.abs().max()) / right
         message = f"no weight is further from 0 than {reach:.2f} deviations"
         expect_true(reach > 2.2, f"{START}: weights of {name}", message, EVENLY)
+
+
+def expect_drawn_anew(weight: torch.Tensor, old: torch.Tensor, name: str) -> None:
+    """Nothing of the old weights is in the new ones, which are different numbers."""
+    what = f"{START}: weights of {name}"
+    is_left = torch.equal(weight, old)
+    expect_true(not is_left, what, "they are the same as before", LEFT)
+    is_added = float((weight - old).std()) < float(old.std()) / 2
+    expect_true(not is_added, what, "they are nearly the same as before", ADDED)
+    is_one = bool((weight == weight.flatten()[0]).all())
+    expect_true(not is_one, what, "they are all the same number", CONSTANT)
+    are_alike = torch.equal(weight, weight[:1].expand_as(weight))
+    expect_true(not are_alike, what, "all channels have the same ones", ALIKE)
 
 
 def small(fan_in: int, fan_out: int, first: int):
@@ -412,6 +444,8 @@ def test_stem_starts_with_biases_of_zero(student):
                 continue
             expected = torch.zeros_like(before[bias])
             causes = {BIASES_SET: before[bias]}
+            if len(state[bias].unique()) > 1 and not is_same(state[bias], before[bias]):
+                causes[BIASES_DRAWN] = state[bias]
             what = f"{START}, {how!r}: first values of {bias}"
             expect_close(state[bias], expected, what, causes=causes, atol=0)
 
