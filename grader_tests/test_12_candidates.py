@@ -1,6 +1,7 @@
 """Step 12: which location may show which class."""
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,10 +15,12 @@ from grader_tests.oracles.plain_published import (
 from grader_tests.published_detection_parts import (
     CANDIDATES,
     candidate_check,
+    expect_right,
     make_version,
     read_candidates,
     read_level,
     table_of,
+    turned,
 )
 from grader_tests.tools import expect_inputs_kept, give, spread
 from helpers.checks.again import expect_own_answers
@@ -62,11 +65,12 @@ def _check(
 ) -> None:
     check = candidate_check(level, threshold, choices, **named)
     version = make_version(student, choices)
-    check(
-        student.fcos_published.find_candidates(
-            *_give(student, level), threshold, version
-        )
-    )
+    call = student.fcos_published.find_candidates
+    other = turned(level)
+    ask_other = None
+    if other is not None:
+        ask_other = partial(call, *_give(student, other), threshold, version)
+    expect_right(call(*_give(student, level), threshold, version), check, ask_other)
 
 
 def _check_usual(student: Student) -> None:
@@ -181,11 +185,13 @@ def test_candidates_of_a_single_class(student: Student) -> None:
     """K = 1, and a level of a single location."""
     level = read_level("wide")
     one_class = _level(level.cls_logits[:, :1], level.ctr_logits)
+    two_classes = _level(level.cls_logits[:, :2], level.ctr_logits)
     one_place = _level(level.cls_logits[:1], level.ctr_logits[:1])
     for choices in (Choices(), ON_CLASS, Choices(multi_label=False)):
 
         def usual(choices: Choices = choices) -> None:
             _check(student, level, 0.1, choices)
+            _check(student, two_classes, 0.1, choices)
 
         for few, cause in ((one_class, ONE_CLASS), (one_place, ONE_LOCATION)):
             with (
@@ -240,11 +246,10 @@ def test_candidates_of_many_classes(student: Student) -> None:
     capped["class numbers are kept in 8 bits"] = torch.stack(
         (right[:, 0], right[:, 1].to(torch.uint8).double(), right[:, 2]), dim=1
     )
-    capped.update(
-        (f"no more than {most} come out, which nothing asks for", kept)
-        for most in (100, 1000)
-        for kept in (right[:most], _best(right, most))
-    )
+    for most in (100, 1000):
+        capped[f"only the first {most} come out; nothing asks for that"] = right[:most]
+        best = _best(right, most)
+        capped[f"only the best {most} come out; nothing asks for that"] = best
     what = f"number of {CANDIDATES} of 300 classes"
     expect_equal(len(got), len(right), what, find_cause(got, capped, 1e-4, 1e-4))
     expect_close(got, right, CANDIDATES, causes=capped, names="place,class,score")
@@ -279,7 +284,7 @@ def test_candidates_of_float64(student: Student) -> None:
 def test_candidates_keep_nothing(student: Student) -> None:
     """Each call answers its own inputs, and leaves them as they are."""
     level, other = read_level("wide"), read_level("other")
-    turned = Level(*(part.flip(0) for part in level))  # of the same sums
+    other_order = Level(*(part.flip(0) for part in level))  # of the same sums
     version = make_version(student, Choices())
     on_class = make_version(student, ON_CLASS)
     call = student.fcos_published.find_candidates
@@ -290,8 +295,8 @@ def test_candidates_keep_nothing(student: Student) -> None:
             candidate_check(level, 0.2, Choices()),
         ),
         (
-            (*_give(student, turned), 0.2, version),
-            candidate_check(turned, 0.2, Choices()),
+            (*_give(student, other_order), 0.2, version),
+            candidate_check(other_order, 0.2, Choices()),
         ),
         (
             (*_give(student, other), 0.2, version),

@@ -1,5 +1,6 @@
 """Step 12: the best candidates of a level, as boxes."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ from grader_tests.oracles.plain_published import (
 )
 from grader_tests.published_detection_parts import (
     LEVEL,
+    elsewhere,
+    expect_right,
     give_level,
     level_check,
     make_version,
@@ -27,6 +30,8 @@ from helpers.checks.student import Student
 NOTHING_PASSES = "a level where nothing passes crashes"
 FEWER = "a level of fewer candidates than top_k crashes"
 ZERO_LIMIT = "top_k = 0 lets none through; it is all"
+ZERO = "a threshold of 0 is not taken as 0"
+NOT_PASSED_ON = "candidates are those of another config than the one given"
 CLIPPED = "boxes are clipped at 0; that comes later"
 IN_IMAGE = "boxes end within the image, at a limit; nothing asks for one"
 ONE_LOCATION = "right for several locations, wrong for a single one"
@@ -46,7 +51,11 @@ def _check(
     **named: Any,
 ) -> None:
     check = level_check(level, threshold, choices, **named)
-    check(_decode(student, level, threshold, choices))
+    other = elsewhere(level)
+    ask_other = None
+    if other is not None:
+        ask_other = partial(_decode, student, other, threshold, choices)
+    expect_right(_decode(student, level, threshold, choices), check, ask_other)
 
 
 def test_level_where_nothing_passes(student: Student) -> None:
@@ -90,10 +99,11 @@ def test_level_equals_a_slow_loop(student: Student) -> None:
 def test_level_of_a_version(student: Student) -> None:
     """The candidates are those that the config asks for."""
     level = read_level("wide")
+    default = {NOT_PASSED_ON: lambda: table_of(plain_level(level, 0.1, DEFAULT), 6)}
     for on in ("class", "score"):
         for many in (True, False):
             choices = Choices(threshold_on=on, multi_label=many)
-            _check(student, level, 0.1, choices)
+            _check(student, level, 0.1, choices, causes=default)
 
 
 def test_level_lets_the_best_through(student: Student) -> None:
@@ -113,13 +123,15 @@ def test_level_without_a_limit(student: Student) -> None:
     _check(student, level, 0.1, Choices(top_k=20))
     _check(student, level, 0.1, Choices(top_k=0), causes=all_)
     _check(student, level, 0.1, Choices(top_k=20, top_k_of="image"))
+    usual = {ZERO: lambda: table_of(plain_level(level, 0.2, DEFAULT), 6)}
+    _check(student, level, 0.0, causes=usual)
     _check(student, level, 0.1, Choices(top_k=0, top_k_of="image"), causes=all_)
 
 
 def test_level_is_not_clipped(student: Student) -> None:
     """Boxes reach left of 0 and as far as they like; negative distances are 0."""
     level = read_level("wide")
-    far = level._replace(points=level.points * 400 - 900)
+    far = level._replace(points=level.points * 400 - 12_000)
     clipped = {
         CLIPPED: lambda: _clamped(far, 0.0, None),
         IN_IMAGE: lambda: _clamped(far, None, 4096.0),
@@ -174,14 +186,14 @@ def test_level_of_a_single_location(student: Student) -> None:
 def test_level_keeps_nothing(student: Student) -> None:
     """Each call answers its own inputs, and leaves them as they are."""
     level, other = read_level("wide"), read_level("other")
-    turned = Level(*(part.flip(0) for part in level))
-    moved = level._replace(points=level.points + 3)
+    other_order = Level(*(part.flip(0) for part in level))
+    moved = level._replace(points=level.points.flip(0))
     choices = Choices(top_k=30)
     version = make_version(student, choices)
     call = student.fcos_published.decode_level
     cases = [
         ((*give_level(student, one), 0.1, version), level_check(one, 0.1, choices))
-        for one in (level, turned, other, moved)
+        for one in (level, other_order, other, moved)
     ]
     expect_own_answers(call, *cases)
     given = give_level(student, level)

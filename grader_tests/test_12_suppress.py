@@ -1,6 +1,7 @@
 """Step 12: NMS within each class, the best of the rest, and the whole chain."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from grader_tests.oracles.step12 import IMAGE_SIZES, NUM_CLASSES, PADDED, STRIDE
 from grader_tests.published_detection_parts import (
     OF_REST,
     SUPPRESS,
+    exchanged,
+    expect_right,
     expect_table,
     give_found,
     make_version,
@@ -56,7 +59,9 @@ def _check(
     **named: Any,
 ) -> None:
     check = rest_check(rows, nms_threshold, choices, **named)
-    check(_suppress(student, rows, nms_threshold, choices))
+    ask_other = partial(_suppress, student, exchanged(rows), nms_threshold, choices)
+    answer = _suppress(student, rows, nms_threshold, choices)
+    expect_right(answer, check, ask_other if len(rows) > 1 else None)
 
 
 def _of_scores(scores: Sequence[float], classes: Sequence[int]) -> list[Row]:
@@ -72,7 +77,7 @@ def test_suppress_without_boxes(student: Student) -> None:
     some = read_found("some")
     for choices in (Choices(), Choices(keep_ties=True), Choices(max_detections=0)):
         what = f"{SUPPRESS} of no box"
-        with expect_runs(what, NO_BOX, lambda: _check(student, some, 0.6)):
+        with expect_runs(what, NO_BOX, partial(_check, student, some, 0.6, choices)):
             answer = _suppress(student, [], 0.6, choices)
         expect_equal(len(read_found_of(answer, what)), 0, f"boxes of {what}")
         _check(student, some[:1], 0.6, choices)
@@ -84,7 +89,7 @@ def test_suppress_by_hand(student: Student) -> None:
     cat, dog = 0.0, 4.0
     rows = [
         (0.0, 0, 10, 4, cat, 0.5),
-        (0.0, 0, 10, 4, dog, 0.7),
+        (2.0, 0, 12, 4, dog, 0.7),
         (2.0, 0, 12, 4, cat, 0.75),  # IoU 2/3 with the first
         (30.0, 8, 34, 10, cat, 0.25),
     ]
@@ -164,9 +169,15 @@ def _check_ties(student: Student, rows: Sequence[Row], choices: Choices) -> None
         said: (lambda stay=stay: scores(stay))  # type: ignore[misc]
         for said, stay in OF_REST.items()
     }
-    got = read_found_of(_suppress(student, rows, 0.6, choices), SUPPRESS)
     what = f"{SUPPRESS} of equal scores"
-    expect_table(got[:, 5:], right, what, "score", wrong)
+
+    def check(answer: Any) -> None:
+        expect_table(read_found_of(answer, what)[:, 5:], right, what, "score", wrong)
+
+    answer = _suppress(student, rows, 0.6, choices)
+    ask_other = partial(_suppress, student, exchanged(rows), 0.6, choices)
+    expect_right(answer, check, ask_other)
+    got = read_found_of(answer, what)
     given = table_of(rows, 6)
     seen = (got[:, None] - given).abs().amax(dim=2) < 1e-3
     is_whole = bool((seen.sum(dim=1) == 1).all() and (seen.sum(dim=0) <= 1).all())
@@ -187,7 +198,7 @@ def test_suppress_keeps_nothing(student: Student) -> None:
     """Each call answers its own inputs, and leaves them as they are."""
     rows, choices = read_found("some"), Choices(max_detections=15)
     # of the same numbers of boxes and the same sums
-    other = [(*a[:4], b[4], b[5]) for a, b in zip(rows, rows[::-1], strict=True)]
+    other = exchanged(rows)
     version = make_version(student, choices)
     call = student.fcos_published.suppress
     cases = [

@@ -59,13 +59,18 @@ class Slip(NamedTuple):
         other_threshold: threshold_on is taken for the other one.
         other_number: multi_label is taken for the other one.
         first_class: number of the first class.
-        by_class: candidates come class by class.
+        by: "place"; candidates come by "class", or by "score".
+        low: what becomes of low scores: "drop", "relabel" as class -1, or the "score"
+            becomes -1.
+        turned: place and class are taken the wrong way out of a flattened index.
         limit: the best "of level" go on, "of class": of each class, "first": by place,
-            "never" or "always": top_k_of is not looked at.
+            "of place": so many locations with all their classes; "never" or "always":
+            top_k_of is not looked at.
         order: "score", "place", or "rising".
-        boxes: "right"; "unsorted": in the order of the places; "turned": top and bottom
-            are exchanged; "sides": negative distances stay so; "inside": they count as
-            0 only behind the points.
+        unsorted: the "boxes", "points", "distances" or "classes" that stay in the order
+            of the places.
+        sides: "right"; "turned": top and bottom are exchanged; "negative": distances
+            below 0 stay so; "inside": right and bottom do.
     """
 
     root: bool = True
@@ -76,10 +81,13 @@ class Slip(NamedTuple):
     other_threshold: bool = False
     other_number: bool = False
     first_class: int = 0
-    by_class: bool = False
+    by: str = "place"
+    low: str = "drop"
+    turned: bool = False
     limit: str = "of level"
     order: str = "score"
-    boxes: str = "right"
+    unsorted: str = ""
+    sides: str = "right"
 
 
 class Stay(NamedTuple):
@@ -90,14 +98,15 @@ class Stay(NamedTuple):
         suppress: whether there is NMS at all.
         limit: "behind" NMS, "before" it, "of class": of each class, "never", or "none":
             max_detections = 0 keeps none.
-        ties: None is as asked; otherwise whether they come out.
-        order: "score", "given" or "class".
+        ties: "" is as asked; "none" or "all" is otherwise; "next": those that score as
+            much as the first that is left out come out.
+        order: "score", "given" or "class"; "input": NMS takes them as they are given.
     """
 
     across_classes: bool = False
     suppress: bool = True
     limit: str = "behind"
-    ties: bool | None = None
+    ties: str = ""
     order: str = "score"
 
 
@@ -145,9 +154,22 @@ def plain_candidates(
             score = math.sqrt(product) if slip.root else product
             asked = p if on_class else product if slip.is_low else score
             passes = asked >= threshold if slip.at_least else asked > threshold
-            if passes and (many or class_id == best):
+            passes = passes and (many or class_id == best)
+            if passes:
                 found.append((place, class_id + slip.first_class, score))
-    return sorted(found, key=lambda one: (one[1], one[0])) if slip.by_class else found
+            elif slip.low == "relabel":
+                found.append((place, -1, score))
+            elif slip.low == "score":
+                found.append((place, class_id, -1.0))
+    if slip.turned:
+        width = cls_logits.shape[1]
+        flat = [(place * width + class_id, score) for place, class_id, score in found]
+        found = [(index % width, index // width, score) for index, score in flat]
+    if slip.by == "class":
+        found.sort(key=lambda one: (one[1], one[0]))
+    elif slip.by == "score":
+        found.sort(key=lambda one: -one[2])
+    return found
 
 
 def plain_level(
@@ -164,42 +186,48 @@ def plain_level(
     }.get(slip.limit, choices.top_k_of == "level")
     if is_limited and slip.limit == "first":
         order = [i for i in order if i < choices.top_k]
-    elif is_limited and slip.limit == "of class":
-        order = _best_of_classes(order, found, choices.top_k)
+    elif is_limited and slip.limit in ("of class", "of place"):
+        column = 1 if slip.limit == "of class" else 0
+        keys = [int(found[i][column]) for i in order]
+        first = {key: n for n, key in enumerate(dict.fromkeys(keys))}
+        seen: dict[int, int] = {}
+        chosen = []
+        for index, key in zip(order, keys, strict=True):
+            seen[key] = seen.get(key, 0) + 1
+            if (seen[key] if column else first[key] + 1) <= choices.top_k:
+                chosen.append(index)
+        order = chosen
     elif is_limited:
         order = order[: choices.top_k]
     if slip.order == "place":
         order.sort()
     elif slip.order == "rising":
         order.reverse()
-    places = sorted(order) if slip.boxes == "unsorted" else order
+    by_place = sorted(order)
+
+    def of(what: str) -> list[Candidate]:
+        both = slip.unsorted == "boxes" and what in ("points", "distances")
+        is_unsorted = both or slip.unsorted == what
+        return [found[i] for i in (by_place if is_unsorted else order)]
+
+    columns = zip(
+        of("points"), of("distances"), of("classes"), of("scores"), strict=True
+    )
     return [
-        (*_box(level, found[j][0], slip.boxes), found[i][1], found[i][2])
-        for i, j in zip(order, places, strict=True)
+        (*_box(level, point[0], sides[0], slip.sides), float(named[1]), scored[2])
+        for point, sides, named, scored in columns
     ]
 
 
-def _best_of_classes(
-    order: Sequence[int], found: Sequence[Candidate], number: int
-) -> list[int]:
-    """So many of each class."""
-    kept: dict[int, int] = {}
-    chosen = []
-    for index in order:
-        class_id = found[index][1]
-        kept[class_id] = kept.get(class_id, 0) + 1
-        if kept[class_id] <= number:
-            chosen.append(index)
-    return chosen
-
-
-def _box(level: Level, place: int, how: str) -> list[float]:
-    x, y = level.points[place].tolist()
-    sides = level.distances[place].tolist()
-    left, top, right, bottom = sides if how == "sides" else [max(s, 0) for s in sides]
-    if how == "inside":
-        right, bottom = sides[2:]
-    if how == "turned":
+def _box(level: Level, point: int, place: int, how: str) -> list[float]:
+    x, y = level.points[point].tolist()
+    given = level.distances[place].tolist()
+    left, top, right, bottom = [max(side, 0) for side in given]
+    if how == "negative":
+        left, top, right, bottom = given
+    elif how == "inside":
+        right, bottom = given[2:]
+    elif how == "turned":
         top, bottom = bottom, top
     return [x - left, y - top, x + right, y + bottom]
 
@@ -223,13 +251,17 @@ def plain_suppress(
     kept = []
     for own in groups.values():
         boxes, scores = [rows[i][:4] for i in own], [rows[i][5] for i in own]
+        if stay.order == "input":
+            scores = [-float(i) for i in own]
         limit = nms_threshold if stay.suppress else math.inf
         chosen = [own[i] for i in plain_nms(boxes, scores, limit)]
         kept += chosen[:number] if stay.limit == "of class" else chosen
-    kept.sort(key=lambda i: -rows[i][5])
+    kept.sort(key=lambda i: i if stay.order == "input" else -rows[i][5])
     if is_limited and stay.limit != "of class" and len(kept) > number:
-        with_ties = choices.keep_ties if stay.ties is None else stay.ties
+        with_ties = (choices.keep_ties or stay.ties == "all") and stay.ties != "none"
         last = rows[kept[number - 1]][5] if number else math.inf
+        if stay.ties == "next":
+            last = rows[kept[number]][5]
         kept = [
             index
             for rank, index in enumerate(kept)
