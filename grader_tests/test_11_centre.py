@@ -26,6 +26,7 @@ from helpers.checks.expect import (
 NEAR = "is_near_centre"
 NO_BOXES = "an image without boxes is not foreseen"
 ONE_RADIUS = "one radius for all locations; each has that of its level"
+HALF = "half of the radius counts; the square reaches as far to each side"
 ALSO_INSIDE = "whether the location lies inside the box is asked here, too"
 BOXES_FIRST = "boxes come before locations"
 BEYOND = "boxes beyond the left or upper edge of the image are cut off; keep them"
@@ -52,7 +53,8 @@ def slow_near(points, boxes, radius, mistake: str = "") -> torch.Tensor:
             for box in image:
                 x, y = point
                 is_in = box[0] < x < box[2] and box[1] < y < box[3]
-                found = is_near(point, box, reach, mistake)
+                own = reach / 2 if mistake == HALF else reach
+                found = is_near(point, box, own, mistake)
                 table.append(found and (is_in or mistake != ALSO_INSIDE))
     shape = (*boxes.shape[:-2], len(points), count)
     return torch.tensor(table, dtype=torch.bool).reshape(shape)
@@ -115,14 +117,22 @@ def test_near_centre_of_three_images(student):
 def test_near_centre_is_a_square(student):
     """Along the diagonal the square reaches further than a circle would."""
     box = torch.tensor([[4.0, 2.0, 26.0, 12.0]])  # centre (15, 7)
-    offsets = [[11.0, 11], [-11, 11], [11.5, -9], [3, -11.75], [13, 2], [-2, -13]]
+    offsets = [
+        [11.0, 11],
+        [-11, 11],
+        [11.5, -9],
+        [3, -11.75],
+        [7, -3],
+        [13, 2],
+        [-2, -13],
+    ]
     points = torch.tensor(offsets) + torch.tensor([15.0, 7.0])
     radius = torch.full((len(points),), 12.0)
     got = near(student, points, box, radius)
-    expected = torch.tensor([[True]] * 4 + [[False]] * 2)
+    expected = torch.tensor([[True]] * 5 + [[False]] * 2)
     causes = {
         mistake: partial(slow_near, points, box, radius, mistake)
-        for mistake in (CIRCLE, ONE_IS_ENOUGH, CORNER, SWAPPED, ALSO_INSIDE)
+        for mistake in (CIRCLE, ONE_IS_ENOUGH, CORNER, SWAPPED, ALSO_INSIDE, HALF)
     }
     expect_close(got, expected, f"{NEAR} on the diagonal", causes=causes)
 
@@ -130,7 +140,7 @@ def test_near_centre_is_a_square(student):
 def test_near_centre_leaves_out_the_radius_itself(student):
     """As far away as the radius is too far; a bit less is near, in float64 too."""
     box = torch.tensor([[10.0, 20.0, 40.0, 28.0]])  # centre (25, 24)
-    apart = [[12.0, 0], [-12, 3], [0, 12], [5, -12], [11.875, 0], [0, -11.875]]
+    apart = [[12.0, 0], [-12, 3], [0, 12], [5, -12], [11.875, 0], [13, 2], [-3, 14]]
     points = torch.tensor(apart) + torch.tensor([25.0, 24.0])
     radius = torch.full((len(points),), 12.0)
     expect_near(student, points, box, radius, mistakes=(RADIUS_LET_IN, CIRCLE))
@@ -176,10 +186,15 @@ def test_near_centre_of_any_boxes(student):
     radius = torch.tensor([12.0, 48.0, 192.0]).repeat(10).double()
     boxes = (8 * spread_boxes(300, 640, 480)).round() / 8
     few = partial(expect_near, student, points, boxes[:20], radius)
+
+    def parts() -> None:
+        for part in boxes.split(60):
+            expect_near(student, points, part, radius)
+
     three = partial(expect_near, student, points, boxes[None, :20], radius)
     with expect_as_usual(FRONT, three):
         few()
-    with expect_as_usual(A_FEW_ONLY, few):
+    with expect_as_usual(A_FEW_ONLY, parts):
         expect_near(student, points, boxes, radius)
     away = boxes[:20] - 420.0
     with expect_as_usual(BEYOND, few):

@@ -1,5 +1,6 @@
 """Step 11: from the losses of locations to those of a batch."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 from grader_tests.oracles.plain_published import LOSSES
 from grader_tests.published_batch import expect_losses, stacked
 from grader_tests.tools import expect_dtype, expect_inputs_kept, give, spread
+from helpers.checks import answers
 from helpers.checks.again import expect_own_answers
 from helpers.checks.expect import (
     expect_as_usual,
@@ -30,6 +32,10 @@ BY_NUMBER = "the weighted box losses are divided by their number"
 AT_LEAST_1 = "a sum of centerness below 1 counts as 1; it may be small"
 CTR_WEIGHED = "the centerness losses are weighed, too"
 DIVISOR_TOO = "the weighted mean is divided by the divisor as well"
+LARGE_DIVISOR = "right for small divisors, wrong for large ones; set no limit"
+LARGE_LOSSES = "right for small losses, wrong for large ones; set no limit"
+DIVISOR_KEPT = "the divisor is that of an earlier call; keep nothing between calls"
+ZERO_BY_ZERO = "0 / 0 without foreground: the sum of nothing, or its mean, divides"
 NO_PULL = "the loss is detached, or only read as a number"
 ANY_SHAPE = "the class losses of one shape are summed, those of another are not"
 Given = dict[str, Any]
@@ -121,10 +127,19 @@ MISTAKES = (
 )
 
 
-def check_of(case: Given, what: str = DIVIDE) -> Callable[[Any], None]:
-    """What raises a CheckError unless an answer is right for this case."""
+def check_of(
+    case: Given, what: str = DIVIDE, kept: Given | None = None
+) -> Callable[[Any], None]:
+    """What raises a CheckError unless an answer is right for this case.
+
+    Args:
+        kept: a case that differs in the divisor alone, of an earlier call.
+    """
     right = slow_losses(case)
     wrong = {mistake: partial(slow_losses, case, mistake) for mistake in MISTAKES}
+
+    if kept:
+        wrong[DIVISOR_KEPT] = partial(slow_losses, kept)
 
     def check(got: Any) -> None:
         found = stacked(expect_losses(got, what))
@@ -147,15 +162,25 @@ def test_divide_losses_without_foreground(student: Student) -> None:
     """No location has a box: two losses are exactly 0, and the classes' is not."""
     call, usual = call_of(student), case_of()
     for weigh in (False, True):
-        none = case_of(number=0, divisor=1.0, weigh=weigh)
+        none = case_of(number=0, divisor=2.0, weigh=weigh)
         right = slow_losses(none)
         with expect_runs(DIVIDE, NO_FOREGROUND, lambda: call(usual)):
             got = call(none)
+        _expect_no_nan(got)
         found = stacked(expect_losses(got, f"{DIVIDE} without foreground"))
         expect_close(found, right, f"{DIVIDE} without foreground", rtol=1e-4)
         empty = found[1:] == 0
         expect_true(bool(empty.all()), DIVIDE, "is not 0 without foreground")
     expect_divided(student, usual)
+
+
+def _expect_no_nan(got: Any) -> None:
+    """The box loss is 0, and not what 0 / 0 gives."""
+    loc = answers.expect_keys(got, LOSSES, DIVIDE)["loss_fcos_loc"]
+    what = f"loss_fcos_loc of {DIVIDE} without foreground"
+    nothing = torch.full((), math.nan)
+    causes = {ZERO_BY_ZERO: nothing}
+    expect_close(loc, torch.zeros(()), what, causes=causes, check_dtype=False)
 
 
 def test_divide_losses_by_hand(student: Student) -> None:
@@ -186,7 +211,8 @@ def test_divide_losses_equals_a_slow_loop(student: Student) -> None:
                 expect_divided(student, case_of(shape=shape, weigh=weigh))
         expect_divided(student, case_of(number=1, divisor=1.0, weigh=weigh))
         expect_divided(student, case_of(number=600, divisor=600.0, weigh=weigh))
-        expect_divided(student, case_of(divisor=40_000.0, weigh=weigh))
+        with expect_as_usual(LARGE_DIVISOR, usual):
+            expect_divided(student, case_of(divisor=40_000.0, weigh=weigh))
 
 
 def test_divide_losses_weights_add_up_to_one(student: Student) -> None:
@@ -201,18 +227,21 @@ def test_divide_losses_weights_add_up_to_one(student: Student) -> None:
 
 def test_divide_losses_of_other_losses_are_others(student: Student) -> None:
     """The same shapes and sums, another divisor, large losses; each its own answer."""
-    cases = []
+    cases: list[tuple[Given, Given]] = []
     for weigh in (False, True):
         first = case_of(weigh=weigh)
         turned = {**first, "loss_box": first["loss_box"].flip(0)}
-        large = {**first, "loss_box": 1e4 * first["loss_box"]}
-        more = {**first, "loss_cls": 1e4 * first["loss_cls"]}
         halved = {**first, "divisor": first["divisor"] / 2}
-        cases += [first, turned, large, more, halved]
+        cases += [(first, {}), (turned, {}), (halved, {"kept": first})]
     expect_own_answers(
         student.fcos_published.divide_losses,
-        *((_args(student, case), check_of(case)) for case in cases),
+        *((_args(student, case), check_of(case, **more)) for case, more in cases),
     )
+    usual = case_of()
+    for name in ("loss_box", "loss_cls"):
+        large = {**usual, name: 1e4 * usual[name]}
+        with expect_as_usual(LARGE_LOSSES, partial(expect_divided, student, usual)):
+            expect_divided(student, large)
 
 
 def test_divide_losses_pull_at_every_location(student: Student) -> None:

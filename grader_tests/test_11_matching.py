@@ -12,8 +12,10 @@ from grader_tests.oracles.plain_published import (
     CORNER,
     FIRST_BOX,
     FIRST_IMAGE,
+    FIXED_RADIUS,
     LARGEST_BOX,
     LAST_OF_EQUAL,
+    LONGER_SIDE,
     NEAR_ALONE,
     NO_LAST_LIMIT,
     NO_RADIUS,
@@ -41,7 +43,7 @@ from grader_tests.published_batch import (
     give_levels,
     stored_batch,
 )
-from grader_tests.tools import expect_dtype, expect_inputs_kept, give, spread_boxes
+from grader_tests.tools import expect_dtype, expect_inputs_kept, give, spread
 from helpers.checks.again import expect_own_answers
 from helpers.checks.expect import (
     expect_as_usual,
@@ -66,10 +68,13 @@ LEVELS_NAMED = "the names of the levels are built in; take those that are given"
 LEVELS_ORDERED = (
     "the names of the levels, or their order, change the answer; only the strides may"
 )
+BUILT_IN = "the strides are built in; take those that are given"
 STRIDES_BY_PLACE = "strides are taken by their place; go by the names of the levels"
 CLOSE = "areas that are close are told apart wrongly; compare them as they are"
 ONE_ROW = "a batch with one row of boxes loses a dimension; squeeze nothing"
 LEVEL_MAJOR = "all images of a level stand together; all levels of an image must"
+TO_FLOAT32 = "the digits that float64 has beyond those of float32 are lost"
+AFTER_PADDING = "boxes behind a row of padding are lost; padding may stand anywhere"
 IMAGES_TURNED = "the images come back in another order"
 USUAL = (
     ON_EDGE,
@@ -85,12 +90,13 @@ USUAL = (
     FIRST_BOX,
     FIRST_IMAGE,
     NO_RANGE,
+    LONGER_SIDE,
     CENTRE_OF_ANY,
 )
 # Three boxes around (20, 20) that no test of sampling, sizes or order need share.
 INNER, MIDDLE, OUTER = (
     [12.0, 11, 29, 28, 1],
-    [8.0, 10, 34, 31, 0],
+    [8.0, 10, 34, 31, 3],
     [1.0, 2, 38, 40, 2],
 )
 
@@ -146,6 +152,12 @@ def one_image(*rows):
     return torch.tensor([rows], dtype=torch.float64)
 
 
+def behind_padding_lost(rows):
+    """The boxes of each image in front of its first row of padding."""
+    is_behind = (rows[..., 4] == -1).cumsum(dim=1) > 0
+    return torch.where(is_behind[..., None], -1.0, rows)
+
+
 def test_match_batch_without_boxes(student):
     """No row at all, padding only, one image without boxes beside others."""
     batch = stored_batch()
@@ -165,7 +177,11 @@ def test_match_batch_equals_a_slow_loop(student):
     right = matches(places, STRIDES, rows, PLAIN)
     sizes = [len(points) for points in places.values()]
     by_level = torch.cat([part.flatten(0, 1) for part in right.split(sizes, dim=1)])
-    more = {LEVEL_MAJOR: by_level.reshape(right.shape), IMAGES_TURNED: right.flip(0)}
+    more = {
+        LEVEL_MAJOR: by_level.reshape(right.shape),
+        IMAGES_TURNED: right.flip(0),
+        AFTER_PADDING: matches(places, STRIDES, behind_padding_lost(rows), PLAIN),
+    }
     expect_match(student, places, rows, more=more)
 
 
@@ -178,7 +194,7 @@ def test_match_batch_of_every_version(student):
             batch.locations,
             batch.gt_boxes,
             config,
-            (*USUAL, ALWAYS_RADIUS, *OTHER_ENDS.values(), NO_LAST_LIMIT),
+            (*USUAL, *OTHER_ENDS.values(), NO_LAST_LIMIT),
             what=f"{MATCH} of {name}",
         )
 
@@ -196,7 +212,7 @@ def test_match_batch_samples_near_the_centre(student):
     rows = one_image(wide, [*tiny, 2], high)
     mistakes = (
         *(RADIUS_IN_PX, ONE_STRIDE, CIRCLE, NEAR_ALONE, NO_RADIUS, ALWAYS_RADIUS),
-        *(CORNER, RADIUS_LET_IN, CENTRE_OF_ANY),
+        *(CORNER, RADIUS_LET_IN, CENTRE_OF_ANY, FIXED_RADIUS),
     )
     for radius in (1.5, 0.0, 0.5, 2.25):
         config = changed(PLAIN, centre_radius=radius)
@@ -215,32 +231,37 @@ def test_match_batch_leaves_out_the_edge_of_a_box(student):
 def test_match_batch_takes_the_smallest(student):
     """Of nested boxes the inner one wins, in any order; of equal areas the first."""
     places = points_of([20.0, 20], [18, 22], [22, 18], [13, 12], [33, 30])
-    for rows in ([INNER, MIDDLE, OUTER], [OUTER, MIDDLE, INNER], [MIDDLE, OUTER]):
-        mistakes = (LARGEST_BOX, FIRST_BOX)
-        expect_match(student, places, one_image(*rows), WHOLE, mistakes)
+    # All orders in one batch: what a mistake makes of one may be right in another.
+    nested = [
+        [INNER, MIDDLE, OUTER],
+        [OUTER, MIDDLE, INNER],
+        [MIDDLE, OUTER, PADDING],
+    ]
+    rows = torch.tensor(nested, dtype=torch.float64)
+    expect_match(student, places, rows, WHOLE, (LARGEST_BOX, FIRST_BOX))
     wide, high = [10.0, 14, 30, 26, 3], [14.0, 10, 26, 30, 4]
-    for rows in ([wide, high], [high, wide]):
-        expect_match(student, places, one_image(*rows), WHOLE, (LAST_OF_EQUAL,))
+    rows = torch.tensor([[wide, high], [high, wide]], dtype=torch.float64)
+    expect_match(student, places, rows, WHOLE, (LAST_OF_EQUAL,))
 
 
 def test_match_batch_of_close_areas(student):
     """840 and 838 square pixels: two sizes by "area", one by "1e8 - area"."""
     places = points_of([20.0, 20], [25, 25])
-    larger = [10.0, 10, 50, 31, 3]  # 840
-    far = [10.0, 10, 45, 30, 6]  # 700
-    near, next_to = [10.0, 10, 51.90625, 30, 4], [10.0, 10, 51.625, 30, 5]
+    box = [10.0, 10, 50, 31, 3]  # 840
+    near, next_to = [10.0, 10, 52.03125, 30, 4], [10.0, 10, 51.625, 30, 5]
+    far = [10.0, 10, 45, 30, 6]
 
-    def check(smaller, smallest):
-        for rows in ([larger, smaller], [smaller, larger]):
-            config = changed(WHOLE, smallest=smallest)
-            mistakes = (*OTHER_SMALLEST.values(), LARGEST_BOX)
-            what = f'{MATCH} by "{smallest}"'
-            expect_match(student, places, one_image(*rows), config, mistakes, what=what)
+    def check(others, smallest):
+        pairs = [pair for other in others for pair in ([box, other], [other, box])]
+        rows = torch.tensor(pairs, dtype=torch.float64)
+        config = changed(WHOLE, smallest=smallest)
+        mistakes = (*OTHER_SMALLEST.values(), LARGEST_BOX, FIRST_BOX, LAST_OF_EQUAL)
+        what = f'{MATCH} by "{smallest}"'
+        expect_match(student, places, rows, config, mistakes, what=what)
 
-    for smaller in (near, next_to):  # 838.125 and 832.5
-        for smallest in ("area", "1e8 - area"):
-            with expect_as_usual(CLOSE, partial(check, far, smallest)):
-                check(smaller, smallest)
+    for smallest in ("area", "1e8 - area"):
+        with expect_as_usual(CLOSE, partial(check, [far], smallest)):
+            check([near, next_to, far], smallest)  # 840.625, 832.5 and 700
 
 
 def _levels_of(student, distance: float, config) -> list[str]:
@@ -308,7 +329,7 @@ def test_match_batch_ignores_padding_between_boxes(student):
         [
             [PADDING, INNER, PADDING, OUTER, PADDING],
             [OUTER, PADDING, PADDING, MIDDLE, PADDING],
-            [PADDING, PADDING, PADDING, PADDING, PADDING],
+            [PADDING, PADDING, PADDING, OUTER, PADDING],
         ],
         dtype=torch.float64,
     )
@@ -317,6 +338,7 @@ def test_match_batch_ignores_padding_between_boxes(student):
     hidden = {
         MASK_OF_FIRST: torch.where(of_first, -1.0, rows),
         MASK_OF_ANY: torch.where(of_any, -1.0, rows),
+        AFTER_PADDING: behind_padding_lost(rows),
     }
     more = {
         cause: partial(matches, places, STRIDES, own, WHOLE)
@@ -344,9 +366,8 @@ def test_match_batch_equals_its_single_images(student):
 def test_match_batch_of_class_zero_and_large_classes(student):
     """The first class is 0, which is no background; there may be hundreds."""
     places = points_of([20.0, 20], [12, 12], [30, 33])
-    expect_match(
-        student, places, one_image([*INNER[:4], 0], PADDING), WHOLE, (CLASS_ZERO,)
-    )
+    rows = one_image([*INNER[:4], 0], OUTER, PADDING)
+    expect_match(student, places, rows, WHOLE, (CLASS_ZERO,))
 
     def check(class_number):
         rows = one_image([*INNER[:4], class_number], OUTER)
@@ -400,7 +421,11 @@ def test_match_batch_on_other_levels(student):
         own = {f"p{n}": strides[level] for n, level in enumerate(places, 3)}
         usual = partial(expect_match, student, renamed, rows, WHOLE, (), strides=own)
         by_place = dict(zip(places, strides.values(), strict=True))
-        more = {STRIDES_BY_PLACE: partial(matches, places, by_place, rows, WHOLE)}
+        usual_strides = dict(zip(places, STRIDES.values(), strict=False))
+        more = {
+            STRIDES_BY_PLACE: partial(matches, places, by_place, rows, WHOLE),
+            BUILT_IN: partial(matches, places, usual_strides, rows, WHOLE),
+        }
         with (
             expect_runs(MATCH, LEVELS_NAMED, usual, ("KeyError",)),
             expect_as_usual(LEVELS_ORDERED, usual),
@@ -413,13 +438,23 @@ def test_match_batch_on_other_levels(student):
 def test_match_batch_of_many_boxes(student):
     """300 boxes in one image and one in the next; a single row, a single image."""
     places = all_locations(STRIDES)
-    boxes = (8 * spread_boxes(300, 76, 44)).round() / 8 + 1 / 16
+    # Areas of about 20, 31, 42 ... in a mixed order: no two are nearly alike.
+    area = 20 + 11.0 * ((torch.arange(300) * 7) % 300).double()
+    width = (area * spread(300, low=1.2, high=1.9)).sqrt()
+    sides = (64 * torch.stack((width, area / width), dim=1)).round() / 64
+    corner = (8 * spread(300, 2) * torch.tensor([70.0, 38.0]) - 64).round() / 8
+    corner[:, 1] += 1 / 16
+    corner[:, 0] += 1 / 32
     classes = (torch.arange(300) % 5)[:, None].double()
     rows = torch.full((2, 300, 5), -1.0, dtype=torch.float64)
-    rows[0] = torch.cat((boxes, classes), dim=1)
+    rows[0] = torch.cat((corner, corner + sides, classes), dim=1)
     rows[1, 288, :] = torch.tensor([2.5, 1.5, 60.5, 38.5, 3])
-    few = rows[:, 270:290]
-    with expect_as_usual(MANY, partial(expect_match, student, places, few)):
+
+    def parts():
+        for part in rows.split(60, dim=1):
+            expect_match(student, places, part)
+
+    with expect_as_usual(MANY, parts):
         expect_match(student, places, rows)
     single = rows[1:, 288:289]
     two = rows[1:, 288:290]
@@ -446,11 +481,11 @@ def test_match_batch_of_other_boxes_is_another(student):
 
     expect_own_answers(
         student.fcos_published.match_batch,
+        # Not the usual strides first: what is built in is not taken for what is kept.
+        case(shifted, halved, moved, WHOLE),
         case(places, STRIDES, rows, PLAIN),
         case(places, STRIDES, moved, PLAIN),
-        case(places, STRIDES, moved, WHOLE),
         case(shifted, STRIDES, moved, WHOLE),
-        case(shifted, halved, moved, WHOLE),
         case(places, STRIDES, rows.flip(0), PLAIN),
     )
 
@@ -463,10 +498,12 @@ def test_match_batch_follows_float64(student):
     rows[..., 4] = batch.gt_boxes[..., 4]
     for given in (rows, torch.full_like(rows, -1.0)):
         expected = matches(batch.locations, STRIDES, given, PLAIN, exact=True)
+        causes = {TO_FLOAT32: expected.float()}
         got = match(student, batch.locations, given, PLAIN, dtype=torch.float64)
         found = expect_tensor(got, MATCH, shape=tuple(expected.shape))
         expect_dtype(found, torch.float64, MATCH)
-        expect_close(got, expected, f"{MATCH} in float64", atol=1e-12, rtol=0)
+        what = f"{MATCH} in float64"
+        expect_close(got, expected, what, causes=causes, atol=1e-12, rtol=0)
 
 
 def test_match_batch_leaves_its_inputs_alone(student):

@@ -1,6 +1,6 @@
 """Step 11: two boxes around one location, and the losses of their overlap."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,8 @@ from grader_tests.oracles.plain_published import (
     LARGER_SIDES,
     NO_MINUS,
     OPPOSITE,
+    TURNED,
+    Slopes,
     giou_loss,
     giou_slopes,
     iou_loss,
@@ -36,7 +38,11 @@ from helpers.checks.student import Student
 OVERLAP, IOU, GIOU = "overlap_of_distances", "iou_loss", "giou_loss"
 PARTS = ("intersection", "union")
 NO_ROWS = "a batch without foreground is not foreseen"
-DETACHED = "the prediction is detached, or only read as numbers"
+DETACHED = (
+    "no gradient reaches the prediction; it is detached, rounded or read as a number"
+)
+MEAN = "each pair gets the mean of all"
+SUMMED = "one number for all pairs; each has its own"
 A_FEW_ONLY = "right for a few pairs, wrong for the same among hundreds; set no limit"
 LARGE = "large distances are changed; nothing asks for a limit"
 SMALL = "small boxes are changed, or get another loss; nothing asks for that"
@@ -104,7 +110,7 @@ def expect_overlap(student: Student, pair: Pair) -> None:
     for place, name in enumerate(PARTS):
         causes: dict[str, Any] = {
             mistake: partial(_part_of, pair, place, mistake)
-            for mistake in (NO_MINUS, LARGER_SIDES, OPPOSITE)
+            for mistake in (NO_MINUS, LARGER_SIDES, OPPOSITE, TURNED)
         }
         causes["intersection and union are exchanged"] = right[1 - place]
         causes["width plus height, not times"] = partial(_added, pair, place)
@@ -155,7 +161,7 @@ def test_overlap_by_hand(student: Student) -> None:
     for place, name in enumerate(PARTS):
         causes = {
             mistake: slow_overlap(pair, mistake)[place]
-            for mistake in (NO_MINUS, LARGER_SIDES, OPPOSITE)
+            for mistake in (NO_MINUS, LARGER_SIDES, OPPOSITE, TURNED)
         }
         expected = torch.tensor(right[place])
         what = f"{name} of {OVERLAP} by hand"
@@ -167,14 +173,6 @@ def test_overlap_equals_a_slow_loop(student: Student) -> None:
     pair, many = stored_pairs(), many_pairs()
     usual = partial(expect_overlap, student, pair)
     usual()
-    with expect_as_usual(A_FEW_ONLY, usual):
-        expect_overlap(student, many)
-    with expect_as_usual(LARGE, usual):
-        expect_overlap(student, (pair[0] * 1000, pair[1] * 1000))
-    with expect_as_usual(SMALL, usual):
-        expect_overlap(student, (pair[0] / 256, pair[1] / 128))
-    with expect_runs(OVERLAP, ONE_ROW, usual):
-        expect_overlap(student, (pair[0][:1], pair[1][:1]))
     call = student.fcos_published.overlap_of_distances
     turned = pair[0].flip(1), pair[1]
 
@@ -188,6 +186,22 @@ def test_overlap_equals_a_slow_loop(student: Student) -> None:
         return tuple(give(student, part) for part in own), check
 
     expect_own_answers(call, case(pair), case(turned), case((pair[0], pair[1].flip(1))))
+    with expect_as_usual(
+        A_FEW_ONLY, partial(_in_parts, many, partial(expect_overlap, student))
+    ):
+        expect_overlap(student, many)
+    with expect_as_usual(LARGE, usual):
+        expect_overlap(student, (pair[0] * 1000, pair[1] * 1000))
+    with expect_as_usual(SMALL, usual):
+        expect_overlap(student, (pair[0] / 256, pair[1] / 128))
+    with expect_runs(OVERLAP, ONE_ROW, usual):
+        expect_overlap(student, (pair[0][:1], pair[1][:1]))
+
+
+def _in_parts(pair: Pair, check: Callable[[Pair], None]) -> None:
+    """The same pairs, a hundred at a time."""
+    for part in zip(pair[0].split(100), pair[1].split(100), strict=True):
+        check(part)
 
 
 def test_overlap_pulls_at_the_prediction(student: Student) -> None:
@@ -202,10 +216,15 @@ def test_overlap_pulls_at_the_prediction(student: Student) -> None:
             inputs=[0],
             part=(place,),
         )
-        _expect_gradient(gradients[0], torch.tensor(right), f"gradient of the {name}")
+        what = f"gradient of the {name}"
+        inside = torch.tensor([overlap_slopes(a, b).intersection for a, b in rows])
+        causes = {"the predicted area is detached": -inside} if place else {}
+        _expect_gradient(gradients[0], torch.tensor(right), what, causes)
 
 
-def _expect_gradient(got: Any, right: torch.Tensor, what: str) -> None:
+def _expect_gradient(
+    got: Any, right: torch.Tensor, what: str, causes: Mapping[str, torch.Tensor]
+) -> None:
     """A gradient by the predicted distances, (P, 4)."""
     expect_true(got is not None, what, "nothing arrives at the prediction", DETACHED)
     expect_close(
@@ -217,6 +236,7 @@ def _expect_gradient(got: Any, right: torch.Tensor, what: str) -> None:
         causes={
             DETACHED: torch.zeros_like(right),
             "the sign is wrong": -right,
+            **causes,
         },
         rtol=1e-4,  # float32 differences of numbers of one size
         check_dtype=False,
@@ -226,13 +246,6 @@ def _expect_gradient(got: Any, right: torch.Tensor, what: str) -> None:
 def test_overlap_keeps_inputs_and_float64(student: Student) -> None:
     """The pair is the same after the call; the digits of float64 are kept."""
     pair = stored_pairs()
-    fine = pair[0] + 1e-9, pair[1] / 3
-    right = slow_overlap(fine)
-    got = overlap_of(student, fine, torch.float64)
-    for part, expected in zip(got, right, strict=True):
-        found = expect_tensor(part, OVERLAP, shape=tuple(expected.shape))
-        expect_dtype(found, torch.float64, OVERLAP)
-        expect_close(found, expected, f"{OVERLAP} in float64", atol=1e-11, rtol=1e-13)
 
     def check(got: Any) -> None:
         parts = answers.expect_parts(got, PARTS, OVERLAP)
@@ -246,6 +259,13 @@ def test_overlap_keeps_inputs_and_float64(student: Student) -> None:
         *(give(student, part) for part in pair),
         check=check,
     )
+    fine = pair[0] + 1e-9, pair[1] / 3
+    right = slow_overlap(fine)
+    got = overlap_of(student, fine, torch.float64)
+    for part, expected in zip(got, right, strict=True):
+        found = expect_tensor(part, OVERLAP, shape=tuple(expected.shape))
+        expect_dtype(found, torch.float64, OVERLAP)
+        expect_close(found, expected, f"{OVERLAP} in float64", atol=1e-11, rtol=1e-13)
 
 
 # 11.4 and 11.5
@@ -294,16 +314,6 @@ def _check_any_pairs(student: Student, name: str, *args: Any) -> None:
     pair, many = stored_pairs(), many_pairs()
     usual = partial(expect_loss, student, name, pair, *args, causes=False)
     usual()
-    with expect_as_usual(A_FEW_ONLY, usual):
-        expect_loss(student, name, many, *args, causes=False)
-    with expect_as_usual(LARGE, usual):
-        large = pair[0] * 1000, pair[1] * 800
-        expect_loss(student, name, large, *args, causes=False)
-    with expect_as_usual(SMALL, usual):
-        small = pair[0] / 256, pair[1] / 128
-        expect_loss(student, name, small, *args, causes=False)
-    with expect_runs(name, ONE_ROW, usual):
-        expect_loss(student, name, (pair[0][:1], pair[1][:1]), *args, causes=False)
     one = iou_loss if name == IOU else giou_loss
 
     def case(own: Pair) -> Any:
@@ -315,36 +325,53 @@ def _check_any_pairs(student: Student, name: str, *args: Any) -> None:
     turned = pair[0].flip(1), pair[1]
     expect_own_answers(call, case(pair), case(turned), case((pair[0], pair[1].flip(0))))
 
+    def check(own: Pair) -> None:
+        expect_loss(student, name, own, *args, causes=False)
+
+    with expect_as_usual(A_FEW_ONLY, partial(_in_parts, many, check)):
+        check(many)
+    with expect_as_usual(LARGE, usual):
+        check((pair[0] * 1000, pair[1] * 800))
+    with expect_as_usual(SMALL, usual):
+        check((pair[0] / 256, pair[1] / 128))
+    with expect_runs(name, ONE_ROW, usual):
+        check((pair[0][:1], pair[1][:1]))
+
 
 def _check_inputs_and_float64(student: Student, name: str, *args: Any) -> None:
     """The pair is the same after the call; the digits of float64 are kept."""
     one = iou_loss if name == IOU else giou_loss
     pair = stored_pairs()
+    right = by_loop(one, pair, *args).float()
+    check = partial(expect_close, expected=right, what=name, place="pair")
+    call = getattr(student.fcos_published, name)
+    given = (give(student, part) for part in pair)
+    expect_inputs_kept(student, name, call, *given, *args, check=check)
     fine = pair[0] + 1e-9, pair[1] / 3
     right = by_loop(one, fine, *args)
     got = call_of(student, name, torch.float64)(fine, *args)
     found = expect_tensor(got, name, shape=tuple(right.shape))
     expect_dtype(found, torch.float64, name)
     expect_close(found, right, f"{name} in float64", atol=1e-12, rtol=1e-12)
-    right = by_loop(one, pair, *args).float()
-    check = partial(expect_close, expected=right, what=name, place="pair")
-    call = getattr(student.fcos_published, name)
-    given = (give(student, part) for part in pair)
-    expect_inputs_kept(student, name, call, *given, *args, check=check)
 
 
 def _check_gradient(student: Student, name: str, slopes: Any, *args: Any) -> None:
     """The gradient by the predicted distances is that of the formula."""
     pair = stored_pairs()
-    rows = zip(pair[0].tolist(), pair[1].tolist(), strict=True)
-    right = torch.tensor([slopes(a, b, *args) for a, b in rows])
+    rows = list(zip(pair[0].tolist(), pair[1].tolist(), strict=True))
+
+    def of_all(fixed: str = "") -> torch.Tensor:
+        return torch.tensor([slopes(a, b, *args, fixed) for a, b in rows])
+
+    names = Slopes._fields if name == GIOU else PARTS
+    causes = {f"the {part} is detached": of_all(part) for part in names}
     _, gradients, _ = student.gradients(
         getattr(student.fcos_published, name),
         *(give(student, part) for part in pair),
         *args,
         inputs=[0],
     )
-    _expect_gradient(gradients[0], right, f"gradient of {name}")
+    _expect_gradient(gradients[0], of_all(), f"gradient of {name}", causes)
 
 
 def test_iou_loss_without_foreground(student: Student) -> None:
@@ -365,12 +392,14 @@ def test_iou_loss_by_hand(student: Student) -> None:
         ((False, 1.0), [2.282382, 0.0, 1.887070]),
         ((True, 1.0), [0.897959, 0.0, 0.848485]),
     ):
-        wrong = {
+        wrong: dict[str, Any] = {
             mistake: partial(by_loop, iou_loss, pair, *args, mistake=mistake)
             for mistake in IOU_LOSS
         }
+        wrong[MEAN] = torch.full((3,), sum(right) / 3)
         got = call_of(student, IOU)(pair, *args)
         what = f"{IOU} by hand"
+        expect_tensor(got, what, shape=(3,), shape_causes={SUMMED: ()})
         expect_close(got, torch.tensor(right), what, place="pair", causes=wrong)
 
 
@@ -405,7 +434,7 @@ def test_iou_loss_stays_finite_with_plus(student: Student) -> None:
         inputs=[0],
     )
     what = f"gradient of {IOU} without overlap"
-    expect_true(gradients[0] is not None, what, "nothing arrives", DETACHED)
+    expect_true(gradients[0] is not None, what, "nothing arrives")
     found = expect_tensor(gradients[0], what, shape=(4, 4))
     expect_true(bool(found.isfinite().all()), what, "is not finite")
 
@@ -461,6 +490,7 @@ def test_giou_loss_by_hand(student: Student) -> None:
         }
         got = call_of(student, GIOU)(pair, *args)
         what = f"{GIOU} by hand"
+        expect_tensor(got, what, shape=(3,), shape_causes={SUMMED: ()})
         expect_close(got, torch.tensor(right), what, place="pair", causes=wrong)
 
 
@@ -486,7 +516,7 @@ def test_giou_loss_of_boxes_without_area(student: Student) -> None:
         inputs=[0],
     )
     what = f"gradient of {GIOU} of empty boxes"
-    expect_true(gradients[0] is not None, what, "nothing arrives", DETACHED)
+    expect_true(gradients[0] is not None, what, "nothing arrives")
     found = expect_tensor(gradients[0], what, shape=(4, 4))
     expect_true(bool(found.isfinite().all()), what, "is not finite")
 

@@ -1,7 +1,7 @@
 """Step 11: the losses of a batch, by any version of FCOS."""
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -17,9 +17,11 @@ from grader_tests.oracles.plain_published import (
     IOU_LOSS,
     LOSSES,
     MATCHING,
+    ROWS_COUNTED,
     TRAINING,
     UPDATED_AFTER,
     UPDATED_TWICE,
+    WITH_BOX_ONLY,
     Batch,
     training_losses,
 )
@@ -41,6 +43,7 @@ from grader_tests.published_batch import (
 from grader_tests.tools import expect_dtype, expect_inputs_kept, give, spread
 from helpers.checks.again import expect_own_answers
 from helpers.checks.expect import (
+    Causes,
     expect_as_usual,
     expect_close,
     expect_runs,
@@ -54,6 +57,9 @@ NO_BOXES = "a batch without any box is not foreseen"
 NO_CLAMP = "divided by 0 where no location has a box; divide by 1 at least"
 DETACHED = "the predictions are detached"
 ONE_IMAGE = "a batch of a single image crashes"
+FAR_OFF = "right for small predictions, wrong for large ones; set no limit"
+TARGETS_KEPT = "the targets are those of an earlier batch; keep nothing between calls"
+ZERO_CHANGED = "distances of 0 are changed, or get another loss; leave them as they are"
 ONE_CLASS = "a single class crashes"
 START = "the running mean does not start at first_divisor"
 OTHER_DIVISOR = {
@@ -89,14 +95,14 @@ def expect_batch(
     what: str = TRAIN,
     mistakes: Iterable[str] = (),
     mean: float | None = None,
-    leave_out: Collection[str] = (),
+    more: Causes | None = None,
 ) -> None:
     """The three losses as the loop says.
 
     Args:
         mistakes: those that may be named, besides all of a batch's losses.
         mean: the running mean before.
-        leave_out: mistakes that this batch cannot show.
+        more: other known mistakes -> their losses.
     """
     right = wrong_losses(batch, config, mean)
     found = stacked(expect_losses(answer, what))
@@ -106,7 +112,7 @@ def expect_batch(
         found,
         right,
         f"{what}: {', '.join(LOSSES)}",
-        causes=each_mistake(wrong, known, leave_out),
+        causes={**each_mistake(wrong, known), **(more or {})},
         atol=0,
         rtol=NEAR,
     )
@@ -129,19 +135,15 @@ def test_published_losses_without_any_box(student: Student) -> None:
             right = training_losses(empty, config).losses["loss_fcos_cls"]
             with expect_runs(TRAIN, NO_BOXES, partial(losses_of, student, fcos, batch)):
                 answer = losses_of(student, fcos, empty)
-            causes = {NO_CLAMP: torch.full((), math.inf)}
-            if isinstance(answer, dict) and isinstance(
-                answer.get("loss_fcos_cls"), torch.Tensor
-            ):
-                expect_close(
-                    answer["loss_fcos_cls"].reshape(()),
-                    right,
-                    f"loss_fcos_cls of {TRAIN} without boxes",
-                    causes=causes,
-                    rtol=NEAR,
-                    check_dtype=False,
-                )
             losses = expect_losses(answer, f"{TRAIN} without boxes")
+            expect_close(
+                losses["loss_fcos_cls"],
+                right,
+                f"loss_fcos_cls of {TRAIN} without boxes",
+                causes={NO_CLAMP: torch.full((), math.inf)},
+                rtol=NEAR,
+                check_dtype=False,
+            )
             for name in LOSSES[1:]:
                 message = "is not 0 without any box"
                 expect_true(float(losses[name]) == 0, f"{name} of {TRAIN}", message)
@@ -199,6 +201,10 @@ def test_published_losses_follow_the_divisor(student: Student) -> None:
     """Batch after batch: foreground, or a running mean an image, or one a batch."""
     batch = stored_batch()
     batches = (batch, images_of(batch, [1, 2]), images_of(batch, [0]), batch)
+    of_divisors = (
+        *(UPDATED_AFTER, UPDATED_TWICE, START, WITH_BOX_ONLY, ROWS_COUNTED),
+        *OTHER_DIVISOR.values(),
+    )
     for way, start in (
         ("foreground", 150.0),
         ("per_image", 150.0),
@@ -214,8 +220,7 @@ def test_published_losses_follow_the_divisor(student: Student) -> None:
             for own in batches
         ]
         causes = {
-            cause: partial(_sequence, batches, config, cause)
-            for cause in (UPDATED_AFTER, UPDATED_TWICE, START, *OTHER_DIVISOR.values())
+            cause: partial(_sequence, batches, config, cause) for cause in of_divisors
         }
         expect_close(
             torch.stack(found),
@@ -256,8 +261,9 @@ def test_published_losses_of_a_batch_are_those_of_its_images(student: Student) -
     check([2, 0])
     check([0, 1])
     with expect_runs(TRAIN, ONE_IMAGE, partial(check, [2, 0])):
-        for image in range(3):
-            check([image])
+        check([0])
+        check([2])
+    check([1])  # without boxes
 
 
 def test_published_losses_of_class_zero_and_of_one_class(student: Student) -> None:
@@ -288,7 +294,10 @@ def test_published_losses_of_any_predictions(student: Student) -> None:
 
     def case(outputs: Any, rows: torch.Tensor) -> Any:
         own = batch._replace(outputs=outputs, gt_boxes=rows)
-        return give_batch(student, own), partial(expect_batch, batch=own, config=config)
+        earlier = own._replace(gt_boxes=batch.gt_boxes)
+        more = {TARGETS_KEPT: partial(wrong_losses, earlier, config)}
+        check = partial(expect_batch, batch=own, config=config, more=more)
+        return give_batch(student, own), check
 
     turned = [
         {level: values.flip(0) for level, values in output.items()}
@@ -305,10 +314,16 @@ def test_published_losses_of_any_predictions(student: Student) -> None:
         method(fcos, "training_losses"),
         case(batch.outputs, batch.gt_boxes),
         case(turned, batch.gt_boxes),
-        case(far, batch.gt_boxes),
         case(batch.outputs, moved),
         case(batch.outputs, batch.gt_boxes.flip(0)),
     )
+    own = batch._replace(outputs=far)
+
+    def check(given: Batch) -> None:
+        expect_batch(losses_of(student, fcos, given), given, config)
+
+    with expect_as_usual(FAR_OFF, partial(check, batch)):
+        check(own)
 
 
 def test_published_losses_of_zero_distances(student: Student) -> None:
@@ -322,8 +337,14 @@ def test_published_losses_of_zero_distances(student: Student) -> None:
     own = batch._replace(outputs=dead)
     for config in (PLAIN, changed(VERSIONS["paper2019"], num_levels=5)):
         fcos = make_published(student, config)
-        answer = losses_of(student, fcos, own)
-        expect_batch(answer, own, config, f"{TRAIN} of distances of 0")
+
+        def check(given: Batch, fcos: Any = fcos, config: FCOSConfig = config) -> None:
+            what = f"{TRAIN} of distances of 0"
+            answer = losses_of(student, fcos, given)
+            expect_batch(answer, given, config, what, OF_BOXES)
+
+        with expect_as_usual(ZERO_CHANGED, partial(check, batch)):
+            check(own)
 
 
 def _constant_batch(

@@ -32,6 +32,7 @@ CIRCLE = "a circle around the centre; it is a square"
 RADIUS_LET_IN = "a location as far away as the radius is let in; < is asked, not <="
 NEAR_ALONE = "near the centre is enough; it must lie inside the box, too"
 NO_RADIUS = "centre_radius is ignored"
+FIXED_RADIUS = "centre_radius is ignored: it is always 1.5"
 ALWAYS_RADIUS = "a centre_radius of 0 is the whole box, not an empty square"
 CORNER = "the distance is to the upper left corner, not to the centre"
 ONE_IS_ENOUGH = "x or y is near enough; both must be"
@@ -45,7 +46,9 @@ NO_SCALE = "range_scale is ignored"
 SCALE_ON_LAST = "the limit of the coarsest level is scaled; last_limit stays as it is"
 NO_LAST_LIMIT = "last_limit is ignored"
 NO_RANGE = "the size range of the level is ignored"
-PADDING_IN = "rows of -1 take part in the matching, or shift the others"
+LONGER_SIDE = (
+    "the longer side of the box is held against the range; the largest distance must be"
+)
 CENTRE_OF_ANY = "what is near the centre of one box is taken to be near all"
 OTHER_ENDS = {
     ends: f'range_ends is ignored: it is always "{ends}"'
@@ -76,6 +79,8 @@ MATCHING = (
     SCALE_ON_LAST,
     NO_LAST_LIMIT,
     NO_RANGE,
+    LONGER_SIDE,
+    FIXED_RADIUS,
     CENTRE_OF_ANY,
     *OTHER_ENDS.values(),
     *OTHER_SMALLEST.values(),
@@ -141,7 +146,8 @@ def match(
     best: Row = BACKGROUND_ROW
     best_cost = math.inf
     x, y = point[::-1] if mistake == SWAPPED else point
-    radius = config.centre_radius * (1 if mistake == RADIUS_IN_PX else level.stride)
+    radius = 1.5 if mistake == FIXED_RADIUS else config.centre_radius
+    radius *= 1 if mistake == RADIUS_IN_PX else level.stride
     asks_centre = config.centre_radius > 0 or mistake == ALWAYS_RADIUS
     asks_centre = asks_centre and mistake != NO_RADIUS
     boxes = [row for row in rows if row[4] > (0 if mistake == CLASS_ZERO else -1)]
@@ -154,7 +160,9 @@ def match(
         if asks_centre:
             is_central = is_near(point, row, radius, mistake)
             is_in = is_in and (near_any if mistake == CENTRE_OF_ANY else is_central)
-        fits = _fits(largest, level, config.range_ends, mistake)
+        longer = max(row[2] - row[0], row[3] - row[1])
+        size = longer if mistake == LONGER_SIDE else largest
+        fits = _fits(size, level, config.range_ends, mistake)
         area = (row[2] - row[0]) * (row[3] - row[1])
         cost = _cost(area, config.smallest, exact, mistake)
         is_less = cost <= best_cost if mistake == LAST_OF_EQUAL else cost < best_cost
@@ -217,7 +225,7 @@ def matches(
 NO_MINUS = "the intersection is not taken off the union"
 LARGER_SIDES = "the larger distances are taken for the intersection, not the smaller"
 OPPOSITE = "left goes with right, and top with bottom; not left with top"
-TURNED = "top and bottom, or left and right, are swapped in one of the boxes"
+TURNED = "top and bottom are swapped in one of the boxes"
 PLUS_ABOVE = "plus is added to the intersection alone"
 PLUS_BELOW = "plus is added to the union alone"
 NO_PLUS = "plus is ignored"
@@ -235,7 +243,7 @@ NO_EPS = "eps is ignored"
 EPS_OF_IOU_ONLY = "eps is added in the IoU alone"
 EPS_OF_HULL_ONLY = "eps is added to the hull alone"
 PLUS_IN_HULL = "plus is added to the hull, too"
-OVERLAP = (NO_MINUS, LARGER_SIDES, OPPOSITE)
+OVERLAP = (NO_MINUS, LARGER_SIDES, OPPOSITE, TURNED)
 IOU_LOSS = (
     *OVERLAP,
     PLUS_ABOVE,
@@ -274,6 +282,8 @@ def _area(ltrb: Row, mistake: str = "") -> float:
 
 def overlap(pred: Row, true: Row, mistake: str = "") -> tuple[float, float, float]:
     """Intersection, union, and the smallest box around both."""
+    if mistake == TURNED:
+        true = [true[place] for place in (0, 3, 2, 1)]
     smaller = [min(a, b) for a, b in zip(pred, true, strict=True)]
     larger = [max(a, b) for a, b in zip(pred, true, strict=True)]
     inside = larger if mistake == LARGER_SIDES else smaller
@@ -360,8 +370,12 @@ class Slopes(NamedTuple):
     hull: list[float]
 
 
-def overlap_slopes(pred: Row, true: Row) -> Slopes:
-    """Of intersection, union and hull; no distance may be that of the other box."""
+def overlap_slopes(pred: Row, true: Row, fixed: str = "") -> Slopes:
+    """Of intersection, union and hull; no distance may be that of the other box.
+
+    Args:
+        fixed: the one that is detached, a name of Slopes.
+    """
 
     def sides(of: Row) -> tuple[float, float]:
         return of[0] + of[2], of[1] + of[3]
@@ -377,13 +391,15 @@ def overlap_slopes(pred: Row, true: Row) -> Slopes:
         slopes.intersection.append(inside)
         slopes.union.append(of_pred - inside)
         slopes.hull.append(around)
-    return slopes
+    return slopes._replace(**{fixed: [0.0] * 4}) if fixed else slopes
 
 
-def iou_slopes(pred: Row, true: Row, linear: bool, plus: float) -> list[float]:
+def iou_slopes(
+    pred: Row, true: Row, linear: bool, plus: float, fixed: str = ""
+) -> list[float]:
     """Of the IoU loss."""
     intersection, union, _ = overlap(pred, true)
-    slopes = overlap_slopes(pred, true)
+    slopes = overlap_slopes(pred, true, fixed)
     found = []
     for up, down in zip(slopes.intersection, slopes.union, strict=True):
         of_log = up / (intersection + plus) - down / (union + plus)
@@ -392,11 +408,13 @@ def iou_slopes(pred: Row, true: Row, linear: bool, plus: float) -> list[float]:
     return found
 
 
-def giou_slopes(pred: Row, true: Row, plus: float, eps: float) -> list[float]:
+def giou_slopes(
+    pred: Row, true: Row, plus: float, eps: float, fixed: str = ""
+) -> list[float]:
     """Of the GIoU loss."""
     intersection, union, hull = overlap(pred, true)
     found = []
-    for up, down, around in zip(*overlap_slopes(pred, true), strict=True):
+    for up, down, around in zip(*overlap_slopes(pred, true, fixed), strict=True):
         below, whole = union + plus + eps, hull + eps
         of_ratio = up / below - (intersection + plus) * down / below**2
         of_empty = (around - down) / whole - (hull - union) * around / whole**2
@@ -421,6 +439,12 @@ LOSS_UNIT_IGNORED = "loss_unit is ignored; the losses are those of pixels"
 TRUE_IN_PX = "the true distances stay in pixels though those predicted do not"
 CENTERNESS_OF_GUESS = "centerness is worked out from the predicted distances"
 LEVELS_TURNED = "the levels of the predictions are joined in another order"
+ALWAYS_STRIDES = "the unit of the predictions is ignored; they are taken for strides"
+ONE_UNIT = "the distances of all levels are measured in one stride"
+SIGN_OF_ROOT = "the root of a negative number; all four distances are above 0"
+WITH_BOX_ONLY = "only the images with a box are counted"
+ROWS_COUNTED = "the rows of boxes are counted, not the images"
+TURNED_TRUTH = "top and bottom of the true boxes are swapped"
 FOREGROUND_OF_FIRST = "the divisor counts the foreground of the first image alone"
 TRAINING = (
     NOT_DIVIDED,
@@ -439,6 +463,12 @@ TRAINING = (
     TRUE_IN_PX,
     CENTERNESS_OF_GUESS,
     LEVELS_TURNED,
+    ALWAYS_STRIDES,
+    ONE_UNIT,
+    SIGN_OF_ROOT,
+    WITH_BOX_ONLY,
+    ROWS_COUNTED,
+    TURNED_TRUTH,
     FOREGROUND_OF_FIRST,
 )
 
@@ -447,7 +477,8 @@ def centerness_of(ltrb: Row) -> float:
     """How central a location is in its box."""
     left, top, right, bottom = ltrb
     smaller = min(left, right) * min(top, bottom)
-    return math.sqrt(_ratio(smaller, max(left, right) * max(top, bottom)))
+    ratio = _ratio(smaller, max(left, right) * max(top, bottom))
+    return math.sqrt(ratio) if ratio >= 0 else math.nan  # outside of the box
 
 
 class Batch(NamedTuple):
@@ -529,6 +560,8 @@ def training_losses(
     )
     points = torch.cat([batch.locations[level].double() for level in order]).tolist()
     strides = [batch.strides[level] for level in order for _ in batch.locations[level]]
+    if mistake == ONE_UNIT:
+        strides = [min(strides)] * len(strides)
     boxes, weights = [], []
     targets = torch.full(matched.shape[:2], -1.0, dtype=torch.float64)
     for image, rows in enumerate(matched.tolist()):
@@ -544,13 +577,18 @@ def training_losses(
             central = centerness_of(
                 pred if mistake == CENTERNESS_OF_GUESS else true  # any unit
             )
+            central = math.nan if mistake == SIGN_OF_ROOT else central
             targets[image, place] = central
             guess = float(quality[image, place, 0].sigmoid())
             weights.append(guess if mistake == WEIGHED_BY_GUESS else central)
     alpha = -1.0 if mistake == ALPHA_OFF else 0.25
     counted = matched[:1] if mistake == FOREGROUND_OF_FIRST else matched
     foreground = int((counted[..., 4] != -1).sum())
-    divisor, mean = divisor_of(foreground, len(matched), mean, config, mistake)
+    images = {
+        WITH_BOX_ONLY: max(int((matched[..., 4] != -1).any(dim=1).sum()), 1),
+        ROWS_COUNTED: batch.gt_boxes.shape[1],
+    }.get(mistake, len(matched))
+    divisor, mean = divisor_of(foreground, images, mean, config, mistake)
     by = {
         NOT_DIVIDED: 1.0,
         MEAN_OF_ALL: float(matched[..., 4].numel()),
@@ -577,6 +615,7 @@ def _other_config(config: FCOSConfig, mistake: str) -> FCOSConfig:
         ALWAYS_WEIGHED: {"weigh_boxes": True},
         NEVER_WEIGHED: {"weigh_boxes": False},
         UNIT_IGNORED: {"unit": "pixel"},
+        ALWAYS_STRIDES: {"unit": "stride"},
         LOSS_UNIT_IGNORED: {"loss_unit": "pixel"},
     }
     return replace(config, **changes.get(mistake, {}))  # type: ignore[arg-type]
@@ -589,6 +628,8 @@ def _in_unit(
     to_px = stride if config.unit == "stride" else 1.0
     unit = stride if config.loss_unit == "stride" else 1.0
     of_true = 1.0 if mistake == TRUE_IN_PX else unit
+    if mistake == TURNED_TRUTH:
+        true_px = [true_px[place] for place in (0, 3, 2, 1)]
     return (
         [distance * to_px / unit for distance in pred],
         [distance / of_true for distance in true_px],
