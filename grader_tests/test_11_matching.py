@@ -93,6 +93,7 @@ USUAL = (
     LONGER_SIDE,
     CENTRE_OF_ANY,
 )
+IN_ANY_ORDER = (LARGEST_BOX, FIRST_BOX, LAST_OF_EQUAL, FIRST_IMAGE)
 # Three boxes around (20, 20) that no test of sampling, sizes or order need share.
 INNER, MIDDLE, OUTER = (
     [12.0, 11, 29, 28, 1],
@@ -248,20 +249,22 @@ def test_match_batch_of_close_areas(student):
     """840 and 838 square pixels: two sizes by "area", one by "1e8 - area"."""
     places = points_of([20.0, 20], [25, 25])
     box = [10.0, 10, 50, 31, 3]  # 840
-    near, next_to = [10.0, 10, 52.03125, 30, 4], [10.0, 10, 51.625, 30, 5]
+    near = [[10.0, 10, 52.03125, 30, 4], [10.0, 10, 51.90625, 30, 7]]
+    next_to = [10.0, 10, 51.625, 30, 5]
     far = [10.0, 10, 45, 30, 6]
 
     def check(others, smallest):
         pairs = [pair for other in others for pair in ([box, other], [other, box])]
         rows = torch.tensor(pairs, dtype=torch.float64)
         config = changed(WHOLE, smallest=smallest)
-        mistakes = (*OTHER_SMALLEST.values(), LARGEST_BOX, FIRST_BOX, LAST_OF_EQUAL)
+        mistakes = (*OTHER_SMALLEST.values(), *IN_ANY_ORDER)
         what = f'{MATCH} by "{smallest}"'
         expect_match(student, places, rows, config, mistakes, what=what)
 
     for smallest in ("area", "1e8 - area"):
         with expect_as_usual(CLOSE, partial(check, [far], smallest)):
-            check([near, next_to, far], smallest)  # 840.625, 832.5 and 700
+            # 840.625, 838.125, 832.5 and 700 square pixels
+            check([*near, next_to, far], smallest)
 
 
 def _levels_of(student, distance: float, config) -> list[str]:
@@ -366,7 +369,7 @@ def test_match_batch_equals_its_single_images(student):
 def test_match_batch_of_class_zero_and_large_classes(student):
     """The first class is 0, which is no background; there may be hundreds."""
     places = points_of([20.0, 20], [12, 12], [30, 33])
-    rows = one_image([*INNER[:4], 0], OUTER, PADDING)
+    rows = one_image([*INNER[:4], 0], MIDDLE, OUTER, PADDING)
     expect_match(student, places, rows, WHOLE, (CLASS_ZERO,))
 
     def check(class_number):

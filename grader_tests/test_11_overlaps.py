@@ -206,9 +206,11 @@ def _in_parts(pair: Pair, check: Callable[[Pair], None]) -> None:
 
 def test_overlap_pulls_at_the_prediction(student: Student) -> None:
     """The gradients of intersection and union are the lengths of the other side."""
-    pair = stored_pairs()
-    rows = list(zip(pair[0].tolist(), pair[1].tolist(), strict=True))
     for place, name in enumerate(PARTS):
+        # One pair less each time: what is kept by shape is no matter of gradients.
+        pred, true = stored_pairs()
+        pair = pred[place:], true[place:]
+        rows = list(zip(pair[0].tolist(), pair[1].tolist(), strict=True))
         right = [overlap_slopes(a, b)[place] for a, b in rows]
         _, gradients, _ = student.gradients(
             student.fcos_published.overlap_of_distances,

@@ -341,7 +341,8 @@ def test_published_losses_of_zero_distances(student: Student) -> None:
         def check(given: Batch, fcos: Any = fcos, config: FCOSConfig = config) -> None:
             what = f"{TRAIN} of distances of 0"
             answer = losses_of(student, fcos, given)
-            expect_batch(answer, given, config, what, OF_BOXES)
+            mistakes = (*OF_BOXES, *OTHER_LOSS.values())
+            expect_batch(answer, given, config, what, mistakes)
 
         with expect_as_usual(ZERO_CHANGED, partial(check, batch)):
             check(own)
