@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from grader_tests.oracles.plain_published import (
+from grader_tests.oracles.plain_inference import (
     DEFAULT,
     Choices,
     Level,

@@ -10,7 +10,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.resnet import BasicBlock, ResNet
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
-from grader_tests.oracles.plain_published import Choices
+from grader_tests.oracles.plain_inference import Choices
 from grader_tests.published_detection_parts import make_version, read_found_of
 from grader_tests.tools import give, spread
 from helpers.checks.answers import expect_state

@@ -1,321 +1,636 @@
-"""Inference as published: slow float64 loops, right and with each known mistake.
+"""FCOS as published, targets and losses: one location and one box at a time.
 
-Source: Tian et al., "FCOS", 2019 and 2020, section 4, and the code of its versions.
+Everything is a loop over Python's float64. `mistake` is the known mistake to make, a
+name of one of the tables below; "" is the right way.
+Sources: Tian et al., "FCOS", 2019 and 2020; Yu et al., "UnitBox", 2016; Rezatofighi et
+al., "Generalized IoU", 2019.
 """
 
 import math
+import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 
-from grader_tests.oracles.plain_detect import plain_nms
+from core.fcos_config import FCOSConfig
+from grader_tests.oracles.plain_losses import centerness_loss, class_loss
 
-# A location's place, a class, the score.
-Candidate = tuple[int, int, float]
-# x1, y1, x2, y2, class, score.
-Row = tuple[float, ...]
+BACKGROUND_ROW = [-1.0] * 5
+MOMENTUM = 0.9
+LOSSES = ("loss_fcos_cls", "loss_fcos_loc", "loss_fcos_ctr")
+STRIDES = {"p3": 8, "p4": 16, "p5": 32, "p6": 64, "p7": 128}
+Levels = Mapping[str, torch.Tensor]
+Row = Sequence[float]
 
-
-class Choices(NamedTuple):
-    """The choices of a version at which its inference looks.
-
-    The names and the defaults are those of core/fcos_config.py, which has the text.
-    """
-
-    threshold_on: str = "score"
-    multi_label: bool = True
-    top_k: int = 1000
-    top_k_of: str = "level"
-    max_detections: int = 100
-    keep_ties: bool = False
+# What known mistakes of matching do; tests say them as they stand here.
+ON_EDGE = "a location on the edge of a box counts as inside"
+RADIUS_IN_PX = "the radius is not multiplied by the stride of the level"
+ONE_STRIDE = "the stride of the first level is taken for all"
+CIRCLE = "a circle around the centre; it is a square"
+RADIUS_LET_IN = "a location as far away as the radius is let in; < is asked, not <="
+NEAR_ALONE = "near the centre is enough; it must lie inside the box, too"
+NO_RADIUS = "centre_radius is ignored"
+FIXED_RADIUS = "centre_radius is ignored: it is always 1.5"
+ALWAYS_RADIUS = "a centre_radius of 0 is the whole box, not an empty square"
+CORNER = "the distance is to the upper left corner, not to the centre"
+ONE_IS_ENOUGH = "x or y is near enough; both must be"
+SWAPPED = "x and y of the locations are swapped"
+CLASS_ZERO = "class 0 is taken for background"
+LARGEST_BOX = "the largest box is taken, not the smallest"
+LAST_OF_EQUAL = "of boxes with the same area the first wins, not the last"
+FIRST_BOX = "the first candidate is taken, not the smallest"
+FIRST_IMAGE = "the boxes of the first image are taken for all"
+NO_SCALE = "range_scale is ignored"
+SCALE_ON_LAST = "the limit of the coarsest level is scaled; last_limit stays as it is"
+NO_LAST_LIMIT = "last_limit is ignored"
+NO_RANGE = "the size range of the level is ignored"
+LONGER_SIDE = (
+    "the longer side of the box is held against the range; the largest distance must be"
+)
+CENTRE_OF_ANY = "what is near the centre of one box is taken to be near all"
+OTHER_ENDS = {
+    ends: f'range_ends is ignored: it is always "{ends}"'
+    for ends in ("high", "both", "none")
+}
+OTHER_SMALLEST = {
+    smallest: f'smallest is ignored: it is always "{smallest}"'
+    for smallest in ("area", "1e8 - area")
+}
+MATCHING = (
+    ON_EDGE,
+    RADIUS_IN_PX,
+    ONE_STRIDE,
+    CIRCLE,
+    RADIUS_LET_IN,
+    NEAR_ALONE,
+    NO_RADIUS,
+    ALWAYS_RADIUS,
+    CORNER,
+    ONE_IS_ENOUGH,
+    SWAPPED,
+    CLASS_ZERO,
+    LARGEST_BOX,
+    LAST_OF_EQUAL,
+    FIRST_BOX,
+    FIRST_IMAGE,
+    NO_SCALE,
+    SCALE_ON_LAST,
+    NO_LAST_LIMIT,
+    NO_RANGE,
+    LONGER_SIDE,
+    FIXED_RADIUS,
+    CENTRE_OF_ANY,
+    *OTHER_ENDS.values(),
+    *OTHER_SMALLEST.values(),
+)
 
 
 class Level(NamedTuple):
-    """What the head says of a level of one image; distances in pixels.
+    """What is known of a location's level, in pixels."""
 
-    Attributes:
-        points: (N, 2) of (x, y).
-        cls_logits: (N, K).
-        distances: (N, 4) left, top, right, bottom.
-        ctr_logits: (N, 1).
+    stride: float
+    low: float
+    high: float
+
+
+def is_near(point: Row, box: Row, radius: float, mistake: str = "") -> bool:
+    """Whether a location is near the centre of a box."""
+    x, y = point[::-1] if mistake == SWAPPED else point
+    centre = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]
+    if mistake == CORNER:
+        centre = [box[0], box[1]]
+    across, down = abs(x - centre[0]), abs(y - centre[1])
+    if mistake == CIRCLE:
+        return math.hypot(across, down) < radius
+    if mistake == RADIUS_LET_IN:
+        return max(across, down) <= radius
+    if mistake == ONE_IS_ENOUGH:
+        return min(across, down) < radius
+    return max(across, down) < radius
+
+
+def size_limits(
+    strides: Mapping[str, int], config: FCOSConfig, mistake: str = ""
+) -> dict[str, Level]:
+    """The range of each level."""
+    scale = 1.0 if mistake == NO_SCALE else config.range_scale
+    last = math.inf if mistake == NO_LAST_LIMIT else config.last_limit
+    last *= scale if mistake == SCALE_ON_LAST else 1.0
+    ordered = sorted(strides, key=strides.__getitem__)
+    return {
+        level: Level(
+            stride,
+            0.0 if level == ordered[0] else 4.0 * stride * scale,
+            last if level == ordered[-1] else 8.0 * stride * scale,
+        )
+        for level, stride in strides.items()
+    }
+
+
+def match(
+    point: Row,
+    level: Level,
+    rows: Sequence[Row],
+    config: FCOSConfig,
+    *,
+    exact: bool = False,
+    mistake: str = "",
+) -> Row:
+    """The row (x1, y1, x2, y2, class) that a location belongs to, or BACKGROUND_ROW.
+
+    Args:
+        exact: the numbers are float64, where 1e8 - area loses no digit that matters.
+    """
+    best: Row = BACKGROUND_ROW
+    best_cost = math.inf
+    x, y = point[::-1] if mistake == SWAPPED else point
+    radius = 1.5 if mistake == FIXED_RADIUS else config.centre_radius
+    radius *= 1 if mistake == RADIUS_IN_PX else level.stride
+    asks_centre = config.centre_radius > 0 or mistake == ALWAYS_RADIUS
+    asks_centre = asks_centre and mistake != NO_RADIUS
+    boxes = [row for row in rows if row[4] > (0 if mistake == CLASS_ZERO else -1)]
+    near_any = any(is_near(point, row, radius) for row in boxes)
+    for row in boxes:
+        ltrb = [x - row[0], y - row[1], row[2] - x, row[3] - y]
+        nearest, largest = min(ltrb), max(ltrb)
+        is_in = nearest >= 0 if mistake == ON_EDGE else nearest > 0
+        is_in = is_in or (mistake == NEAR_ALONE and config.centre_radius > 0)
+        if asks_centre:
+            is_central = is_near(point, row, radius, mistake)
+            is_in = is_in and (near_any if mistake == CENTRE_OF_ANY else is_central)
+        longer = max(row[2] - row[0], row[3] - row[1])
+        size = longer if mistake == LONGER_SIDE else largest
+        fits = _fits(size, level, config.range_ends, mistake)
+        area = (row[2] - row[0]) * (row[3] - row[1])
+        cost = _cost(area, config.smallest, exact, mistake)
+        is_less = cost <= best_cost if mistake == LAST_OF_EQUAL else cost < best_cost
+        is_first = mistake != FIRST_BOX or best is BACKGROUND_ROW
+        if is_in and fits and is_less and is_first:
+            best, best_cost = row, cost
+    return best
+
+
+def _fits(largest: float, level: Level, ends: str, mistake: str) -> bool:
+    """Whether the size of a box belongs to the level."""
+    for other, said in OTHER_ENDS.items():
+        ends = other if mistake == said else ends
+    above = largest >= level.low if ends == "both" else largest > level.low
+    below = largest < level.high if ends == "none" else largest <= level.high
+    return mistake == NO_RANGE or (above and below)
+
+
+def _cost(area: float, smallest: str, exact: bool, mistake: str) -> float:
+    """What the box to take has least of."""
+    for other, said in OTHER_SMALLEST.items():
+        smallest = other if mistake == said else smallest
+    if mistake == LARGEST_BOX:
+        return -area
+    if smallest == "area":
+        return area
+    value = 1e8 - area
+    return -(value if exact else struct.unpack("f", struct.pack("f", value))[0])
+
+
+def matches(
+    locations: Levels,
+    strides: Mapping[str, int],
+    gt_boxes: torch.Tensor,
+    config: FCOSConfig,
+    *,
+    exact: bool = False,
+    mistake: str = "",
+) -> torch.Tensor:
+    """(B, N, 5) float64: the matched row of each location of each image."""
+    limits = size_limits(strides, config, mistake)
+    first = limits[next(iter(locations))].stride
+    found = []
+    images = gt_boxes.double().tolist()
+    for rows in images:
+        rows = images[0] if mistake == FIRST_IMAGE else rows
+        for level, points in locations.items():
+            limit = limits[level]
+            limit = limit._replace(stride=first) if mistake == ONE_STRIDE else limit
+            found += [
+                match(point, limit, rows, config, exact=exact, mistake=mistake)
+                for point in points.double().tolist()
+            ]
+    count = sum(map(len, locations.values()))
+    shape = (len(gt_boxes), count, 5)
+    return torch.tensor(found, dtype=torch.float64).reshape(shape)
+
+
+# What known mistakes of two boxes around one location do.
+NO_MINUS = "the intersection is not taken off the union"
+LARGER_SIDES = "the larger distances are taken for the intersection, not the smaller"
+OPPOSITE = "left goes with right, and top with bottom; not left with top"
+TURNED = "top and bottom are swapped in one of the boxes"
+PLUS_ABOVE = "plus is added to the intersection alone"
+PLUS_BELOW = "plus is added to the union alone"
+NO_PLUS = "plus is ignored"
+ALWAYS_PLUS = "1 is added though plus is 0"
+NO_LOG = "1 - IoU though the logarithm is asked for"
+ALWAYS_LOG = "the logarithm though 1 - IoU is asked for"
+SIGN = "the sign of the logarithm is wrong"
+TO_BASE_2 = "the logarithm to base 2, not the natural one"
+IOU_ALONE = "1 - IoU; the part of the hull that neither covers is missing"
+HULL_ADDED = "the part of the hull that neither covers is added to the IoU"
+HULL_OF_MIN = "the hull is made of the smaller distances, not of the larger"
+OF_UNION = "the empty part is divided by the union, not by the hull"
+NOT_FROM_ONE = "GIoU itself; the loss is 1 minus it"
+NO_EPS = "eps is ignored"
+EPS_OF_IOU_ONLY = "eps is added in the IoU alone"
+EPS_OF_HULL_ONLY = "eps is added to the hull alone"
+PLUS_IN_HULL = "plus is added to the hull, too"
+OVERLAP = (NO_MINUS, LARGER_SIDES, OPPOSITE, TURNED)
+IOU_LOSS = (
+    *OVERLAP,
+    PLUS_ABOVE,
+    PLUS_BELOW,
+    NO_PLUS,
+    ALWAYS_PLUS,
+    NO_LOG,
+    ALWAYS_LOG,
+    SIGN,
+    TO_BASE_2,
+)
+GIOU_LOSS = (
+    *OVERLAP,
+    PLUS_ABOVE,
+    PLUS_BELOW,
+    NO_PLUS,
+    ALWAYS_PLUS,
+    IOU_ALONE,
+    HULL_ADDED,
+    HULL_OF_MIN,
+    OF_UNION,
+    NOT_FROM_ONE,
+    NO_EPS,
+    EPS_OF_IOU_ONLY,
+    EPS_OF_HULL_ONLY,
+    PLUS_IN_HULL,
+)
+
+
+def _area(ltrb: Row, mistake: str = "") -> float:
+    left, top, right, bottom = ltrb
+    if mistake == OPPOSITE:
+        return (left + top) * (right + bottom)
+    return (left + right) * (top + bottom)
+
+
+def overlap(pred: Row, true: Row, mistake: str = "") -> tuple[float, float, float]:
+    """Intersection, union, and the smallest box around both."""
+    if mistake == TURNED:
+        true = [true[place] for place in (0, 3, 2, 1)]
+    smaller = [min(a, b) for a, b in zip(pred, true, strict=True)]
+    larger = [max(a, b) for a, b in zip(pred, true, strict=True)]
+    inside = larger if mistake == LARGER_SIDES else smaller
+    around = smaller if mistake == HULL_OF_MIN else larger
+    intersection = _area(inside, mistake)
+    union = _area(pred, mistake) + _area(true, mistake)
+    union -= 0.0 if mistake == NO_MINUS else intersection
+    return intersection, union, _area(around, mistake)
+
+
+def _plus(plus: float, mistake: str) -> tuple[float, float]:
+    """What is added to the intersection and to the union."""
+    plus = {NO_PLUS: 0.0, ALWAYS_PLUS: 1.0}.get(mistake, plus)
+    return (
+        0.0 if mistake == PLUS_BELOW else plus,
+        0.0 if mistake == PLUS_ABOVE else plus,
+    )
+
+
+def iou_loss(
+    pred: Row, true: Row, linear: bool = False, plus: float = 0.0, mistake: str = ""
+) -> float:
+    """-ln IoU or 1 - IoU of one pair."""
+    above, below = _plus(plus, mistake)
+    intersection, union, _ = overlap(pred, true, mistake)
+    ratio = _ratio(intersection + above, union + below)
+    linear = {NO_LOG: True, ALWAYS_LOG: False}.get(mistake, linear)
+    if linear:
+        return 1 - ratio
+    if not ratio > 0:
+        return math.nan if math.isnan(ratio) else math.inf
+    if mistake == TO_BASE_2:
+        return -math.log2(ratio)
+    return math.log(ratio) if mistake == SIGN else -math.log(ratio)
+
+
+def _ratio(above: float, below: float) -> float:
+    """The ratio as tensors have it, which may be divided by 0."""
+    if below:
+        return above / below
+    return math.inf if above else math.nan
+
+
+def giou_loss(
+    pred: Row, true: Row, plus: float = 0.0, eps: float = 1e-7, mistake: str = ""
+) -> float:
+    """1 - GIoU of one pair."""
+    above, below = _plus(plus, mistake)
+    intersection, union, hull = overlap(pred, true, mistake)
+    eps = 0.0 if mistake == NO_EPS else eps
+    of_iou = 0.0 if mistake == EPS_OF_HULL_ONLY else eps
+    of_hull = 0.0 if mistake == EPS_OF_IOU_ONLY else eps
+    of_hull += plus if mistake == PLUS_IN_HULL else 0.0
+    whole = union if mistake == OF_UNION else hull
+    empty = _ratio(hull - union, whole + of_hull)
+    ratio = _ratio(intersection + above, union + below + of_iou)
+    if mistake == IOU_ALONE:
+        return 1 - ratio
+    if mistake == HULL_ADDED:
+        return 1 - (ratio + empty)
+    return ratio - empty if mistake == NOT_FROM_ONE else 1 - (ratio - empty)
+
+
+def l1_loss(pred: Row, true: Row) -> float:
+    """A quarter of the sum of the four differences."""
+    return sum(abs(a - b) for a, b in zip(pred, true, strict=True)) / 4
+
+
+def box_loss(pred: Row, true: Row, config: FCOSConfig, mistake: str = "") -> float:
+    """The loss of one box by the config's name of it."""
+    if config.box_loss == "l1":
+        return l1_loss(pred, true)
+    if config.box_loss == "giou":
+        return giou_loss(pred, true, config.iou_plus, config.giou_eps, mistake)
+    linear = config.box_loss == "linear_iou"
+    return iou_loss(pred, true, linear, config.iou_plus, mistake)
+
+
+class Slopes(NamedTuple):
+    """Derivatives by the four predicted distances of one pair."""
+
+    intersection: list[float]
+    union: list[float]
+    hull: list[float]
+
+
+def overlap_slopes(pred: Row, true: Row, fixed: str = "") -> Slopes:
+    """Of intersection, union and hull; no distance may be that of the other box.
+
+    Args:
+        fixed: the one that is detached, a name of Slopes.
     """
 
-    points: torch.Tensor
-    cls_logits: torch.Tensor
-    distances: torch.Tensor
-    ctr_logits: torch.Tensor
+    def sides(of: Row) -> tuple[float, float]:
+        return of[0] + of[2], of[1] + of[3]
+
+    smaller = [min(a, b) for a, b in zip(pred, true, strict=True)]
+    larger = [max(a, b) for a, b in zip(pred, true, strict=True)]
+    slopes = Slopes([], [], [])
+    for place in range(4):
+        other = 1 - place % 2  # left and right grow the area by the height
+        of_pred = sides(pred)[other]
+        inside = sides(smaller)[other] if pred[place] < true[place] else 0.0
+        around = sides(larger)[other] if pred[place] > true[place] else 0.0
+        slopes.intersection.append(inside)
+        slopes.union.append(of_pred - inside)
+        slopes.hull.append(around)
+    return slopes._replace(**{fixed: [0.0] * 4}) if fixed else slopes
 
 
-class Slip(NamedTuple):
-    """What a mistake changes; the defaults are right.
-
-    Attributes:
-        root: whether the score is the root of the product.
-        activation: "sigmoid", "softmax" or "twice" a sigmoid, of the class logits.
-        centerness: "sigmoid", "twice", or "none": it is left out.
-        is_low: whether it is the product, not its root, that must pass the threshold.
-        at_least: whether a score of exactly the threshold passes.
-        other_threshold: threshold_on is taken for the other one.
-        other_number: multi_label is taken for the other one.
-        first_class: number of the first class.
-        by: "place"; candidates come by "class", or by "score".
-        low: what becomes of low scores: "drop", "relabel" as class -1, or the "score"
-            becomes -1.
-        turned: place and class are taken the wrong way out of a flattened index.
-        limit: the best "of level" go on, "of class": of each class, "first": by place,
-            "of place": so many locations with all their classes; "never" or "always":
-            top_k_of is not looked at.
-        order: "score", "place", or "rising".
-        unsorted: the "boxes", "points", "distances" or "classes" that stay in the order
-            of the places.
-        sides: "right"; "turned": top and bottom are exchanged; "negative": distances
-            below 0 stay so; "inside": right and bottom do.
-    """
-
-    root: bool = True
-    activation: str = "sigmoid"
-    centerness: str = "sigmoid"
-    is_low: bool = False
-    at_least: bool = False
-    other_threshold: bool = False
-    other_number: bool = False
-    first_class: int = 0
-    by: str = "place"
-    low: str = "drop"
-    turned: bool = False
-    limit: str = "of level"
-    order: str = "score"
-    unsorted: str = ""
-    sides: str = "right"
-
-
-class Stay(NamedTuple):
-    """What a mistake changes of what stays; the defaults are right.
-
-    Attributes:
-        across_classes: NMS does not look at the class.
-        suppress: whether there is NMS at all.
-        limit: "behind" NMS, "before" it, "of class": of each class, "never", or "none":
-            max_detections = 0 keeps none.
-        ties: "" is as asked; "none" or "all" is otherwise; "next": those that score as
-            much as the first that is left out come out.
-        order: "score", "given" or "class"; "input": NMS takes them as they are given.
-    """
-
-    across_classes: bool = False
-    suppress: bool = True
-    limit: str = "behind"
-    ties: str = ""
-    order: str = "score"
-
-
-DEFAULT = Choices()
-RIGHT, STAY = Slip(), Stay()
-
-
-def _sigmoid(x: float) -> float:
-    if x < -700:
-        return 0.0
-    return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
-
-
-def _softmax(logits: Sequence[float]) -> list[float]:
-    powers = [math.exp(logit - max(logits)) for logit in logits]
-    return [power / sum(powers) for power in powers]
-
-
-def plain_candidates(
-    cls_logits: torch.Tensor,
-    ctr_logits: torch.Tensor,
-    threshold: float,
-    choices: Choices,
-    slip: Slip = RIGHT,
-) -> list[Candidate]:
-    """The candidates of a level, in the order of the places and classes."""
-    on_class = (choices.threshold_on == "class") != slip.other_threshold
-    many = choices.multi_label != slip.other_number
-    found: list[Candidate] = []
-    rows = zip(cls_logits.tolist(), ctr_logits.tolist(), strict=True)
-    for place, (logits, (centerness_logit,)) in enumerate(rows):
-        likely = [_sigmoid(logit) for logit in logits]
-        if slip.activation == "softmax":
-            likely = _softmax(logits)
-        elif slip.activation == "twice":
-            likely = [_sigmoid(value) for value in likely]
-        centerness = _sigmoid(centerness_logit)
-        if slip.centerness == "twice":
-            centerness = _sigmoid(centerness)
-        products = [
-            p * (1 if slip.centerness == "none" else centerness) for p in likely
-        ]
-        best = max(range(len(products)), key=lambda k: (products[k], -k))
-        for class_id, (p, product) in enumerate(zip(likely, products, strict=True)):
-            score = math.sqrt(product) if slip.root else product
-            asked = p if on_class else product if slip.is_low else score
-            passes = asked >= threshold if slip.at_least else asked > threshold
-            passes = passes and (many or class_id == best)
-            if passes:
-                found.append((place, class_id + slip.first_class, score))
-            elif slip.low == "relabel":
-                found.append((place, -1, score))
-            elif slip.low == "score":
-                found.append((place, class_id, -1.0))
-    if slip.turned:
-        width = cls_logits.shape[1]
-        flat = [(place * width + class_id, score) for place, class_id, score in found]
-        found = [(index % width, index // width, score) for index, score in flat]
-    if slip.by == "class":
-        found.sort(key=lambda one: (one[1], one[0]))
-    elif slip.by == "score":
-        found.sort(key=lambda one: -one[2])
+def iou_slopes(
+    pred: Row, true: Row, linear: bool, plus: float, fixed: str = ""
+) -> list[float]:
+    """Of the IoU loss."""
+    intersection, union, _ = overlap(pred, true)
+    slopes = overlap_slopes(pred, true, fixed)
+    found = []
+    for up, down in zip(slopes.intersection, slopes.union, strict=True):
+        of_log = up / (intersection + plus) - down / (union + plus)
+        ratio = (intersection + plus) / (union + plus)
+        found.append(-of_log * (ratio if linear else 1.0))
     return found
 
 
-def plain_level(
-    level: Level, threshold: float, choices: Choices, slip: Slip = RIGHT
-) -> list[Row]:
-    """The best candidates of a level, as boxes, best first."""
-    found = plain_candidates(
-        level.cls_logits, level.ctr_logits, threshold, choices, slip
-    )
-    order = sorted(range(len(found)), key=lambda i: -found[i][2])
-    is_limited = choices.top_k > 0 and {
-        "never": False,
-        "always": True,
-    }.get(slip.limit, choices.top_k_of == "level")
-    if is_limited and slip.limit == "first":
-        order = [i for i in order if i < choices.top_k]
-    elif is_limited and slip.limit in ("of class", "of place"):
-        column = 1 if slip.limit == "of class" else 0
-        keys = [int(found[i][column]) for i in order]
-        first = {key: n for n, key in enumerate(dict.fromkeys(keys))}
-        seen: dict[int, int] = {}
-        chosen = []
-        for index, key in zip(order, keys, strict=True):
-            seen[key] = seen.get(key, 0) + 1
-            if (seen[key] if column else first[key] + 1) <= choices.top_k:
-                chosen.append(index)
-        order = chosen
-    elif is_limited:
-        order = order[: choices.top_k]
-    if slip.order == "place":
-        order.sort()
-    elif slip.order == "rising":
-        order.reverse()
-    by_place = sorted(order)
-
-    def of(what: str) -> list[Candidate]:
-        both = slip.unsorted == "boxes" and what in ("points", "distances")
-        is_unsorted = both or slip.unsorted == what
-        return [found[i] for i in (by_place if is_unsorted else order)]
-
-    columns = zip(
-        of("points"), of("distances"), of("classes"), of("scores"), strict=True
-    )
-    return [
-        (*_box(level, point[0], sides[0], slip.sides), float(named[1]), scored[2])
-        for point, sides, named, scored in columns
-    ]
+def giou_slopes(
+    pred: Row, true: Row, plus: float, eps: float, fixed: str = ""
+) -> list[float]:
+    """Of the GIoU loss."""
+    intersection, union, hull = overlap(pred, true)
+    found = []
+    for up, down, around in zip(*overlap_slopes(pred, true, fixed), strict=True):
+        below, whole = union + plus + eps, hull + eps
+        of_ratio = up / below - (intersection + plus) * down / below**2
+        of_empty = (around - down) / whole - (hull - union) * around / whole**2
+        found.append(of_empty - of_ratio)
+    return found
 
 
-def _box(level: Level, point: int, place: int, how: str) -> list[float]:
-    x, y = level.points[point].tolist()
-    given = level.distances[place].tolist()
-    left, top, right, bottom = [max(side, 0) for side in given]
-    if how == "negative":
-        left, top, right, bottom = given
-    elif how == "inside":
-        right, bottom = given[2:]
-    elif how == "turned":
-        top, bottom = bottom, top
-    return [x - left, y - top, x + right, y + bottom]
+# What known mistakes of a batch's losses do.
+NOT_DIVIDED = "the sums are not divided"
+MEAN_OF_ALL = "divided by the number of all locations"
+DIVIDED_TWICE = "divided by the number of images once more"
+UPDATED_AFTER = "the running mean is updated after it divides"
+UPDATED_TWICE = "the running mean is updated more than once for a batch"
+ALPHA_OFF = "the classes are not weighted with alpha"
+SUM_NOT_WEIGHED = "the weighted box losses are divided like the others"
+WEIGHED_BY_GUESS = "the boxes are weighed with the predicted centerness"
+ALWAYS_WEIGHED = "weigh_boxes is ignored: the boxes are always weighed"
+NEVER_WEIGHED = "weigh_boxes is ignored: the boxes are never weighed"
+UNIT_TURNED = "the unit of the predictions and that of the loss are mixed up"
+UNIT_IGNORED = "the unit of the predictions is ignored; they are taken for pixels"
+LOSS_UNIT_IGNORED = "loss_unit is ignored; the losses are those of pixels"
+TRUE_IN_PX = "the true distances stay in pixels though those predicted do not"
+CENTERNESS_OF_GUESS = "centerness is worked out from the predicted distances"
+LEVELS_TURNED = "the levels of the predictions are joined in another order"
+ALWAYS_STRIDES = "the unit of the predictions is ignored; they are taken for strides"
+ONE_UNIT = "the distances of all levels are measured in one stride"
+SIGN_OF_ROOT = "the root of a negative number; all four distances are above 0"
+WITH_BOX_ONLY = "only the images with a box are counted"
+ROWS_COUNTED = "the rows of boxes are counted, not the images"
+TURNED_TRUTH = "top and bottom of the true boxes are swapped"
+FOREGROUND_OF_FIRST = "the divisor counts the foreground of the first image alone"
+TRAINING = (
+    NOT_DIVIDED,
+    MEAN_OF_ALL,
+    DIVIDED_TWICE,
+    UPDATED_AFTER,
+    UPDATED_TWICE,
+    ALPHA_OFF,
+    SUM_NOT_WEIGHED,
+    WEIGHED_BY_GUESS,
+    ALWAYS_WEIGHED,
+    NEVER_WEIGHED,
+    UNIT_TURNED,
+    UNIT_IGNORED,
+    LOSS_UNIT_IGNORED,
+    TRUE_IN_PX,
+    CENTERNESS_OF_GUESS,
+    LEVELS_TURNED,
+    ALWAYS_STRIDES,
+    ONE_UNIT,
+    SIGN_OF_ROOT,
+    WITH_BOX_ONLY,
+    ROWS_COUNTED,
+    TURNED_TRUTH,
+    FOREGROUND_OF_FIRST,
+)
 
 
-def plain_suppress(
-    rows: Sequence[Row], nms_threshold: float, choices: Choices, stay: Stay = STAY
-) -> list[Row]:
-    """What stays of the rows, best first."""
-    number = choices.max_detections or len(rows)
-    is_limited = stay.limit != "never"
-    if stay.limit == "none" and not choices.max_detections:
-        number = 0
-    given = sorted(range(len(rows)), key=lambda i: -rows[i][5])
-    if stay.limit == "before":
-        given = given[:number]
-    groups: dict[float | None, list[int]] = {}
-    for index in given:
-        groups.setdefault(None if stay.across_classes else rows[index][4], []).append(
-            index
-        )
-    kept = []
-    for own in groups.values():
-        boxes, scores = [rows[i][:4] for i in own], [rows[i][5] for i in own]
-        if stay.order == "input":
-            scores = [-float(i) for i in own]
-        limit = nms_threshold if stay.suppress else math.inf
-        chosen = [own[i] for i in plain_nms(boxes, scores, limit)]
-        kept += chosen[:number] if stay.limit == "of class" else chosen
-    kept.sort(key=lambda i: i if stay.order == "input" else -rows[i][5])
-    if is_limited and stay.limit != "of class" and len(kept) > number:
-        with_ties = (choices.keep_ties or stay.ties == "all") and stay.ties != "none"
-        last = rows[kept[number - 1]][5] if number else math.inf
-        if stay.ties == "next":
-            last = rows[kept[number]][5]
-        kept = [
-            index
-            for rank, index in enumerate(kept)
-            if rank < number or (with_ties and rows[index][5] >= last)
-        ]
-    if stay.order == "given":
-        kept.sort()
-    elif stay.order == "class":
-        kept.sort(key=lambda i: (rows[i][4], -rows[i][5]))
-    return [rows[i] for i in kept]
+def centerness_of(ltrb: Row) -> float:
+    """How central a location is in its box."""
+    left, top, right, bottom = ltrb
+    smaller = min(left, right) * min(top, bottom)
+    ratio = _ratio(smaller, max(left, right) * max(top, bottom))
+    return math.sqrt(ratio) if ratio >= 0 else math.nan  # outside of the box
 
 
-def plain_decode(
-    levels: Mapping[str, Level],
-    size: tuple[int, int],
-    threshold: float,
-    choices: Choices,
+class Batch(NamedTuple):
+    """What training_losses is given.
+
+    Attributes:
+        locations: for each level (n, 2).
+        strides: of each level.
+        outputs: class logits, distances, centerness logits, for each level (B, n, C).
+        gt_boxes: (B, M, 5).
+    """
+
+    locations: Levels
+    strides: Mapping[str, int]
+    outputs: Sequence[Levels]
+    gt_boxes: torch.Tensor
+
+
+class Divided(NamedTuple):
+    """The losses of a batch, and what they were divided by.
+
+    Attributes:
+        losses: by the names of LOSSES, float64 scalars.
+        divisor: one number.
+        mean: the running mean afterwards.
+    """
+
+    losses: dict[str, torch.Tensor]
+    divisor: float
+    mean: float
+
+
+def divisor_of(
+    foreground: int, images: int, mean: float, config: FCOSConfig, mistake: str = ""
+) -> tuple[float, float]:
+    """What the losses are divided by, and the running mean afterwards."""
+    if config.divide_by == "foreground":
+        return max(foreground, 1), mean
+    per_image = config.divide_by == "per_image"
+    seen = foreground / images if per_image else foreground
+    new = MOMENTUM * mean + (1 - MOMENTUM) * seen
+    if mistake == UPDATED_TWICE:
+        new = MOMENTUM * new + (1 - MOMENTUM) * seen
+    divides = mean if mistake == UPDATED_AFTER else new
+    return divides * (images if per_image else 1), new
+
+
+def training_losses(
+    batch: Batch,
+    config: FCOSConfig,
+    mean: float | None = None,
     *,
-    inset: float = 0.0,
-) -> list[Row]:
-    """One image's candidates of all levels, clipped.
+    exact: bool = False,
+    mistake: str = "",
+) -> Divided:
+    """The three losses of a batch, location by location.
 
     Args:
-        size: (H, W) of the image in pixels.
-        inset: 0 clips to (W, H), 1 to the last pixel.
+        mean: the running mean before; by default the config's first_divisor.
+        exact: see match.
+        mistake: of one of MATCHING, TRAINING, IOU_LOSS or GIOU_LOSS.
     """
-    rows = [
-        row for own in levels.values() for row in plain_level(own, threshold, choices)
-    ]
-    height, width = size[0] - inset, size[1] - inset
-    clipped: list[Row] = [
-        (
-            *(
-                min(max(value, 0.0), height if place % 2 else width)
-                for place, value in enumerate(row[:4])
-            ),
-            *row[4:],
-        )
-        for row in rows
-    ]
-    clipped.sort(key=lambda row: -row[5])
-    if choices.top_k_of == "image" and choices.top_k:
-        clipped = clipped[: choices.top_k]
-    return clipped
+    config = _other_config(config, mistake)
+    mean = config.first_divisor if mean is None else mean
+    matched = matches(
+        batch.locations,
+        batch.strides,
+        batch.gt_boxes,
+        config,
+        exact=exact,
+        mistake=mistake,
+    )
+    order = list(batch.locations)
+    joined = reversed(order) if mistake == LEVELS_TURNED else order
+    names = list(joined)
+    logits, distances, quality = (
+        torch.cat([output[level].double() for level in names], dim=1)
+        for output in batch.outputs
+    )
+    points = torch.cat([batch.locations[level].double() for level in order]).tolist()
+    strides = [batch.strides[level] for level in order for _ in batch.locations[level]]
+    if mistake == ONE_UNIT:
+        strides = [min(strides)] * len(strides)
+    boxes, weights = [], []
+    targets = torch.full(matched.shape[:2], -1.0, dtype=torch.float64)
+    for image, rows in enumerate(matched.tolist()):
+        for place, row in enumerate(rows):
+            if row[4] == -1:
+                continue
+            (x, y), stride = points[place], strides[place]
+            true = [x - row[0], y - row[1], row[2] - x, row[3] - y]
+            pred, true = _in_unit(
+                distances[image, place].tolist(), true, stride, config, mistake
+            )
+            boxes.append(box_loss(pred, true, config, mistake))
+            central = centerness_of(
+                pred if mistake == CENTERNESS_OF_GUESS else true  # any unit
+            )
+            central = math.nan if mistake == SIGN_OF_ROOT else central
+            targets[image, place] = central
+            guess = float(quality[image, place, 0].sigmoid())
+            weights.append(guess if mistake == WEIGHED_BY_GUESS else central)
+    alpha = -1.0 if mistake == ALPHA_OFF else 0.25
+    counted = matched[:1] if mistake == FOREGROUND_OF_FIRST else matched
+    foreground = int((counted[..., 4] != -1).sum())
+    images = {
+        WITH_BOX_ONLY: max(int((matched[..., 4] != -1).any(dim=1).sum()), 1),
+        ROWS_COUNTED: batch.gt_boxes.shape[1],
+    }.get(mistake, len(matched))
+    divisor, mean = divisor_of(foreground, images, mean, config, mistake)
+    by = {
+        NOT_DIVIDED: 1.0,
+        MEAN_OF_ALL: float(matched[..., 4].numel()),
+        DIVIDED_TWICE: divisor * len(matched),
+    }.get(mistake, divisor)
+    loc = sum(boxes) / by
+    if config.weigh_boxes:
+        total = sum(weights)
+        loc = sum(a * b for a, b in zip(boxes, weights, strict=True))
+        loc /= by if mistake == SUM_NOT_WEIGHED else max(total, 1e-6)
+    losses = (
+        class_loss(logits, matched[..., 4], alpha=alpha).sum() / by,
+        torch.tensor(loc, dtype=torch.float64),
+        centerness_loss(quality[..., 0], targets).sum() / by,
+    )
+    return Divided(dict(zip(LOSSES, losses, strict=True)), divisor, mean)
 
 
-def plain_detect(
-    levels: Mapping[str, Level],
-    size: tuple[int, int],
-    thresholds: tuple[float, float],
-    choices: Choices,
-    *,
-    inset: float = 0.0,
-) -> list[Row]:
-    """One image's detections; `thresholds` are those of score and NMS."""
-    found = plain_decode(levels, size, thresholds[0], choices, inset=inset)
-    return plain_suppress(found, thresholds[1], choices)
+def _other_config(config: FCOSConfig, mistake: str) -> FCOSConfig:
+    """The config that code acts on which ignores a part of it."""
+    if mistake == UNIT_TURNED:
+        return replace(config, unit=config.loss_unit, loss_unit=config.unit)
+    changes: dict[str, dict[str, object]] = {
+        ALWAYS_WEIGHED: {"weigh_boxes": True},
+        NEVER_WEIGHED: {"weigh_boxes": False},
+        UNIT_IGNORED: {"unit": "pixel"},
+        ALWAYS_STRIDES: {"unit": "stride"},
+        LOSS_UNIT_IGNORED: {"loss_unit": "pixel"},
+    }
+    return replace(config, **changes.get(mistake, {}))  # type: ignore[arg-type]
+
+
+def _in_unit(
+    pred: Row, true_px: Row, stride: float, config: FCOSConfig, mistake: str
+) -> tuple[list[float], list[float]]:
+    """Predicted and true distances in the unit of the loss."""
+    to_px = stride if config.unit == "stride" else 1.0
+    unit = stride if config.loss_unit == "stride" else 1.0
+    of_true = 1.0 if mistake == TRUE_IN_PX else unit
+    if mistake == TURNED_TRUTH:
+        true_px = [true_px[place] for place in (0, 3, 2, 1)]
+    return (
+        [distance * to_px / unit for distance in pred],
+        [distance / of_true for distance in true_px],
+    )

@@ -12,7 +12,7 @@ import torch
 
 from grader_tests.oracles import slow
 from grader_tests.oracles.plain_detect import plain_iou
-from grader_tests.oracles.plain_published import (
+from grader_tests.oracles.plain_inference import (
     Choices,
     Level,
     Row,
