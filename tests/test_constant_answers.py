@@ -48,6 +48,8 @@ def _constant(value, given, kind):
                 return numbers[: value.numel()].reshape(value.shape)
         number = {"ones": 1, "minus ones": -1}.get(kind, 0)
         return torch.full_like(value.detach(), number)
+    if isinstance(value, str):
+        return "" if kind == "nothing" else "backbone.body.conv1.weight"
     if isinstance(value, dict):
         if kind == "nothing":
             return {}

@@ -256,7 +256,7 @@ def plain_suppress(
         limit = nms_threshold if stay.suppress else math.inf
         chosen = [own[i] for i in plain_nms(boxes, scores, limit)]
         kept += chosen[:number] if stay.limit == "of class" else chosen
-    kept.sort(key=lambda i: i if stay.order == "input" else -rows[i][5])
+    kept.sort(key=lambda i: (0 if stay.order == "input" else -rows[i][5], i))
     if is_limited and stay.limit != "of class" and len(kept) > number:
         with_ties = (choices.keep_ties or stay.ties == "all") and stay.ties != "none"
         last = rows[kept[number - 1]][5] if number else math.inf
