@@ -32,8 +32,9 @@ ON_SCORE = [(0, 1, 0.54), (0, 2, 0.853815), (2, 0, 0.357771), (2, 1, 0.32)]
 ON_CLASS = [(0, 1, 0.54), (0, 2, 0.853815), (1, 0, 0.141421), (1, 2, 0.126491)]
 BEST_ON_SCORE, BEST_ON_CLASS = ON_SCORE[1:3], ON_CLASS[1:3]
 FALSE_SCORES = {
-    "the square root is missing": [(0, 2, 0.729)],
-    "the centerness is not part of the score": [
+    "the score is not square-rooted": [(0, 2, 0.729)],
+    "the threshold is for the product, not for its root": [(0, 2, 0.853815)],
+    "the centerness is left out of the score": [
         (0, 1, 0.6),
         (0, 2, 0.948683),
         (1, 0, 0.707107),
@@ -48,7 +49,7 @@ FALSE_SCORES = {
         (1, 0, 0.5),
         (1, 2, 0.4),
     ],
-    "softmax is taken instead of sigmoid": [
+    "softmax instead of sigmoid": [
         (0, 2, 0.871232),
         (2, 0, 0.595903),
         (2, 1, 0.520147),
@@ -56,6 +57,29 @@ FALSE_SCORES = {
         (4, 0, 0.547723),
         (4, 1, 0.547723),
         (4, 2, 0.547723),
+    ],
+    "a sigmoid of the class is applied twice": [
+        (0, 0, 0.642728),
+        (0, 1, 0.690741),
+        (0, 2, 0.75886),
+        (2, 0, 0.593206),
+        (2, 1, 0.587831),
+        (2, 2, 0.567098),
+        (3, 0, 0.354436),
+        (3, 1, 0.355317),
+        (3, 2, 0.374892),
+        (4, 0, 0.672495),
+        (4, 1, 0.672495),
+        (4, 2, 0.672495),
+    ],
+    "a sigmoid of the centerness is applied twice": [
+        (0, 1, 0.499159),
+        (0, 2, 0.789239),
+        (1, 0, 0.504975),
+        (1, 2, 0.451663),
+        (2, 0, 0.361871),
+        (2, 1, 0.323667),
+        (3, 2, 0.374892),
     ],
     "the class probability is returned, not the score": [
         (0, 1, 0.36),
@@ -97,7 +121,17 @@ def expect_rows(found: Any, right: Rows, what: str, causes: Mapping[str, Rows]) 
         for part, name in zip(found[:2], OF_CANDIDATES, strict=False)
     ]
     rows = torch.stack((*parts, scores), dim=1).double()
-    _expect_table(rows, right, what, "place,class,score", "candidate", causes)
+    orders: dict[str, Rows] = {
+        "candidates come best first, not place by place": _sorted(right, -1, -1),
+        "candidates come class by class, not place by place": _sorted(right, 1),
+    }
+    wrong = {**causes, **{name: rows for name, rows in orders.items() if rows != right}}
+    _expect_table(rows, right, what, "place,class,score", "candidate", wrong)
+
+
+def _sorted(rows: Rows, column: int, sign: int = 1) -> Rows:
+    """The rows by one column, equal ones in their order."""
+    return sorted(rows, key=lambda row: sign * row[column])
 
 
 def _expect_table(
@@ -119,10 +153,6 @@ def _expect_table(
         cause = find_cause(rows, known, atol=1e-4, rtol=0)
         many = "boxes" if place == "box" else f"{place}s"
         expect_equal(len(rows), len(right), f"{what}: number of {many}", cause)
-    if find_cause(rows, known, atol=1e-4, rtol=0) is None:
-        mine, true = (torch.tensor(sorted(each.tolist())) for each in (rows, expected))
-        if torch.allclose(mine, true, atol=1e-4):
-            known["the order is not the one asked for"] = rows
     expect_close(
         rows, expected, what, names=names, place=place, causes=known, atol=1e-4
     )
@@ -133,16 +163,12 @@ def test_candidates_by_hand(student: Any) -> None:
     """Each class whose score is above the threshold, by place and class."""
     version = config(student, threshold_on="score", multi_label=True)
     causes: dict[str, Rows] = {
-        "the threshold is held against the class probability; this config says score": (
-            ON_CLASS
-        ),
-        "only the best class of a location is taken; this config says multi_label": (
-            BEST_ON_SCORE
-        ),
+        "threshold_on is taken for the other one": ON_CLASS,
+        "multi_label is taken for the other one": BEST_ON_SCORE,
         "place and class are exchanged": [
             (place, row, score) for row, place, score in ON_SCORE
         ],
-        "the classes are counted from 1": [
+        "classes begin at 1, not at 0": [
             (row, place + 1, score) for row, place, score in ON_SCORE
         ],
         **FALSE_SCORES,
@@ -156,17 +182,14 @@ def test_candidates_with_the_threshold_on_the_class(student: Any) -> None:
     """The class probability decides, and the score is still that of both."""
     version = config(student, threshold_on="class", multi_label=True)
     causes: dict[str, Rows] = {
-        "the threshold is held against the score; this config says class": ON_SCORE,
-        "the square root is missing": [
+        "threshold_on is taken for the other one": ON_SCORE,
+        "the score is not square-rooted": [
             (row, place, score**2) for row, place, score in ON_CLASS
         ],
-        "the score is the class probability; the centerness belongs to it, too": (
-            FALSE_SCORES["the class probability alone is the score"]
-        ),
-        "only the best class of a location is taken; this config says multi_label": (
-            BEST_ON_CLASS
-        ),
+        "multi_label is taken for the other one": BEST_ON_CLASS,
     }
+    alone = "the class probability alone is the score"
+    causes[alone] = FALSE_SCORES[alone]
     found = candidates(student, version)
     expect_rows(found, ON_CLASS, "find_candidates, threshold 0.3 on class", causes)
 
@@ -174,9 +197,7 @@ def test_candidates_with_the_threshold_on_the_class(student: Any) -> None:
 @exercise("12.1")
 def test_candidates_of_the_best_class_only(student: Any) -> None:
     """Without multi_label a location has one candidate at most."""
-    several = (
-        "several classes of a location are taken; this config says multi_label off"
-    )
+    several = "multi_label is taken for the other one"
     first = "the first class that passes is taken, not the best"
     for name, right, all_of_them in (
         ("score", BEST_ON_SCORE, ON_SCORE),
@@ -199,10 +220,16 @@ def test_candidates_are_above_the_threshold(student: Any) -> None:
         what = f"find_candidates of one location, p = c = {name} = threshold = 0.5"
         expect_parts(found, OF_CANDIDATES, what)
         count = len(expect_tensor(found[2], what).flatten())
-        below = find(zero, zero, 0.4999, config(student, threshold_on=name))
-        taken = len(expect_tensor(below[2], what).flatten()) if count == 1 else 0
-        cause = "what is equal to the threshold passes (> and not >=)"
-        expect_equal(count, 0, f"{what}: candidates", cause if taken == 1 else None)
+        cause = None
+        if count == 1:  # true only if a little more keeps it out
+            near = [
+                len(find(zero, zero, limit, config(student, threshold_on=name))[2])
+                for limit in (0.4999, 0.5001)
+            ]
+            cause = (
+                "a score of exactly the threshold passes" if near == [1, 0] else None
+            )
+        expect_equal(count, 0, f"{what}: candidates", cause)
 
 
 @exercise("12.1")
@@ -222,7 +249,7 @@ def test_candidates_when_nothing_passes(student: Any) -> None:
             torch.equal(before.cpu(), now.cpu()),
             "find_candidates: the logits after the call",
             "they were changed",
-            "the logits are changed in place; make new tensors",
+            "the input is changed in place; work on a copy",
         )
 
 
@@ -274,42 +301,46 @@ def expect_boxes(
 
 @exercise("12.2")
 def test_level_keeps_the_best_of_its_candidates(student: Any) -> None:
-    """Three of five, best first, each with the box of its own location."""
-    what = "decode_level, top_k = 3 of each level"
+    """Two of five, best first, each with the box of its own location."""
+    what = "decode_level, top_k = 2 of each level"
     causes: dict[str, Rows] = {
-        "top_k is not applied": FOUND,
-        "the first candidates are taken, not the best": IN_ORDER[:3],
+        "top_k limits no level": FOUND,
+        "so many locations go on, with all their classes": [
+            FOUND[index] for index in (0, 1, 2, 4)
+        ],
+        "so many of each class go on, not of the level": FOUND[:4],
+        "the first candidates go on, not the best": IN_ORDER[:2],
+        "the least sure comes first": FOUND[:2:-1],
         "boxes are taken at a candidate's number, not at its place": [
             (55.0, 31, 65, 41, 1, 0.758947),
             (11.0, 11, 13, 13, 0, 0.72),
-            (16.0, 10, 26, 20, 1, 0.54),
         ],
-        "the boxes are clipped already; that comes later": [
-            (max(row[0], 0.0), max(row[1], 0.0), *row[2:]) for row in FOUND[:3]
+        "boxes are clipped at 0; that comes later": [
+            (max(row[0], 0.0), max(row[1], 0.0), *row[2:]) for row in FOUND[:2]
         ],
         "the sign of left and top is wrong": [
             (54.0, 44.0, 74.0, 26.0, 1, 0.758947),
             (24.0, 14.0, 26.0, 20.0, 0, 0.72),
-            (24.0, 14.0, 26.0, 20.0, 1, 0.54),
         ],
     }
-    found = decode(student, top_k=3, top_k_of="level")
-    expect_boxes(found, FOUND[:3], what, causes)
+    found = decode(student, top_k=2, top_k_of="level")
+    expect_boxes(found, FOUND[:2], what, causes)
 
 
 @exercise("12.2")
 def test_level_keeps_all_where_the_limit_is_of_the_image(student: Any) -> None:
     """A limit of the whole image is not for this function, and 0 is no limit."""
     unsorted: dict[str, Rows] = {
-        "the candidates are not sorted by score": IN_ORDER,
+        "candidates are not sorted by score": IN_ORDER,
+        "the least sure comes first": FOUND[::-1],
     }
-    found = decode(student, top_k=3, top_k_of="image")
-    cut: dict[str, Rows] = {"the limit of the image is applied to the level": FOUND[:3]}
-    what = "decode_level, top_k = 3 of the image"
-    expect_boxes(found, FOUND, what, {**unsorted, **cut})
+    always = "top_k limits each level, whatever top_k_of says"
+    found = decode(student, top_k=2, top_k_of="image")
+    what = "decode_level, top_k = 2 of the image"
+    expect_boxes(found, FOUND, what, {**unsorted, always: FOUND[:2]})
     found = decode(student, top_k=0, top_k_of="level")
     what = "decode_level, top_k = 0 of each level"
-    none: dict[str, Rows] = {"a limit of 0 is taken for no box; it is all": []}
+    none: dict[str, Rows] = {"top_k = 0 lets none through; it is all": []}
     expect_boxes(found, FOUND, what, {**unsorted, **none})
 
 
@@ -319,8 +350,8 @@ def test_level_with_fewer_candidates_than_the_limit(student: Any) -> None:
     what = "decode_level, top_k = 1000"
     with expect_runs(
         what,
-        "topk is asked for more than there are",
-        lambda: decode(student, top_k=3),
+        "a level of fewer candidates than top_k crashes",
+        lambda: decode(student, top_k=2),
         kinds=("RuntimeError", "IndexError"),
     ):
         found = decode(student, top_k=1000)
@@ -338,16 +369,23 @@ def test_level_when_nothing_passes(student: Any) -> None:
 
 
 # In no order. The second overlaps the first by 2/3; the third is the first again, of
-# another class, as the fifth covers the fourth.
+# another class, as the fifth covers the fourth; the last lies apart.
 HEAP = [
-    (0.0, 0.0, 10.0, 10.0, 0, 0.85),
+    (0.0, 0.0, 10.0, 10.0, 0, 0.89),
     (2.0, 0.0, 12.0, 10.0, 0, 0.9),
-    (0.0, 0.0, 10.0, 10.0, 1, 0.7),
+    (0.0, 0.0, 10.0, 10.0, 1, 0.88),
     (30.0, 40.0, 50.0, 45.0, 0, 0.8),
     (30.0, 40.0, 50.0, 46.0, 1, 0.5),
+    (70.0, 0.0, 80.0, 10.0, 1, 0.6),
 ]
-LEFT = [HEAP[index] for index in (1, 3, 2, 4)]
-BY_SCORE = [HEAP[index] for index in (1, 0, 3, 2, 4)]
+LEFT = [HEAP[index] for index in (1, 2, 3, 5, 4)]
+BY_SCORE = [HEAP[index] for index in (1, 0, 2, 3, 5, 4)]
+IN_ORDER_GIVEN = [HEAP[index] for index in (1, 2, 3, 4, 5)]
+
+
+def moved(rows: Rows, far: float) -> Rows:
+    """The same boxes elsewhere."""
+    return [tuple(each + far for each in row[:4]) + tuple(row[4:]) for row in rows]
 
 
 def suppressed(student: Any, rows: Rows, threshold: float, **choices: Any) -> Any:
@@ -361,65 +399,72 @@ def suppressed(student: Any, rows: Rows, threshold: float, **choices: Any) -> An
 def test_suppress_by_hand(student: Any) -> None:
     """One box of each heap, for each class, best first; at the threshold given."""
     causes: dict[str, Rows] = {
-        "NMS is run across classes; boxes of different classes must not meet": [
-            LEFT[0],
-            LEFT[1],
+        "NMS runs across classes": [HEAP[index] for index in (1, 3, 5)],
+        "NMS is left out": BY_SCORE,
+        "what stays is in the order given, not best first": IN_ORDER_GIVEN,
+        "what stays comes class by class, not best first": [
+            HEAP[index] for index in (1, 3, 2, 5, 4)
         ],
-        "NMS is not run": BY_SCORE,
     }
     found = suppressed(student, HEAP, 0.5)
     expect_boxes(found, LEFT, "suppress at IoU 0.5", causes)
-    found = suppressed(student, HEAP, 0.75)
-    causes = {"the threshold is not the one that was given": LEFT}
-    expect_boxes(found, BY_SCORE, "suppress at IoU 0.75", causes)
+    found = suppressed(student, moved(HEAP, 3.0), 0.75)
+    causes = {"the NMS threshold is not looked at": moved(LEFT, 3.0)}
+    expect_boxes(found, moved(BY_SCORE, 3.0), "suppress at IoU 0.75", causes)
 
 
 @exercise("12.3")
 def test_suppress_keeps_the_best_so_many(student: Any) -> None:
     """At most max_detections of the whole image, after NMS; 0 is all."""
     causes: dict[str, Rows] = {
-        "the limit is applied before NMS, so that some of it is lost there": LEFT[:2],
-        "more than max_detections come out: the limit is for the whole image": LEFT,
-        "the last ones are kept, not the best": LEFT[1:],
+        "the best are taken before NMS, not behind it": LEFT[:1],
+        "so many of each class stay, not of the image": LEFT[:4],
+        "max_detections is not looked at": LEFT,
+        "the last ones stay, not the best": LEFT[-2:],
     }
-    found = suppressed(student, HEAP, 0.5, max_detections=3)
-    expect_boxes(found, LEFT[:3], "suppress, max_detections = 3", causes)
-    found = suppressed(student, HEAP, 0.5, max_detections=0)
-    what = "suppress, max_detections = 0"
-    expect_boxes(found, LEFT, what, {"a limit of 0 is taken for no box; it is all": []})
+    found = suppressed(student, HEAP, 0.5, max_detections=2)
+    expect_boxes(found, LEFT[:2], "suppress, max_detections = 2", causes)
+    found = suppressed(student, moved(HEAP, 5.0), 0.5, max_detections=0)
+    none: dict[str, Rows] = {"max_detections = 0 lets none through; it is all": []}
+    expect_boxes(found, moved(LEFT, 5.0), "suppress, max_detections = 0", none)
 
 
 @exercise("12.3")
 def test_suppress_with_equal_scores(student: Any) -> None:
     """With keep_ties all that score as the last one come out, else not."""
-    scores = (0.8, 0.9, 0.8, 0.7, 0.8)
+    scores = (0.8, 0.7, 0.9, 0.8, 0.8)
     apart = [
-        (40.0 * place, 0, 40.0 * place + 10, 10, place % 2, score)
+        (40.0 * place, 0.0, 40.0 * place + 10, 10.0, place % 2, score)
         for place, score in enumerate(scores)
     ]
-    cut = "what scores as much as the last one is cut; keep_ties is on"
-    kept = "what scores as much as the last one stays; keep_ties is off"
+    dropped = "ties do not come out though keep_ties is set"
+    always = "ties come out though keep_ties is not set"
+    of_next = "ties are those of the first that is left out, not of the last one"
     above = "only what scores more than the last one stays"
-    for most, keep_ties, right, causes in (
-        (2, True, 4, {2: cut, 1: above}),
-        (2, False, 2, {4: kept}),
-        (4, True, 4, {5: "the score after the last one is taken for the last one's"}),
+    for number, (most, keep_ties, right, causes) in enumerate(
+        (
+            (2, True, 4, {2: dropped, 1: above}),
+            (2, False, 2, {4: always}),
+            (4, True, 4, {5: of_next}),
+            (50, True, 5, {}),
+        )
     ):
+        given = moved(apart, 2.0 * number)
         found = suppressed(
-            student, apart, 0.5, max_detections=most, keep_ties=keep_ties
+            student, given, 0.5, max_detections=most, keep_ties=keep_ties
         )
         case = f"suppress, max_detections = {most}, keep_ties "
         case += f"{'on' if keep_ties else 'off'}, of scores 0.9, 0.8, 0.8, 0.8, 0.7"
         expect_parts(found, OF_BOXES, case)
         got = expect_tensor(found[2], f"{case}: scores").flatten().tolist()
-        expect_equal(len(got), right, f"{case}: boxes", causes.get(len(got)))
-        best = sorted(scores, reverse=True)[:right]
-        expect_equal([round(each, 4) for each in got], best, f"{case}: scores")
-    found = suppressed(student, apart, 0.5, max_detections=50, keep_ties=True)
-    what = "suppress of five boxes, max_detections = 50, keep_ties on"
-    expect_parts(found, OF_BOXES, what)
-    count = len(expect_tensor(found[2], what))
-    expect_equal(count, 5, f"{what}: number of boxes")
+        # The best of those given, of which equal ones may stand in any order.
+        expected = sorted(scores, reverse=True)[: len(got)]
+        is_best = [round(each, 4) for each in got] == expected
+        first = expect_tensor(found[0], f"{case}: boxes").flatten()[:1].tolist()
+        is_own = first == [given[2][0]]
+        cause = causes.get(len(got)) if is_best and is_own else None
+        expect_equal(len(got), right, f"{case}: boxes", cause)
+        expect_true(is_best, f"{case}: scores", f"expected {expected}, got {got}")
 
 
 @exercise("12.3")

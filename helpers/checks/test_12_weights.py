@@ -47,7 +47,7 @@ def expect_names(
     for name, answer, right in zip(pairs, got, pairs.values(), strict=True):
         cause = None
         if answer != right:
-            as_they_are = {"the name is not changed": list(pairs)}
+            as_they_are = {"the name comes back as it is": list(pairs)}
             known = {**as_they_are, **causes}
             cause = next((said for said in known if list(known[said]) == got), None)
         expect_equal(answer, right, f"torchvision_key({name!r})", cause)
@@ -63,6 +63,12 @@ def test_key_of_the_predictors(student: Any) -> None:
     ]
     causes = {
         "centerness belongs to the regression head there": one_head,
+        "bbox_reg and bbox_ctrness are exchanged": [
+            name.replace("bbox_reg", "?")
+            .replace("bbox_ctrness", "bbox_reg")
+            .replace("?", "bbox_ctrness")
+            for name in right
+        ],
         "weight and bias are missing at the end": [
             name.rpartition(".")[0] for name in right
         ],
@@ -86,7 +92,7 @@ def test_key_of_the_stems(student: Any) -> None:
         .replace("?", "regression")
         for name in right
     ]
-    causes = {"the two stems are exchanged": exchanged}
+    causes = {"stems of class and box are exchanged": exchanged}
     expect_names(student, STEMS, causes)
 
 
@@ -100,12 +106,18 @@ def test_key_of_the_pyramid(student: Any) -> None:
     ]
     numbers = ("3", "5", "3", "4")
     causes = {
-        "laterals and outputs are exchanged": exchanged,
-        "a level's number is kept; the lists there begin at 0": [
+        "inner and layer blocks are exchanged": exchanged,
+        "blocks are counted from the coarsest level": [
+            name.replace("blocks.0.", "?")
+            .replace("blocks.2.", "blocks.0.")
+            .replace("?", "blocks.2.")
+            for name in right
+        ],
+        "blocks are numbered 3 to 5, as the levels are": [
             f"{name.partition('blocks.')[0]}blocks.{number}.0.{name.rpartition('.')[2]}"
             for name, number in zip(right, numbers, strict=True)
         ],
-        "one .0 is missing behind the level's number": [
+        "the .0 behind the number of a block is missing": [
             name.replace(".0.weight", ".weight").replace(".0.bias", ".bias")
             for name in right
         ],
@@ -118,6 +130,10 @@ def test_key_of_the_body_and_of_the_top(student: Any) -> None:
     """What stands behind backbone.backbone stays; p6 and p7 are extra blocks."""
     right = list(BODY.values())
     causes = {
+        "p6 and p7 are exchanged": [
+            name.replace("p6", "?").replace("p7", "p6").replace("?", "p7")
+            for name in right
+        ],
         "fpn. is missing in the names of p6 and p7": [
             name.replace("backbone.fpn.extra", "backbone.extra") for name in right
         ],
