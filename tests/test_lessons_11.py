@@ -17,7 +17,7 @@ from assignment.published_targets import (
     is_in_range,
     is_near_centre,
 )
-from helpers.lessons import centres, overlaps, shares
+from helpers.lessons import centres, foreground, overlaps, shares
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "notebooks" / "11_targets_and_losses.ipynb"
@@ -77,9 +77,9 @@ def test_foreground_is_counted_by_hand():
         return matched
 
     strides = {"p3": 8, "p4": 16, "p5": 32}
-    counts = centres.count_foreground(OneImage(), 5, match, strides)
+    counts = foreground.count_foreground(OneImage(), 5, match, strides)
     assert counts == {"p3": 2, "p4": 0, "p5": 0, "boxes without a location": 1}
-    assert draws(centres.draw_counts({"one": counts, "other": counts}))
+    assert draws(foreground.draw_counts({"one": counts, "other": counts}))
 
 
 def test_two_ways_to_match_are_compared():
@@ -89,9 +89,9 @@ def test_two_ways_to_match_are_compared():
     def other(rows):
         return torch.where(torch.arange(3)[:, None] == 1, 1.0, rows)
 
-    said = centres.compare_with_loop(lambda rows: rows, other, boxes)
+    said = foreground.compare_with_loop(lambda rows: rows, other, boxes)
     assert said.startswith("2 of 6 rows differ; ")
-    said = centres.compare_with_loop(lambda rows: rows, lambda rows: rows[:1], boxes)
+    said = foreground.compare_with_loop(lambda rows: rows, lambda rows: rows[:1], boxes)
     assert said.startswith("all of 6 rows differ; ")
 
 

@@ -76,6 +76,9 @@ def test_match_batch_by_hand(student: Any) -> None:
         causes={
             **{rule: torch.tensor(rows) for rule, rows in OTHER_RULES.items()},
             "background is 0 instead of -1": torch.where(is_box, right, 0),
+            "background gets the last box of the image, which index -1 reads": (
+                torch.where(is_box, right, torch.tensor(TINY))
+            ),
             "boxes of class 0 are taken for padding": torch.where(
                 right[:, 4:] == 0, -1, right
             ),
@@ -99,6 +102,10 @@ AROUND = {
 }
 AROUND_MATCHED = [THIN, PADDING, WIDE, PADDING, WIDE, PADDING]
 AROUND_CAUSES = {
+    "background gets the last box of the image, which index -1 reads": [
+        *[THIN, THIN, WIDE, THIN],
+        *[WIDE, THIN],
+    ],
     "locations far from the centre are taken, too, as with a radius of 0": [
         THIN,
         PADDING,

@@ -126,6 +126,9 @@ def test_iou_loss_by_hand(student: Any) -> None:
         causes={
             "this is 1 - IoU; -ln IoU is asked for": torch.tensor(LINEAR_LOSS),
             "the minus is missing": -torch.tensor(LN_LOSS),
+            "1 is added to both sides, although `plus` is 0": torch.tensor(
+                [0.931558, 0.587787, 1.742969, 1.435085]
+            ),
             "this is the IoU itself": 1 - torch.tensor(LINEAR_LOSS),
             "the logarithm is that of base 2": torch.tensor(
                 [1.415037, 1.0, 2.70044, 2.321928]

@@ -43,14 +43,16 @@ def _detector(student: Any, **choices: Any) -> Any:
     detector = module.PublishedFCOS(
         NUM_CLASSES, 8, [8, 8], backbone="tiny", version=version
     )
-    return detector.to(student.device)
+    if student.device.type != "cpu":
+        detector.to(str(student.device))
+    return detector
 
 
 def _split(student: Any, rows: torch.Tensor, order: tuple[str, ...]) -> dict:
     """(B, N, C) of all levels in a row -> a dict of the levels, in this order."""
     sizes = [len(points) for points in LOCATIONS.values()]
     parts = dict(zip(LOCATIONS, rows.to(student.device).split(sizes, 1), strict=True))
-    return {level: parts[level] for level in order}
+    return {level: parts[level].clone() for level in order}
 
 
 def _losses(
@@ -119,6 +121,10 @@ def test_training_losses_by_hand(student: Any) -> None:
             / NUM_FOREGROUND,
             "boxes are compared in pixels; loss_unit is stride": torch.tensor(
                 [float(sums[0]), in_pixels, float(sums[2])]
+            )
+            / NUM_FOREGROUND,
+            "every level takes the stride of p3": torch.tensor(
+                [float(sums[0]), in_pixels / 8, float(sums[2])]
             )
             / NUM_FOREGROUND,
             "divided by the number of images": sums / 3,
