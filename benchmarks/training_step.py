@@ -211,7 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
     torch.manual_seed(0)
     channels, size = options.channels, options.size
     backbone = build_backbone(options.backbone, pretrained=False)
-    version = replace(PRESETS["torchvision"], num_levels=len(STRIDES))
+    version = replace(PRESETS["torchvision"], num_levels=3)
     same = PublishedFCOS(NUM_CLASSES, channels, [channels] * 4, backbone, version)
     backbone = build_backbone(options.backbone, pretrained=False)
     course = FCOS(NUM_CLASSES, channels, [channels] * 2, backbone)

@@ -131,6 +131,8 @@ def main() -> int:
     parser.add_argument("--html", type=Path, help="folder for pages to look at")
     options = parser.parse_args()
     os.environ.setdefault("FCOS_COURSE_WIDGETS", "off")  # nobody moves a slider here
+    os.environ.setdefault("FCOS_COURSE_ITERATIONS", "200")  # of a step of the climb
+    os.environ.setdefault("FCOS_COURSE_FETCH", "off")  # no weights from the network
     wrong = 0
     if options.only != "released":
         wrong += run_all(ROOT, options, released=False)

@@ -67,6 +67,18 @@ def ap_101(recall, precision):
     return total / 101
 
 
+def soft(boxes, scores):
+    """A loop over a list of what is left."""
+    new, left = scores.tolist(), list(range(len(scores)))
+    overlap = iou(boxes, boxes)
+    while left:
+        best = max(left, key=lambda place: new[place])
+        left.remove(best)
+        for other in left:
+            new[other] *= 1 - float(overlap[best, other])
+    return torch.tensor(new)
+
+
 def rate(step, warmup, total):
     """Up in a line, down in half a cosine."""
     if step < warmup:
@@ -88,6 +100,7 @@ RIGHT: dict[str, Callable[..., Any]] = {
     "rate_at": rate,
     "nms_of_each_class": each_class,
     "average_precision_101": ap_101,
+    "soft_nms": soft,
     "shrinks_to": lambda channels, layers: (0.0001 * 4.5 * channels) ** (layers / 2),
 }
 

@@ -111,6 +111,9 @@ def write_my_page(
     val: VOC2007DetectionTiny,
     found: list[Detections],
     truths: list[GroundTruth],
+    *,
+    run: Path | None = None,
+    trained_in: str = "notebook 7",
 ) -> Markdown:
     """Write runs/my_detector/index.html, one file that you can send to anybody.
 
@@ -118,16 +121,19 @@ def write_my_page(
 
     Args:
         data: "shapes" or "voc2007".
-        detector: your run of notebook 7; None if there is none yet.
+        detector: your run; None if there is none yet.
         found, truths: of the first validation pictures.
+        run: its folder; by default that of notebook 7.
+        trained_in: the notebook of the run.
     """
     if detector is None:
         return Markdown(
-            "There is no run of notebook 7 yet: train there, then run this cell again."
+            f"There is no run of {trained_in} yet: train there, then run this cell "
+            "again."
         )
     voc = evaluate_voc(found, truths, val.class_names)
     coco = evaluate_coco(found, truths, val.class_names)
-    run = run_folder(data)
+    run = run or run_folder(data)
     log = read_log(run / "log.jsonl")
     seconds = float(log[-1].get("seconds", 0.0)) if log else 0.0
     report = DemoReport(
@@ -153,7 +159,7 @@ def write_my_page(
             ClassResult(row.name, row.num_objects, row.ap_area, ap)
             for row, ap in zip(voc.classes, coco.class_ap, strict=True)
         ),
-        steps=(Step("Train", "notebook 7", seconds),),
+        steps=(Step("Train", trained_in, seconds),),
         versions=versions(),
         files={},
         about=MINE,

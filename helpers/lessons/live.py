@@ -207,7 +207,29 @@ def train_live(
     Returns:
         The folder of the run.
     """
-    recipe, out = course_recipe(data), run_folder(data)
+    recipe, folder = course_recipe(data), ROOT / DEFAULT_DATA_DIRS[data]
+    out = run_folder(data)
+    return train_watched(recipe, folder, out, examples, stop_at=stop_at, fresh=fresh)
+
+
+def train_watched(
+    recipe: Recipe,
+    data_dir: Path,
+    out: Path,
+    examples: Sequence[Example],
+    *,
+    stop_at: int | None = None,
+    fresh: bool = False,
+) -> Path:
+    """Train a recipe while you look on, see train_live.
+
+    Args:
+        data_dir: folder of the data set.
+        out: folder of the run.
+
+    Returns:
+        The folder of the run.
+    """
     if fresh and checkpoint_path(out).is_file():
         kept = out.rename(free_name(out, last_write(out)))
         print(f"the run that was here is kept in {kept.relative_to(ROOT)}")
@@ -230,7 +252,7 @@ def train_live(
     try:
         train_run(
             recipe,
-            ROOT / DEFAULT_DATA_DIRS[data],
+            data_dir,
             out,
             resume=is_there,
             save_every=SAVE_PERIOD,

@@ -163,6 +163,23 @@ def _average_precision_101() -> Cases:
     return found
 
 
+def _soft_nms() -> Cases:
+    found: Cases = []
+    for boxes, scores in (
+        (MANY, SCORES),
+        (MANY, SCORES.flip(0)),
+        (MANY[:1], SCORES[:1]),
+    ):
+        left, kept = scores.clone(), torch.zeros(len(scores), dtype=torch.bool)
+        for _ in scores:
+            best = int(left.masked_fill(kept, -1.0).argmax())
+            kept[best] = True
+            shrink = 1 - ops.box_iou(boxes[best : best + 1], boxes)[0]
+            left = torch.where(kept, left, left * shrink)
+        found.append(((boxes, scores), left))
+    return found
+
+
 def _count_above() -> Cases:
     return [((SCORES, t), int((t <= SCORES).sum())) for t in (0.5, 0.75, 0.95, 0.0)]
 
@@ -186,5 +203,6 @@ GOALS: dict[str, Callable[[], Cases]] = {
     "rate_at": _rate_at,
     "nms_of_each_class": _nms_of_each_class,
     "average_precision_101": _average_precision_101,
+    "soft_nms": _soft_nms,
     "shrinks_to": _shrinks_to,
 }

@@ -163,8 +163,8 @@ def draw_detections(
     image: torch.Tensor | Image.Image, found: Found, names: Sequence[str]
 ) -> Image.Image:
     """The image with boxes (N, 4), classes (N,) and scores (N,) on it."""
-    boxes, classes, scores = found
-    numbers = [int(class_id) for class_id in classes]
+    boxes, class_ids, scores = found
+    numbers = [int(class_id) for class_id in class_ids]
     return draw_boxes(
         image,
         boxes,
