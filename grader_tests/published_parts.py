@@ -1,6 +1,6 @@
 """What the tests of step 10 share: layers of known weights, in whatever modules."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from helpers.checks.student import Student
 
 PLAIN_DICT = "layers in a plain dict, which PyTorch does not see; make a ModuleDict"
 PLAIN_LIST = "layers in a plain list, which PyTorch does not see; make a Sequential"
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "relu": F.relu,
     "leaky": F.leaky_relu,
     "gelu": F.gelu,
@@ -88,7 +88,7 @@ def write_layers(
                 own = {n: s for n, s in shapes.items() if n.startswith(begin)}
                 message = f"other layers than expected: {own}"
                 raise CheckError("wrong shape", what, message)
-            state[place] = value.to(state[place])
+            state[place] = value.to(state[place], copy=True)
 
 
 def stored_layers(weights: Mapping[str, torch.Tensor], place: str) -> list[Layer]:

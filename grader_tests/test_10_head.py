@@ -95,7 +95,7 @@ def filled_head(student, **choices):
     for level, scale in cases["scales"].items():
         name = f"scales.{level}"
         if name in state:
-            state[name] = scale.to(state[name])
+            state[name] = scale.to(state[name], copy=True)
     write_head(head, state)
     return head, cases
 
@@ -132,7 +132,7 @@ def expect_rows(output, expected: dict[str, torch.Tensor], what: str) -> torch.T
     rows = []
     for level, right in expected.items():
         batch, places, channels = right.shape
-        wrong = {
+        wrong: dict[str, tuple[int, ...]] = {
             NOT_PERMUTED: (batch, channels, places),
             EXCHANGED: (batch, places, {1: 4, 4: 1}.get(channels, 0)),
         }
@@ -552,7 +552,7 @@ def expect_half(student, levels, choices) -> None:
     scale = 207 / 256
     names = layers_of(state, "pred_box.")
     state[f"{names[0]}.weight"] = torch.zeros_like(state[f"{names[0]}.weight"])
-    state[f"{names[0]}.bias"] = numbers.to(state[f"{names[0]}.bias"])
+    state[f"{names[0]}.bias"] = numbers.to(state[f"{names[0]}.bias"], copy=True)
     state["scales.p3"] = torch.full_like(state["scales.p3"], scale)
     write_head(head, state)
     head.to(torch.bfloat16)

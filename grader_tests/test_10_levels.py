@@ -80,7 +80,7 @@ def filled_top(student, weights, dtype: torch.dtype = torch.float32):
                 shapes = {name: tuple(own.shape) for name, own in state.items()}
                 message = f"{level}: other weights than expected: {shapes}"
                 raise CheckError("wrong shape", MAKE, message)
-            state[place] = value.to(state[place])
+            state[place] = value.to(state[place], copy=True)
     layers.load_state_dict(state)
     return layers
 
