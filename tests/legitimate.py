@@ -11,6 +11,7 @@ from core.course import read_registry
 from grader.release.markers import find_regions
 from grader.suites.mistakes import Edit, edited
 from grader.suites.mutation_suites import exercise_before
+from tests.legitimate_targets import TARGETS
 
 DETECTOR = "one_stage_detector.py"
 CLIP_X, CLIP_Y = "clamp(min=0, max=width)", "clamp(min=0, max=height)"
@@ -213,7 +214,7 @@ IOU_LOOP_OVER_ONE_LIST = {
         return table
     """,
 }
-# Other bodies for some exercises, of steps 1 to 5.
+# Other bodies for some exercises, of steps 1 to 5 and 11.
 REWRITTEN: Mapping[str, Mapping[str, str]] = {
     "other_fpn_keys": OTHER_FPN_KEYS,
     "sum_after_output": SUM_AFTER_OUTPUT,
@@ -225,6 +226,7 @@ REWRITTEN: Mapping[str, Mapping[str, str]] = {
     "deltas_by_columns": DELTAS_BY_COLUMNS,
     "iou_by_columns": IOU_BY_COLUMNS,
     "iou_loop_over_one_list": IOU_LOOP_OVER_ONE_LIST,
+    **TARGETS,
 }
 # Small changes of our solution, of steps 6 to 8.
 EDITED: Mapping[str, tuple[Edit, ...]] = {
