@@ -219,7 +219,7 @@ def test_divide_losses_weights_add_up_to_one(student: Student) -> None:
     """Low centerness, whose sum is below 1, weighs as much as a high one."""
     usual = case_of(weigh=True)
     expect_divided(student, usual)
-    low = {**usual, "centerness": usual["centerness"] / 64}
+    low = {**usual, "centerness": usual["centerness"] / 16}
     expect_divided(student, low, f"{DIVIDE} with a low centerness")
     one = {**case_of(number=1, weigh=True), "centerness": torch.tensor([0.125])}
     expect_divided(student, one, f"{DIVIDE} with one location")
@@ -287,6 +287,8 @@ def test_divide_losses_keeps_inputs_and_float64(student: Student) -> None:
             expect_dtype(got[name], torch.float64, f"{name} of {DIVIDE}")
         right = slow_losses(case)
         what = f"{DIVIDE} in float64"
-        expect_close(stacked(got), right, what, atol=1e-12, rtol=1e-12)
+        # A little may be added to the sum of centerness before it divides.
+        near = 1e-6 if weigh else 1e-12
+        expect_close(stacked(got), right, what, atol=near, rtol=near)
         call, args = student.fcos_published.divide_losses, _args(student, case)
         expect_inputs_kept(student, DIVIDE, call, *args, check=check_of(case))

@@ -1,4 +1,4 @@
-"""Solutions that are right in another way than ours pass the suites of their steps."""
+"""Solutions that are right in another way than ours pass the hidden tests."""
 
 import math
 from pathlib import Path
@@ -14,7 +14,6 @@ from tests.legitimate import REWRITTEN, accepted
 ROOT = Path(__file__).resolve().parent.parent
 ORIGINAL_FORM = Path(__file__).resolve().parent / "original_form"
 SOURCES = {path.name: path.read_text() for path in (ROOT / "assignment").glob("*.py")}
-OF_ORIGINAL = ("1", "2", "3", "4", "5")  # steps that the original assignment has
 MANIFEST = read_manifest(ROOT)
 ENTRIES = [entry for entry in MANIFEST if not entry.visible]
 # Exercises that the original assignment does not have in these two files.
@@ -31,9 +30,9 @@ KNOWN_OF_ORIGINAL = (
 )
 
 
-def step_of(exercise: str) -> str:
-    """Its number, 10 of 10.3."""
-    return exercise.partition(".")[0]
+def step_of(exercise: str) -> int:
+    """The step of an exercise: 11 of "11.2"."""
+    return int(exercise.partition(".")[0])
 
 
 def failures(folder: Path, exercises: set[str]) -> dict[str, str]:
@@ -51,7 +50,7 @@ def failures(folder: Path, exercises: set[str]) -> dict[str, str]:
 def test_legitimate_variant_passes(name: str, tmp_path: Path):
     """What the text leaves open costs no points."""
     write_sources(accepted(name, SOURCES), tmp_path)
-    steps = set(map(step_of, REWRITTEN[name]))
+    steps = {step_of(exercise) for exercise in REWRITTEN[name]}
     chosen = {entry.exercise for entry in ENTRIES if step_of(entry.exercise) in steps}
     assert failures(tmp_path, chosen) == {}
 
@@ -61,9 +60,7 @@ def test_solution_in_the_form_of_the_original_assignment():
 
     What is not there earns nothing; everything else is graded as it is in our form.
     """
-    exercises = {
-        entry.exercise for entry in ENTRIES if step_of(entry.exercise) in OF_ORIGINAL
-    }
+    exercises = {entry.exercise for entry in ENTRIES if step_of(entry.exercise) <= 5}
     failed = failures(ORIGINAL_FORM, exercises - OURS_ONLY)
     assert {name for name in failed if not name.startswith(KNOWN_OF_ORIGINAL)} == set()
     for name, told in failures(ORIGINAL_FORM, OURS_ONLY).items():

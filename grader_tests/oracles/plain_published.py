@@ -151,15 +151,16 @@ def match(
     asks_centre = config.centre_radius > 0 or mistake == ALWAYS_RADIUS
     asks_centre = asks_centre and mistake != NO_RADIUS
     boxes = [row for row in rows if row[4] > (0 if mistake == CLASS_ZERO else -1)]
-    near_any = any(is_near(point, row, radius) for row in boxes)
+    near_any = mistake == CENTRE_OF_ANY and any(
+        is_near(point, row, radius) for row in boxes
+    )
     for row in boxes:
         ltrb = [x - row[0], y - row[1], row[2] - x, row[3] - y]
         nearest, largest = min(ltrb), max(ltrb)
         is_in = nearest >= 0 if mistake == ON_EDGE else nearest > 0
         is_in = is_in or (mistake == NEAR_ALONE and config.centre_radius > 0)
         if asks_centre:
-            is_central = is_near(point, row, radius, mistake)
-            is_in = is_in and (near_any if mistake == CENTRE_OF_ANY else is_central)
+            is_in = is_in and (near_any or is_near(point, row, radius, mistake))
         longer = max(row[2] - row[0], row[3] - row[1])
         size = longer if mistake == LONGER_SIDE else largest
         fits = _fits(size, level, config.range_ends, mistake)
@@ -532,6 +533,7 @@ def training_losses(
     mean: float | None = None,
     *,
     exact: bool = False,
+    matched: torch.Tensor | None = None,
     mistake: str = "",
 ) -> Divided:
     """The three losses of a batch, location by location.
@@ -539,18 +541,20 @@ def training_losses(
     Args:
         mean: the running mean before; by default the config's first_divisor.
         exact: see match.
+        matched: what `matches` gives, for mistakes that are none of MATCHING.
         mistake: of one of MATCHING, TRAINING, IOU_LOSS or GIOU_LOSS.
     """
     config = _other_config(config, mistake)
     mean = config.first_divisor if mean is None else mean
-    matched = matches(
-        batch.locations,
-        batch.strides,
-        batch.gt_boxes,
-        config,
-        exact=exact,
-        mistake=mistake,
-    )
+    if matched is None or mistake in MATCHING:
+        matched = matches(
+            batch.locations,
+            batch.strides,
+            batch.gt_boxes,
+            config,
+            exact=exact,
+            mistake=mistake,
+        )
     order = list(batch.locations)
     joined = reversed(order) if mistake == LEVELS_TURNED else order
     names = list(joined)
