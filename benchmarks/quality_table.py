@@ -3,6 +3,7 @@
 import json
 import shlex
 
+from benchmarks.climb_table import PART
 from benchmarks.markdown import Rows, command_lines, markdown_table
 from benchmarks.record import RESULTS
 
@@ -20,7 +21,11 @@ def quality_records() -> dict[str, dict]:
 def quality_section(runs: dict[str, dict]) -> str:
     """Recipes, and right against transposed locations: mAP on validation images."""
     rows: Rows = []
-    whole = {name: record for name, record in runs.items() if WITHOUT not in name}
+    whole = {
+        name: record
+        for name, record in runs.items()
+        if WITHOUT not in name and PART not in name
+    }
     for name, record in whole.items():
         detector = record["recipe"]["detector"]
         rows.append(
@@ -48,11 +53,16 @@ def quality_section(runs: dict[str, dict]) -> str:
     return f"{markdown_table(head, rows)}\n\n{command_lines(list(whole.values()))}"
 
 
-def choices_section(runs: dict[str, dict]) -> str:
-    """Runs that leave one choice of a recipe out, against the run with all of them."""
+def choices_section(runs: dict[str, dict], recipe: str) -> str:
+    """Runs that leave one choice of a recipe out, against the run with all of them.
+
+    Args:
+        recipe: name of the run with all of them, such as "shapes_tiny".
+    """
     rows: Rows = []
     records = []
-    parts = {name: name.partition(WITHOUT) for name in runs if WITHOUT in name}
+    start = recipe + WITHOUT
+    parts = {name: name.partition(WITHOUT) for name in runs if name.startswith(start)}
     for name in sorted(parts, key=lambda name: runs[name]["voc_ap50"]):
         whole, _, choice = parts[name]
         record, best = runs[name], runs[whole]
