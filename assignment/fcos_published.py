@@ -284,11 +284,15 @@ def torchvision_key(name: str) -> str:
     """Exercise 12.4 (about 17 lines): our name of a weight -> torchvision's.
 
     Weights that others trained can be used once each of our parameters knows its name
-    in their file. torchvision's FCOS calls the parts
-    backbone.body (our backbone.backbone), backbone.fpn.inner_blocks.0.0 to 2.0 (lateral
-    3 to 5), layer_blocks.0.0 to 2.0 (output 3 to 5), extra_blocks.p6 and p7 (top),
-    head.classification_head.conv and head.regression_head.conv (the stems),
-    cls_logits, bbox_reg and bbox_ctrness (the predictors).
+    in their file. A part of the detector is called there
+    - backbone.body: our backbone.backbone;
+    - backbone.fpn.inner_blocks.0.0 to 2.0: backbone.fpn_params.lateral3 to 5;
+    - backbone.fpn.layer_blocks.0.0 to 2.0: backbone.fpn_params.output3 to 5;
+    - backbone.fpn.extra_blocks: backbone.top;
+    - head.classification_head.conv, .cls_logits: pred_net.stem_cls, .pred_cls;
+    - head.regression_head.conv, .bbox_reg, .bbox_ctrness: pred_net.stem_box,
+      .pred_box, .pred_ctr.
+    What follows in a name stays as it is.
 
     Args:
         name: of a parameter or buffer of PublishedFCOS, "pred_net.pred_cls.bias".

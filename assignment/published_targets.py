@@ -68,11 +68,11 @@ def size_ranges(
     ### BEGIN SOLUTION
     finest, coarsest = min(strides.values()), max(strides.values())
     return {
-        level: (
+        name: (
             0.0 if stride == finest else 4.0 * stride * scale,
             last_limit if stride == coarsest else 8.0 * stride * scale,
         )
-        for level, stride in strides.items()
+        for name, stride in strides.items()
     }
     ### END SOLUTION
 

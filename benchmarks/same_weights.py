@@ -11,7 +11,7 @@ import copy
 import dataclasses
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,13 +40,8 @@ from core.field_types import read_choice
 LARGEST = 1e-9
 NUM_CLASSES = 7
 BODIES = ("resnet18", "resnet34", "resnet50", "tiny")
-# So that each threshold bites: see `Scene` and `seen_in`.
-THRESHOLDS: dict[str, Any] = {
-    "score_threshold": 0.5,
-    "nms_threshold": 0.15,
-    "top_k": 61,
-    "max_detections": 79,
-}
+# So that each bites: see `seen_in`. The limit of detections is found by `make_limit`.
+SCORE_THRESHOLD, NMS_THRESHOLD, TOP_K = 0.45, 0.2, 150
 LOSS_NAMES = {
     "loss_fcos_cls": "classification",
     "loss_fcos_loc": "bbox_regression",
@@ -173,10 +168,10 @@ def make_torchvision(body: str, channels: int, scene: Scene) -> TorchvisionFCOS:
         max_size=2000,
         image_mean=[0.0, 0.0, 0.0],
         image_std=[1.0, 1.0, 1.0],
-        score_thresh=THRESHOLDS["score_threshold"],
-        nms_thresh=THRESHOLDS["nms_threshold"],
-        topk_candidates=THRESHOLDS["top_k"],
-        detections_per_img=THRESHOLDS["max_detections"],
+        score_thresh=SCORE_THRESHOLD,
+        nms_thresh=NMS_THRESHOLD,
+        topk_candidates=TOP_K,
+        detections_per_img=NUM_CLASSES * 5 * TOP_K,  # all
     ).double()
     head: Any = model.head
     for name, weight in head.named_parameters():
@@ -184,7 +179,19 @@ def make_torchvision(body: str, channels: int, scene: Scene) -> TorchvisionFCOS:
             nn.init.normal_(weight, std=0.05)
     nn.init.constant_(head.classification_head.cls_logits.bias, -1.5)
     nn.init.constant_(head.regression_head.bbox_reg.bias, 1.4)
+    model.detections_per_img = make_limit(model, scene)
     return model
+
+
+def make_limit(theirs: TorchvisionFCOS, scene: Scene) -> int:
+    """So many detections that one image has more, and the other has not.
+
+    Where all come out, the least sure of them shows what the score threshold is.
+    """
+    with torch.no_grad():
+        found = theirs.eval()([*scene.images])
+    numbers = [len(detections["scores"]) for detections in found]
+    return sum(numbers) // len(numbers)
 
 
 def make_ours(
@@ -290,36 +297,43 @@ def compare(
 
 
 def seen_in(ours: PublishedFCOS, scene: Scene) -> dict[str, Any]:
-    """What can be seen: matched locations, candidates, what NMS removes."""
+    """What can be seen: matched locations, candidates, what NMS removes.
+
+    Returns:
+        "foreground", "candidates" above the score threshold, "detections": of each
+        level, in the batch; "into_nms": of all together; "out_of_nms", "kept": of each
+        image.
+    """
     ours.eval()
     version = ours.version
     with torch.no_grad():
         features = ours.backbone(scene.batch)
         outputs = ours.pred_net(features)
         locations = ours.locations(features, scene.batch)
-        everything = dataclasses.replace(version, top_k=0)
-        above: dict[str, int] = {}
-        into_nms = 0
-        for level, points in locations.items():
-            for place, size in enumerate(scene.sizes):
-                ours.version = everything
-                found = ours.decode(
-                    place, size, {level: points}, outputs, version.score_threshold
-                )
-                ours.version = version
-                above[level] = above.get(level, 0) + len(found[0])
-                into_nms += min(len(found[0]), version.top_k)
         kept = ours.detect(scene.batch, image_sizes=scene.sizes)
         ours.version = dataclasses.replace(version, max_detections=0)
         all_kept = ours.detect(scene.batch, image_sizes=scene.sizes)
+        ours.version = dataclasses.replace(version, top_k=0)
+        above: dict[str, int] = {}
+        detections: dict[str, int] = {}
+        into_nms = 0
+        for level, points in locations.items():
+            for place, size in enumerate(scene.sizes):
+                _, _, scores = ours.decode(
+                    place, size, {level: points}, outputs, version.score_threshold
+                )
+                of_level = int(torch.isin(kept[place][2], scores).sum())
+                above[level] = above.get(level, 0) + len(scores)
+                detections[level] = detections.get(level, 0) + of_level
+                into_nms += min(len(scores), version.top_k)
         ours.version = version
-    matched = _foreground(ours, locations, scene)
     return {
-        "foreground": matched,
+        "foreground": _foreground(ours, locations, scene),
         "candidates": above,
         "into_nms": into_nms,
-        "out_of_nms": sum(len(found[0]) for found in all_kept),
-        "detections": sum(len(found[0]) for found in kept),
+        "out_of_nms": [len(found[0]) for found in all_kept],
+        "kept": [len(found[0]) for found in kept],
+        "detections": detections,
     }
 
 
@@ -337,20 +351,31 @@ def _foreground(
     }
 
 
-def torchvision_version(changes: dict[str, str]) -> FCOSConfig:
-    """The preset of torchvision with the thresholds of the comparison, and changes.
+def read_changes(texts: Sequence[str]) -> dict[str, Any]:
+    """Choices of a config by name, of "NAME=VALUE".
 
     Raises:
         CourseError: there is no such choice, or the value is none of it.
     """
-    version = dataclasses.replace(PRESETS["torchvision"], **THRESHOLDS)
-    known = {field.name: field.type for field in dataclasses.fields(version)}
-    for name, text in changes.items():
+    known = {field.name: field.type for field in dataclasses.fields(FCOSConfig)}
+    changes = {}
+    for text in texts:
+        name, _, value = text.partition("=")
         if name not in known:
             raise CourseError(f"--set {name}: choose one of {', '.join(known)}")
-        value = read_choice(name, known[name], text)
-        version = dataclasses.replace(version, **{name: value})
-    return version
+        changes[name] = read_choice(name, known[name], value)
+    return changes
+
+
+def version_of(theirs: TorchvisionFCOS, changes: Mapping[str, Any]) -> FCOSConfig:
+    """The preset of torchvision with the thresholds of this detector, and changes."""
+    thresholds = {
+        "score_threshold": theirs.score_thresh,
+        "nms_threshold": theirs.nms_thresh,
+        "top_k": theirs.topk_candidates,
+        "max_detections": theirs.detections_per_img,
+    }
+    return dataclasses.replace(PRESETS["torchvision"], **{**thresholds, **changes})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -364,12 +389,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--set", nargs="+", default=[], metavar="NAME=VALUE", help="another choice"
     )
     options = parser.parse_args(arguments)
-    changes = dict(text.partition("=")[::2] for text in options.set)
-    version = torchvision_version(changes)
+    changes = read_changes(options.set)
     scene = make_scene()
     theirs = make_torchvision(options.body, options.channels, scene)
+    version = version_of(theirs, changes)
     try:
         ours = make_ours(options.body, options.channels, version, theirs)
+        seen = {} if changes else seen_in(ours, scene)
         found = compare(ours, answers_of(theirs, scene), scene)
     except RuntimeError as error:  # our detector has other weights
         print(str(error).splitlines()[0])
@@ -379,7 +405,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     largest = max(found.values())
     print(f"largest difference {largest:.1e}, at most {LARGEST:.0e} is asked")
     if not changes:
-        seen = seen_in(ours, scene)
         print(seen)
         name = f"same_weights_{options.detector}_{options.body}"
         stored = write_result(name, {"largest": found, "seen": seen})

@@ -1,9 +1,10 @@
 """Images per second of a training step: ours against torchvision's FCOS, in one run.
 
-Ours are the FCOS of part one, two convolutions a stem, and torchvision's version of
-FCOS as published, four with group norm, which computes the same. Same backbone, image size, batch, true boxes and number of channels. The two take turns,
-so that a machine whose speed drifts changes both; the figure is the median over the
-turns of theirs over ours, with its quartiles as a measure of the noise.
+Ours are the FCOS of part one, with two convolutions a stem, and torchvision's version
+of FCOS as published, with four and group norm, which computes what theirs does. Same
+backbone, image size, batch, true boxes and number of channels. They take turns, so that
+a machine whose speed drifts changes all; the figure is the median over the turns of
+theirs over ours, with its quartiles as a measure of the noise.
 """
 
 import statistics

@@ -11,6 +11,7 @@ from core.course import read_registry
 from grader.release.markers import find_regions
 from grader.suites.mistakes import Edit, edited
 from grader.suites.mutation_suites import exercise_before
+from tests.legitimate_targets import TARGETS
 
 DETECTOR = "one_stage_detector.py"
 CLIP_X, CLIP_Y = "clamp(min=0, max=width)", "clamp(min=0, max=height)"
@@ -213,7 +214,87 @@ IOU_LOOP_OVER_ONE_LIST = {
         return table
     """,
 }
-# Other bodies for some exercises, of steps 1 to 5.
+OTHER_TOP = {
+    "10.1": """
+        layers = nn.ModuleDict()
+        layers["p7"] = nn.Sequential(nn.Conv2d(channels, channels, 3, 2, (1, 1)))
+        layers["p6"] = nn.Conv2d(channels, channels, (3, 3), (2, 2), 1)
+        nn.init.kaiming_uniform_(layers["p6"].weight, a=1)
+        return layers
+    """,
+    "10.2": """
+        levels = dict(features)
+        levels["p6"] = layers["p6"](levels["p5"])
+        above = levels["p6"].clone().relu_()
+        levels["p7"] = layers["p7"](above)
+        return dict(reversed(levels.items()))
+    """,
+}
+NESTED_STEM = {
+    "10.3": """
+        blocks = []
+        for before, width in zip([in_channels, *stem_channels], stem_channels):
+            block = [nn.Conv2d(before, width, 3, padding="same")]
+            if norm_groups > 0:
+                block.append(nn.GroupNorm(num_channels=width, num_groups=norm_groups))
+            blocks.append(nn.Sequential(*block, nn.ReLU(inplace=True)))
+        return nn.Sequential(*blocks)
+    """,
+    "10.4": """
+        for module in list(stem.modules())[::-1]:
+            if not isinstance(module, nn.Conv2d):
+                continue
+            nn.init.constant_(module.bias, 0)
+            fan_in = module.weight[0].numel()
+            deviation = (2 / fan_in) ** 0.5 if how == "he" else 0.01
+            with torch.no_grad():
+                module.weight.copy_(torch.randn_like(module.weight) * deviation)
+    """,
+}
+PUBLISHED_IN_LOOPS = {
+    "10.5": """
+        x = raw if raw.dtype == torch.float64 else raw.float()
+        x = scale * x
+        if box_output == "raw":
+            return x
+        if box_output == "relu":
+            return x.clamp(min=0)
+        limit = torch.full_like(x, math.log(1000))
+        return torch.exp(torch.minimum(x, limit))
+    """,
+    "10.6": """
+        outputs = ({}, {}, {})
+        stems = {"class": self.stem_cls, "box": self.stem_box}
+        for level in sorted(feats_per_fpn_level, reverse=True):
+            own = {name: s(feats_per_fpn_level[level]) for name, s in stems.items()}
+            maps = (
+                self.pred_cls(own["class"]),
+                self.pred_box(own["box"]),
+                self.pred_ctr(own[self.config.centerness_on]),
+            )
+            for output, level_map in zip(outputs, maps):
+                b, c, h, w = level_map.shape
+                output[level] = level_map.permute(0, 2, 3, 1).reshape(b, h * w, c)
+            scales = getattr(self, "scales", None)
+            by = scales[level] if scales is not None else 1
+            outputs[1][level] = distances_of_output(
+                outputs[1][level], by, self.config.box_output
+            )
+        return outputs
+    """,
+    "10.7": """
+        ranges = {level: None for level in strides}
+        in_order = sorted(strides.items(), key=lambda item: item[1])
+        for place, (level, stride) in enumerate(in_order):
+            ranges[level] = [4 * stride * scale, scale * 8 * stride]
+            if place == 0:
+                ranges[level][0] = 0
+            if place == len(in_order) - 1:
+                ranges[level][1] = last_limit
+        return ranges
+    """,
+}
+# Other bodies for some exercises, of steps 1 to 5 and from 10 on.
 REWRITTEN: Mapping[str, Mapping[str, str]] = {
     "other_fpn_keys": OTHER_FPN_KEYS,
     "sum_after_output": SUM_AFTER_OUTPUT,
@@ -225,6 +306,10 @@ REWRITTEN: Mapping[str, Mapping[str, str]] = {
     "deltas_by_columns": DELTAS_BY_COLUMNS,
     "iou_by_columns": IOU_BY_COLUMNS,
     "iou_loop_over_one_list": IOU_LOOP_OVER_ONE_LIST,
+    "other_top": OTHER_TOP,
+    "nested_stem": NESTED_STEM,
+    "published_in_loops": PUBLISHED_IN_LOOPS,
+    **TARGETS,
 }
 # Small changes of our solution, of steps 6 to 8.
 EDITED: Mapping[str, tuple[Edit, ...]] = {

@@ -20,7 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = list(read_manifest(ROOT))
 EXERCISES = read_registry().exercises
 # Those whose tests go through names, layers or indices, and are quick.
-NAMES_OR_LAYERS = ("2.1", "3.1", "4.1", "4.5", "8.1")
+NAMES_OR_LAYERS = (
+    *("2.1", "3.1", "4.1", "4.5", "8.1"),
+    *("10.1", "10.3", "10.7", "12.1", "12.4"),
+)
 LEVELS = '{"p3": X, "p4": X, "p5": X}'
 # What an exercise answers, with X where a tensor belongs; the others answer one X.
 FORMS = {
@@ -31,6 +34,12 @@ FORMS = {
     "7.2": "(X, X, X)",
     "7.4": '{"loss_cls": X, "loss_box": X, "loss_ctr": X}',
     "8.2": "(X, X, X)",
+    "10.2": '{"p3": X, "p4": X, "p5": X, "p6": X, "p7": X}',
+    "10.6": f"[{LEVELS}, {LEVELS}, {LEVELS}]",
+    "10.7": '{"p3": X, "p4": X, "p5": X, "p6": X, "p7": X}',
+    "12.1": "(X, X, X)",
+    "12.2": "(X, X, X)",
+    "12.3": "(X, X, X)",
 }
 LARGE = 2**21  # numbers, far more than any answer or input of the course
 TENSORS = {

@@ -184,6 +184,13 @@ def _count_above() -> Cases:
     return [((SCORES, t), int((t <= SCORES).sum())) for t in (0.5, 0.75, 0.95, 0.0)]
 
 
+def _shrinks_to() -> Cases:
+    return [
+        ((channels, layers), (0.01 * math.sqrt(9 * channels / 2)) ** layers)
+        for channels, layers in ((64, 1), (64, 4), (256, 4), (128, 2))
+    ]
+
+
 # Name of a goal -> its arguments and the right answers.
 GOALS: dict[str, Callable[[], Cases]] = {
     "count_above": _count_above,
@@ -197,4 +204,5 @@ GOALS: dict[str, Callable[[], Cases]] = {
     "nms_of_each_class": _nms_of_each_class,
     "average_precision_101": _average_precision_101,
     "soft_nms": _soft_nms,
+    "shrinks_to": _shrinks_to,
 }
