@@ -203,6 +203,6 @@ GOALS: dict[str, Callable[[], Cases]] = {
     "rate_at": _rate_at,
     "nms_of_each_class": _nms_of_each_class,
     "average_precision_101": _average_precision_101,
-    "soft_nms": _soft_nms,
     "shrinks_to": _shrinks_to,
+    "soft_nms": _soft_nms,
 }
