@@ -1,13 +1,15 @@
 """Step 12: torchvision's name of each of our weights."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 import torch
+from torch import nn
 from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.models.detection.fcos import FCOS
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.resnet import BasicBlock, ResNet
+from torchvision.models.resnet import BasicBlock
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from grader_tests.oracles.plain_inference import Choices
@@ -110,13 +112,31 @@ def _names_of(theirs: Sequence[str]) -> list[str]:
     return names
 
 
+def _body() -> nn.Module:
+    """A ResNet of one block for each level, a sixteenth as wide as they are."""
+
+    def block(channels: int, more: int, stride: int) -> nn.Module:
+        shortcut = nn.Sequential(
+            nn.Conv2d(channels, more, 1, stride, bias=False), nn.BatchNorm2d(more)
+        )
+        return nn.Sequential(BasicBlock(channels, more, stride, shortcut))
+
+    parts = {
+        "conv1": nn.Conv2d(3, 4, 7, 2, 3, bias=False),
+        "bn1": nn.BatchNorm2d(4),
+        "maxpool": nn.MaxPool2d(3, 2, 1),
+        "layer1": block(4, 4, 1),
+        **{f"layer{n}": block(2**n, 2 ** (n + 1), 2) for n in (2, 3, 4)},
+    }
+    return nn.Sequential(OrderedDict(parts))
+
+
 @cache
 def _torchvision() -> FCOS:
     """Theirs, on a small ResNet, with random weights that find something."""
     layers = {"layer2": "0", "layer3": "1", "layer4": "2"}
-    body = ResNet(BasicBlock, [1, 1, 1, 1])
     top = LastLevelP6P7(CHANNELS, CHANNELS)
-    backbone = BackboneWithFPN(body, layers, [128, 256, 512], CHANNELS, top)
+    backbone = BackboneWithFPN(_body(), layers, [8, 16, 32], CHANNELS, top)
     model = FCOS(backbone, NUM_CLASSES).double().eval()
     head = model.head.state_dict()
     weights = {

@@ -294,6 +294,141 @@ PUBLISHED_IN_LOOPS = {
         return ranges
     """,
 }
+DETECTIONS_IN_LOOPS = {
+    "12.1": """
+        likely, centre = torch.sigmoid(cls_logits), torch.sigmoid(ctr_logits)
+        found = []
+        for place in range(len(likely)):
+            scores = torch.sqrt(likely[place]) * torch.sqrt(centre[place])
+            best = int(scores.argmax())
+            asked = likely[place] if config.threshold_on == "class" else scores
+            for k in range(len(scores)):
+                if asked[k] > threshold and (config.multi_label or k == best):
+                    found.append((place, k, scores[k]))
+        here = cls_logits.device
+        places = torch.tensor([f[0] for f in found], dtype=torch.int64, device=here)
+        classes = torch.tensor([f[1] for f in found], dtype=torch.int64, device=here)
+        if not found:
+            return places, classes, cls_logits.new_zeros(0)
+        return [places, classes, torch.stack([f[2] for f in found])]
+    """,
+    "12.2": """
+        place, classes, scores = find_candidates(
+            cls_logits, ctr_logits, threshold, config
+        )
+        order = torch.sort(scores, descending=True)[1]
+        if config.top_k and config.top_k_of == "level":
+            order = order[: config.top_k]
+        boxes = distances_px.new_zeros(len(order), 4)
+        for row, index in enumerate(order):
+            x, y = points[place[index]]
+            l, t, r, b = torch.relu(distances_px[place[index]])
+            boxes[row] = torch.stack((x - l, y - t, x + r, y + b))
+        return boxes, classes[order], scores[order]
+    """,
+    "12.3": """
+        from assignment.common import nms
+
+        boxes, classes, scores = found
+        keep = []
+        for k in classes.unique():
+            own = torch.where(classes == k)[0]
+            keep += own[nms(boxes[own], scores[own], nms_threshold)].tolist()
+        keep.sort(key=lambda index: -float(scores[index]))
+        if config.max_detections:
+            number = config.max_detections
+            while (
+                config.keep_ties
+                and number < len(keep)
+                and scores[keep[number]] == scores[keep[number - 1]]
+            ):
+                number += 1
+            keep = keep[:number]
+        keep = torch.tensor(keep, dtype=torch.int64, device=boxes.device)
+        return boxes[keep], classes[keep], scores[keep]
+    """,
+    "12.4": """
+        parts = name.split(".")
+        if parts[:2] == ["backbone", "backbone"]:
+            parts[:2] = ["backbone", "body"]
+        elif parts[:2] == ["backbone", "top"]:
+            parts[:2] = ["backbone", "fpn", "extra_blocks"]
+        elif parts[0] == "backbone":
+            layer = parts[2]
+            kind = "inner_blocks" if layer[:-1] == "lateral" else "layer_blocks"
+            parts[1:3] = ["fpn", kind, str(int(layer[-1]) - 3), "0"]
+        else:
+            what, of = parts[1].split("_")
+            head = "classification_head" if of == "cls" else "regression_head"
+            names = {"cls": "cls_logits", "box": "bbox_reg", "ctr": "bbox_ctrness"}
+            parts[:2] = ["head", head, "conv" if what == "stem" else names[of]]
+        return ".".join(parts)
+    """,
+}
+DETECTIONS_BY_LOGS = {
+    "12.1": """
+        log = torch.nn.functional.logsigmoid
+        score = torch.exp((log(cls_logits) + log(ctr_logits)) / 2)
+        asked = score
+        if config.threshold_on == "class":
+            asked = torch.sigmoid(cls_logits)
+        passes = asked > threshold
+        if not config.multi_label and len(score):
+            best = score.max(dim=1).indices
+            number = torch.arange(score.shape[1], device=score.device)
+            passes &= number == best[:, None]
+        index = passes.flatten().nonzero().squeeze(1)
+        classes = cls_logits.shape[1]
+        return index // classes, index % classes, score.flatten()[index]
+    """,
+    "12.2": """
+        place, classes, scores = find_candidates(
+            cls_logits, ctr_logits, threshold, config
+        )
+        number = len(scores)
+        if config.top_k_of == "level" and 0 < config.top_k < number:
+            number = config.top_k
+        scores, best = torch.topk(scores, number)
+        centre, sides = points[place[best]], distances_px[place[best]].clamp(min=0)
+        signs = torch.tensor([-1, -1, 1, 1], device=sides.device, dtype=sides.dtype)
+        return centre.repeat(1, 2) + sides * signs, classes[best], scores
+    """,
+    "12.3": """
+        boxes, classes, scores = found
+        keep = class_spec_nms(boxes, scores, classes, nms_threshold)
+        boxes, classes, scores = boxes[keep], classes[keep], scores[keep]
+        if 0 < config.max_detections < len(keep):
+            last = scores.topk(config.max_detections).values[-1]
+            stays = torch.arange(len(keep), device=keep.device) < config.max_detections
+            if config.keep_ties:
+                stays = scores >= last
+            boxes, classes, scores = boxes[stays], classes[stays], scores[stays]
+        return boxes, classes, scores
+    """,
+    "12.4": """
+        import re
+
+        block = r"backbone\\.fpn_params\\.%s([345])\\."
+        for kind, theirs in (("lateral", "inner"), ("output", "layer")):
+            found = re.match(block % kind, name)
+            if found:
+                number = int(found[1]) - 3
+                blocks = f"backbone.fpn.{theirs}_blocks.{number}.0."
+                return re.sub("^" + block % kind, blocks, name)
+        for ours, theirs in (
+            ("backbone.backbone", "backbone.body"),
+            ("backbone.top", "backbone.fpn.extra_blocks"),
+            ("pred_net.stem_cls", "head.classification_head.conv"),
+            ("pred_net.stem_box", "head.regression_head.conv"),
+            ("pred_net.pred_cls", "head.classification_head.cls_logits"),
+            ("pred_net.pred_box", "head.regression_head.bbox_reg"),
+            ("pred_net.pred_ctr", "head.regression_head.bbox_ctrness"),
+        ):
+            if re.match(re.escape(ours), name):
+                return name.replace(ours, theirs, 1)
+        raise KeyError(name)
+    """,
+}
 # Other bodies for some exercises, of steps 1 to 5 and from 10 on.
 REWRITTEN: Mapping[str, Mapping[str, str]] = {
     "other_fpn_keys": OTHER_FPN_KEYS,
@@ -310,6 +445,8 @@ REWRITTEN: Mapping[str, Mapping[str, str]] = {
     "nested_stem": NESTED_STEM,
     "published_in_loops": PUBLISHED_IN_LOOPS,
     **TARGETS,
+    "detections_in_loops": DETECTIONS_IN_LOOPS,
+    "detections_by_logs": DETECTIONS_BY_LOGS,
 }
 # Small changes of our solution, of steps 6 to 8.
 EDITED: Mapping[str, tuple[Edit, ...]] = {
