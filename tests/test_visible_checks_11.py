@@ -1,5 +1,6 @@
 """The visible checks of step 11: mistakes fail, and are called by their name."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -97,13 +98,19 @@ MISTAKES = (
 )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def solved(tmp_path_factory) -> Path:
+    """A course where everything is written."""
+    return make_course(tmp_path_factory.mktemp("step_11") / "course", [])
+
+
 @pytest.mark.parametrize(
     "case", MISTAKES, ids=[f"{mistake[0]} {mistake[3]!r}" for mistake in MISTAKES]
 )
-def test_mistake_of_step_11_is_named(tmp_path: Path, case):
+def test_mistake_of_step_11_is_named(tmp_path: Path, solved: Path, case):
     """A known mistake fails its exercise, and the message says which one it is."""
     number, file, right, wrong, said = case
-    root = make_course(tmp_path / "course", [])
+    root = shutil.copytree(solved, tmp_path / "course")
     edit(root, file, right, wrong)
     with CheckRun(root=root, quiet=True) as run:
         report = run.report(number)
