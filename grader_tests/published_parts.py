@@ -10,9 +10,10 @@ from grader_tests.head_parts import BEGIN
 from grader_tests.oracles.step10 import EPS
 from grader_tests.tools import spread
 from helpers.checks.answers import expect_state
-from helpers.checks.expect import CheckError, expect_runs, not_implemented
+from helpers.checks.expect import CheckError, expect_runs, expect_true, not_implemented
 from helpers.checks.student import Student
 
+NOT_TRAINED = "a layer is not trained: it is frozen, or its answer is detached"
 PLAIN_DICT = "layers in a plain dict, which PyTorch does not see; make a ModuleDict"
 PLAIN_LIST = "layers in a plain list, which PyTorch does not see; make a Sequential"
 ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -122,6 +123,17 @@ def with_spread_weights(module: Any, what: str, large: float = 1.0) -> Any:
     else:
         module.load_state_dict(state)
     return module
+
+
+def expect_trained(
+    student: Student, module: Any, given: torch.Tensor, what: str
+) -> None:
+    """A gradient arrives at every parameter of a module that answers a map."""
+    _, _, gradients = student.gradients(module, given, module=module)
+    for name, gradient in gradients.items():
+        arrives = gradient is not None and bool(gradient.abs().sum() > 0)
+        message = f"no gradient arrives at {name}"
+        expect_true(arrives, f"{what}: gradients", message, NOT_TRAINED)
 
 
 def apply_layers(

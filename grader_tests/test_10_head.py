@@ -31,6 +31,7 @@ from grader_tests.tools import (
     expect_inputs_kept,
     expect_keys,
     give,
+    named_if_random,
     spread,
 )
 from helpers.checks.again import KEPT, expect_own_answers
@@ -74,6 +75,7 @@ EVALUATION = "right in training, wrong in evaluation; both are alike"
 NOT_PERMUTED = "not permuted: channels come before places"
 NOT_FLATTENED = "neither permuted nor flattened"
 EXCHANGED = "distances and centerness are exchanged"
+CLASSES_LEFT_OUT = "at most some classes are answered; there may be any number"
 FIRST_ONLY = "only the first levels of the dict are answered; answer all of them"
 
 
@@ -141,6 +143,9 @@ def expect_rows(output, expected: dict[str, torch.Tensor], what: str) -> torch.T
             and places == HEAD_SIZES[level][0] * HEAD_SIZES[level][1]
         ):
             wrong[NOT_FLATTENED] = (batch, channels, *HEAD_SIZES[level])
+        given = tuple(getattr(output[level], "shape", ()))
+        if given[:2] == (batch, places) and len(given) == 3 and 4 < given[2] < channels:
+            wrong[CLASSES_LEFT_OUT] = given
         rows.append(
             expect_tensor(
                 output[level],
@@ -179,8 +184,11 @@ def of_other_stem(cases, part: str, stem: str, level: str) -> torch.Tensor:
 
 def test_published_head_class_logits(student):
     """Of given weights with group norm: raw, on three levels, without any scale."""
-    got, cases = ask(student, 0, level_scales=True, box_output="exp")
-    expect_class_logits(got, cases)
+    head, cases = filled_head(student, level_scales=True, box_output="exp")
+    features = give_features(student, cases["features"])
+    got = output_of(head(features), 0, features)
+    with named_if_random(head, features):
+        expect_class_logits(got, cases)
 
 
 def expect_class_logits(got, cases) -> None:
@@ -442,15 +450,15 @@ def expect_own(student, head, side: str, how: str, features, groups: int) -> Non
 
 
 def test_published_head_on_maps_of_any_size(student):
-    """One class, five levels in no order, maps of one place and of one row."""
+    """One class or 100, five levels in no order, maps of one place and of one row."""
     sizes = {"p6": (1, 1), "p3": (4, 3), "p7": (2, 1), "p4": (1, 5), "p5": (2, 2)}
-    for choices in (
-        {"norm_groups": 0, "box_output": "raw", "centerness_on": "class"},
-        {"norm_groups": 0, "stem_start": "he", "box_output": "relu"},
-        {"norm_groups": 2, "box_output": "exp", "level_scales": True},
+    for classes, choices in (
+        (1, {"norm_groups": 0, "box_output": "raw", "centerness_on": "class"}),
+        (100, {"norm_groups": 0, "stem_start": "he", "box_output": "relu"}),
+        (1, {"norm_groups": 2, "box_output": "exp", "level_scales": True}),
     ):
         levels = ("p3", "p4", "p5", "p6", "p7")
-        head = make_head(student, 1, 3, [8, 4], levels, **choices)
+        head = make_head(student, classes, 3, [8, 4], levels, **choices)
         with_spread_weights(head, HEAD, large=4.0)
         side, groups = choices.get("centerness_on", "box"), choices["norm_groups"]
         for batch in (1, 3):
@@ -573,6 +581,7 @@ def test_published_head_sends_each_gradient_back(student):
     for side in ("box", "class"):
         choices = {"level_scales": True, "box_output": "exp"}
         head, cases = filled_head(student, centerness_on=side, **choices)
+        head.train(side == "box")
         features = give_features(student, cases["features"])
         on = "stem_cls" if side == "class" else "stem_box"
         parts = (

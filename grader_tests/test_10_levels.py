@@ -6,13 +6,14 @@ import torch
 from torch.nn import functional as F
 from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
-from grader_tests.published_parts import expect_module, layers_of
+from grader_tests.published_parts import expect_module, expect_trained, layers_of
 from grader_tests.references import load_cases
 from grader_tests.tools import (
     expect_dtype,
     expect_inputs_kept,
     expect_keys,
     give,
+    named_if_random,
     spread,
 )
 from helpers.checks.again import expect_own_answers, expect_own_weights
@@ -48,6 +49,7 @@ SHARED = "p6 and p7 share a weight; each convolution has its own"
 SHARED_CALLS = "two calls share layers; each needs new ones"
 P6_CHANGED = "p6 comes out as ReLU(p6); only p7 is made from that"
 P7_OF_P6 = "p7 is made from p6 as it is; take ReLU(p6)"
+P7_OF_RELU6 = "p7 is made from a ReLU that ends at a limit"
 P7_OF_P5 = "p7 is made from p5; it is made from ReLU(p6)"
 P6_OF_P4, P6_OF_P3 = (f"p6 is made from {level}, not from p5" for level in ("p4", "p3"))
 P5_CHANGED = "p6 is made from ReLU(p5); take p5 as it is"
@@ -155,6 +157,7 @@ def test_top_layers_equal_a_slow_loop(student):
         got = layers[level](give(student, given))
         # float32 sums of 27 products
         expect_close(got, right.float(), f"{MAKE}: {level}", causes=causes, atol=1e-5)
+        expect_trained(student, layers[level], give(student, given), f"{MAKE}: {level}")
 
 
 def filled_border(given: torch.Tensor, convolve, how: str) -> torch.Tensor:
@@ -188,12 +191,19 @@ def convolution(x: torch.Tensor, weights, level: str) -> torch.Tensor:
 
 
 def expect_levels(
-    got, features, weights, expected=None, atol: float = 1e-5, rtol: float = 1e-5
+    got,
+    features,
+    weights,
+    expected=None,
+    atol: float = 1e-5,
+    rtol: float = 1e-5,
+    levels=LEVELS,
 ) -> None:
     """The three levels that came in, and p6 and p7.
 
     Args:
         expected: {"p6", "p7"}; worked out with torch's own convolution by default.
+        levels: whose numbers are compared.
     """
     if isinstance(got, dict):
         message = f"{', '.join(TOP)} alone come out"
@@ -212,11 +222,12 @@ def expect_levels(
     }
     wrong["p7"] = {
         P7_OF_P6: convolution(p6, weights, "p7"),
+        P7_OF_RELU6: convolution(p6.clamp(0, 6), weights, "p7"),
         P7_OF_P5: convolution(p5, weights, "p7"),
         AFTER_P7: right["p7"].relu(),
         ONE_LAYER: convolution(p6.relu(), weights, "p6"),
     }
-    for level in LEVELS:
+    for level in levels:
         shapes = {
             cause: tuple(value.shape)
             for cause, value in wrong[level].items()
@@ -237,15 +248,27 @@ def expect_levels(
         )
 
 
-def test_top_levels_equal_a_slow_loop(student):
-    """p6 and p7 of given weights; p6 is negative at some places, and stays so."""
+def expect_stored(student, levels) -> None:
+    """These levels, of given weights and maps."""
     cases = load_cases("step10", "top")
     weights, features = cases["weights"], cases["features"]
     assert bool((cases["expected"]["p6"] < 0).any())
     layers = filled_top(student, weights)
-    got = student.fcos_published.add_top_levels(give_levels(student, features), layers)
+    call, given = student.fcos_published.add_top_levels, give_levels(student, features)
+    got = call(given, layers)
     features = {level: value.float() for level, value in features.items()}
-    expect_levels(got, features, weights, cases["expected"])
+    with named_if_random(call, given, layers):
+        expect_levels(got, features, weights, cases["expected"], levels=levels)
+
+
+def test_top_levels_p6_equals_a_slow_loop(student):
+    """p6 of p5, negative at some places; p3, p4 and p5 as they were."""
+    expect_stored(student, LEVELS[:4])
+
+
+def test_top_levels_equal_a_slow_loop(student):
+    """p6 and p7 of given weights and maps."""
+    expect_stored(student, LEVELS)
 
 
 def top_of_torchvision(channels: int):
@@ -289,7 +312,9 @@ def test_top_levels_leaves_its_inputs_alone(student):
         ADD,
         student.fcos_published.add_top_levels,
         *(give_levels(student, features), layers),
-        check=lambda got: expect_levels(got, features, weights, cases["expected"]),
+        check=partial(
+            expect_levels, features=features, weights=weights, levels=LEVELS[:4]
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from grader_tests.head_parts import NO_PADDING, ONE_WIDTH
 from grader_tests.oracles.step10 import STEM_GROUPS, STEM_IN, STEM_WIDTHS
 from grader_tests.published_parts import (
     apply_layers,
+    expect_trained,
     layers_of,
     make_stem,
     stored_layers,
@@ -27,6 +28,7 @@ from grader_tests.tools import (
 from helpers.checks.again import copied, expect_own_weights, is_same
 from helpers.checks.answers import expect_state
 from helpers.checks.expect import (
+    expect_as_usual,
     expect_close,
     expect_equal,
     expect_runs,
@@ -54,6 +56,7 @@ ONE_GROUP = "all channels are one group; norm_groups says how many there are"
 OWN_GROUPS = "each channel is a group of its own; norm_groups says how many there are"
 GROUP_SIZE = "norm_groups channels are a group; it is the number of groups"
 BATCH_TOO = "the mean is taken over all images; group norm looks at each alone"
+FEW_CHANNELS = "right for few channels, wrong for many"
 GROUPS_BUILT_IN = "right for 32 groups of 32 channels, not for fewer"
 SHARED = "a layer is used twice; each has weights of its own"
 SHARED_CALLS = "two stems share layers; each needs new ones"
@@ -243,26 +246,34 @@ def test_stem_equals_a_slow_loop(student):
     given, expected = maps["given"], maps["expected"]
     expect_answer(student, stem, layers, given, STEM_GROUPS, expected)
     expect_answer(student, stem, layers, given[1:], STEM_GROUPS, expected[1:])
+    expect_trained(student, stem, give(student, given), MAKE)
 
 
 def test_stem_normalises_any_number_of_groups(student):
-    """One group of eight channels, four of two, eight of one."""
-    for groups in (1, 4, 8):
-        stem = make_stem(student, 3, [8, 8], groups)
+    """One group of eight channels, four of two, eight of one; 64 channels."""
+
+    def normalises(widths: list[int], groups: int) -> None:
+        stem = make_stem(student, 3, widths, groups)
         with_spread_weights(stem, MAKE)
         layers = stored_layers_of(expect_state(stem.state_dict(), MAKE))
         expect_answer(student, stem, layers, spread(2, 3, 3, 4, low=-2.0), groups)
+
+    for groups in (1, 4, 8):
+        normalises([8, 8], groups)
+    for groups in (4, 32):
+        with expect_as_usual(FEW_CHANNELS, partial(normalises, [8], 4)):
+            normalises([64], groups)
 
 
 def test_stem_keeps_the_size_of_a_map(student):
     """13 x 20 stays 13 x 20, with group norm and without."""
     given = give(student, spread(1, 4, 13, 20))
     for groups in (0, 2):
-        for widths in ([4], [6, 4]):
+        for widths in ([6], [4, 6]):
             answer = make_stem(student, 4, widths, groups)(given)
             causes = {-2 * len(widths): NO_PADDING, -2: NO_PADDING}
             expect_same_size(answer, given, MAKE, causes)
-    test_stem_equals_a_slow_loop(student)
+            expect_tensor(answer, MAKE, shape=(1, widths[-1], 13, 20))
 
 
 def test_stem_has_weights_of_its_own(student):
@@ -290,7 +301,7 @@ START_IN, START_WIDTHS = 24, [48, 32, 16]
 
 
 def started(student, how: str, groups: int = 8):
-    """A stem whose weights were drawn, and what was in it before.
+    """The numbers of a stem whose weights were drawn, those from before, and the stem.
 
     Before, all its numbers are others than those that it must have afterwards.
     """
@@ -298,7 +309,7 @@ def started(student, how: str, groups: int = 8):
     with_spread_weights(stem, MAKE)
     before = expect_state(stem.state_dict(), MAKE)
     student.fcos_published.start_stem(stem, how)
-    return expect_state(stem.state_dict(), START), copied(before)
+    return expect_state(stem.state_dict(), START), copied(before), stem
 
 
 def kernels_of(state) -> dict[str, torch.Tensor]:
@@ -317,7 +328,7 @@ def expect_deviation(student, how: str, groups: int, causes) -> None:
     Args:
         causes: (fan in, fan out, first fan in) -> known mistake -> its deviation.
     """
-    state, before = started(student, how, groups)
+    state, before, _ = started(student, how, groups)
     kernels = kernels_of(state)
     first = next(iter(kernels.values()))[0].numel()
     for name, weight in kernels.items():
@@ -432,8 +443,9 @@ def test_stem_draws_all_its_weights(student):
 def test_stem_starts_with_biases_of_zero(student):
     """Those of the convolutions; weight and bias of group norm stay as they are."""
     for how in ("small", "he"):
-        state, before = started(student, how)
+        state, before, stem = started(student, how)
         kernels_of(state)
+        expect_trained(student, stem, give(student, spread(1, START_IN, 6, 5)), START)
         for name in layers_of(state):
             weight, bias = (f"{name}.{kind}" for kind in ("weight", "bias"))
             if state[weight].dim() == 1:
