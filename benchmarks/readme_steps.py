@@ -18,6 +18,7 @@ OUT = Path(__file__).parent.parent / "docs" / "steps"
 CHOSEN = {
     **{"00": 1, "01": 5, "02": 1, "03": 3, "04": 10},
     **{"05": 10, "06": 4, "07": 2, "08": 6, "09": 1},
+    **{"10": 7, "11": 2, "12": 7},
 }
 SIZE = (360, 150)  # of a picture at most, so that the map fits on a screen or two
 COLOURS = 256
