@@ -223,10 +223,9 @@ def test_top_levels_of_odd_sizes(student: Any) -> None:
         )
         for level, (h, w) in {"p3": (28, 16), "p4": (14, 8), "p5": (7, 4)}.items()
     }
+    one = {level: values[1:].clone() for level, values in maps.items()}
     both = student.fcos_published.add_top_levels(maps, layers)
-    second = student.fcos_published.add_top_levels(
-        {level: values[1:] for level, values in maps.items()}, layers
-    )
+    second = student.fcos_published.add_top_levels(one, layers)
     for level, size in {"p6": (4, 2), "p7": (2, 1)}.items():
         what = f"add_top_levels: {level} of two images, where p5 is 7 x 4"
         got = expect_tensor(both[level], what, shape=(2, 3, *size))
