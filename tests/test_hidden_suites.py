@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = {entry.id: entry for entry in read_manifest(ROOT)}
 LARGEST_FOLDER = 1_000_000  # bytes
 # By one of these a file of tests gets its references.
-READERS = {"load_reference", "load_cases", "load_strides", "read_raw"}
+READERS = {"load_reference", "load_cases", "load_strides", "read_raw", "stored_batch"}
 ANOTHER_SEED = 20_270_401
 
 
