@@ -21,7 +21,10 @@ from grader.suites.references import make_references, write_references
 from grader.suites.suite_run import SuiteError, run_suite, with_suite
 from grader_tests import tools
 from grader_tests.detection_parts import read_raw
+from grader_tests.oracles.plain_published import Choices, plain_decode
 from grader_tests.oracles.step8 import IMAGE_SIZES, boxes_without_area
+from grader_tests.oracles.step12 import IMAGE_SIZES as PUBLISHED_SIZES
+from grader_tests.published_detection_parts import read_images
 from grader_tests.references import FOLDER_VARIABLE, STORED, load_reference
 from helpers.checks.expect import CheckError
 
@@ -29,7 +32,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = {entry.id: entry for entry in read_manifest(ROOT)}
 LARGEST_FOLDER = 1_000_000  # bytes
 # By one of these a file of tests gets its references.
-READERS = {"load_reference", "load_cases", "load_strides", "read_raw"}
+READERS = {"load_reference", "load_cases", "load_strides", "read_raw"} | {
+    *("read_level", "read_found", "read_images", "stored_batch"),
+}
 ANOTHER_SEED = 20_270_401
 
 
@@ -118,6 +123,9 @@ def expect_boxes_with_area() -> None:
 def test_stored_predictions_give_no_box_without_area():
     """What NMS makes of 0 / 0 depends on how a comparison is written."""
     expect_boxes_with_area()
+    for levels, size in zip(read_images(), PUBLISHED_SIZES, strict=True):
+        for x1, y1, x2, y2, *_ in plain_decode(levels, size, 0, Choices(), inset=1):
+            assert min(x2 - x1, y2 - y1) >= 1
 
 
 def test_references_are_small():

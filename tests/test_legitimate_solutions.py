@@ -16,6 +16,12 @@ ORIGINAL_FORM = Path(__file__).resolve().parent / "original_form"
 SOURCES = {path.name: path.read_text() for path in (ROOT / "assignment").glob("*.py")}
 MANIFEST = read_manifest(ROOT)
 ENTRIES = [entry for entry in MANIFEST if not entry.visible]
+OF_NMS = (
+    "boxes without area dropped",
+    "0 / 0 in NMS, which drops",
+    "0 / 0 in NMS, which keeps",
+    "last of equal scores first",
+)
 # Exercises that the original assignment does not have in these two files.
 OURS_ONLY = {"1.1", "2.1", "4.2", "4.3", "4.4"}
 # Matching is given there and differs from ours, for p3 to p5 alone; merge_levels is a
@@ -53,6 +59,13 @@ def test_legitimate_variant_passes(name: str, tmp_path: Path):
     steps = {step_of(exercise) for exercise in REWRITTEN[name]}
     chosen = {entry.exercise for entry in ENTRIES if step_of(entry.exercise) in steps}
     assert failures(tmp_path, chosen) == {}
+
+
+@pytest.mark.parametrize("name", OF_NMS)
+def test_detections_of_a_legitimate_nms(name: str, tmp_path: Path):
+    """What 8.1 leaves open costs no points in 12.3 and 12.4."""
+    write_sources(accepted(name, SOURCES), tmp_path)
+    assert failures(tmp_path, {"12.3", "12.4"}) == {}
 
 
 def test_solution_in_the_form_of_the_original_assignment():

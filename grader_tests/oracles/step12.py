@@ -31,6 +31,7 @@ NMS_THRESHOLDS = (0.6, 0.5)
 PADDED = (64, 96)  # (H, W) of a batch in pixels
 IMAGE_SIZES = ((64, 70), (50, 96))  # (H, W) of its images
 STRIDES = {"p3": 8, "p4": 16, "p5": 32, "p6": 64, "p7": 128}
+FROM_EDGE = 3.0  # pixels between a location of the batch and an image's edge, at least
 LEVEL_SIZE = (6, 9)  # (H, W) of a map whose stride is 8
 ALL = Choices(top_k=0)
 
@@ -114,14 +115,31 @@ def _found(generator: torch.Generator, count: int) -> Reference:
     raise RuntimeError("no boxes without ties were found")
 
 
-def _image(generator: torch.Generator, size: tuple[int, int]) -> dict[str, Level]:
-    """Five levels of an image of the batch."""
+def _points(generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """As many as each level of the batch has, inside of all its images."""
+    ends = [min(size[side] for size in IMAGE_SIZES) - FROM_EDGE for side in (1, 0)]
+    room = torch.tensor(ends, dtype=torch.float64) - FROM_EDGE
+    drawn = {}
+    for name, stride in STRIDES.items():
+        number = math.prod(math.ceil(side / stride) for side in PADDED)
+        drawn[name] = (FROM_EDGE + slow.random(generator, number, 2) * room).float()
+    return drawn
+
+
+def _image(
+    generator: torch.Generator, points: dict[str, torch.Tensor], size: tuple[int, int]
+) -> dict[str, Level]:
+    """Five levels of an image of the batch.
+
+    Each box has some area: what NMS makes of 0 / 0 depends on how a comparison is
+    written.
+    """
     for _ in range(TRIES):
         levels = {}
         for name, stride in STRIDES.items():
-            height, width = (math.ceil(side / stride) for side in PADDED)
-            points = points_of(height, width, stride)
-            levels[name] = _level(generator, points, stride)
+            level = _level(generator, points[name], stride)
+            level.distances[:, 2:].clamp_(min=FROM_EDGE)
+            levels[name] = level
         if all(map(_is_clear, levels.values())) and all(
             is_apart(plain_decode(levels, size, SCORE_THRESHOLDS[0], ALL, inset=inset))
             for inset in (0.0, 1.0)
@@ -139,8 +157,9 @@ def make(generator: torch.Generator) -> Reference:
     for case, count in (("some", 40), ("crowd", 120)):
         for name, tensor in _found(generator, count).items():
             made[f"found.{case}.{name}"] = tensor
+    points = _points(generator)
     for number, size in enumerate(IMAGE_SIZES):
-        for level, parts in _image(generator, size).items():
+        for level, parts in _image(generator, points, size).items():
             for name, tensor in parts._asdict().items():
-                made[f"batch.image{number}.{name}-{level}"] = tensor
+                made[f"batch.image{number}.{name}-{level}"] = tensor.clone()
     return made
