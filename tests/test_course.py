@@ -241,15 +241,19 @@ def module_names(node: ast.AST, is_test: bool) -> set[str]:
 
 
 def test_modules_of_the_assignment_are_listed_in_course_toml_alone():
-    """Whoever needs all of them asks the reader; a list of them would be forgotten."""
+    """Whoever needs all of them asks the reader; a list of them would be forgotten.
+
+    A test that changes the files of one step may name them: never more than three.
+    """
     paths = list(ROOT.glob("*/*.py"))
     for folder in ("core", "helpers", "grader"):
         paths += (ROOT / folder).rglob("*.py")
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            found = module_names(node, path.parent.name == "tests")
-            line = getattr(node, "lineno", 0)
-            assert len(found) < 2, f"{path}:{line} lists {', '.join(sorted(found))}"
+            in_tests = path.parent.name == "tests"
+            found = module_names(node, in_tests)
+            line, most = getattr(node, "lineno", 0), 3 if in_tests else 1
+            assert len(found) <= most, f"{path}:{line} lists {', '.join(sorted(found))}"
 
 
 def test_every_file_of_the_assignment_is_in_course_toml():

@@ -9,8 +9,7 @@ from helpers.checks.results import WRONG
 from helpers.checks.runner import CheckRun
 from tests.student_course import edit, make_course
 
-HEAD = "published_head.py"
-TARGETS = HEAD.replace("head", "targets")
+HEAD, TARGETS = "published_head.py", "published_targets.py"
 KEPT = '**features, "p6": p6'
 CONVOLUTION = "nn.Conv2d(channels, channels, kernel_size=3, stride=2, padding=1)"
 NORM = "nn.GroupNorm(norm_groups, width)"

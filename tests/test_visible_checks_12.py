@@ -9,8 +9,7 @@ from helpers.checks.results import WRONG
 from helpers.checks.runner import CheckRun
 from tests.student_course import edit, make_course
 
-OF = "published_inference.py"
-IN = OF.replace("published_inference", "fcos_published")
+OF, IN = "published_inference.py", "fcos_published.py"
 SCORE = "(probability * ctr_logits.sigmoid()).sqrt()"
 CHOSEN = '(probability if config.threshold_on == "class" else score) > threshold'
 ANSWER = "return place, class_id, score[place, class_id]"
