@@ -22,6 +22,7 @@ EXERCISES = read_registry().exercises
 # Those whose tests go through names, layers or indices, and are quick.
 NAMES_OR_LAYERS = ("2.1", "3.1", "4.1", "4.5", "8.1")
 LEVELS = '{"p3": X, "p4": X, "p5": X}'
+PUBLISHED = '{"loss_fcos_cls": X, "loss_fcos_loc": X, "loss_fcos_ctr": X}'
 # What an exercise answers, with X where a tensor belongs; the others answer one X.
 FORMS = {
     "2.2": LEVELS,
@@ -31,6 +32,9 @@ FORMS = {
     "7.2": "(X, X, X)",
     "7.4": '{"loss_cls": X, "loss_box": X, "loss_ctr": X}',
     "8.2": "(X, X, X)",
+    "11.3": "(X, X)",
+    "11.6": PUBLISHED,
+    "11.7": PUBLISHED,
 }
 LARGE = 2**21  # numbers, far more than any answer or input of the course
 TENSORS = {
