@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 
-from grader_tests.oracles.plain_published import (
+from grader_tests.oracles.plain_matching import (
     CIRCLE,
     CORNER,
     FIRST_IMAGE,

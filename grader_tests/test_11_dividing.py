@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 
-from grader_tests.oracles.plain_published import LOSSES
-from grader_tests.published_batch import expect_losses, stacked
+from grader_tests.oracles.plain_training import (
+    LOSSES,
+)
+from grader_tests.targets_parts import expect_losses, stacked
 from grader_tests.tools import expect_dtype, expect_inputs_kept, give, spread
 from helpers.checks import answers
 from helpers.checks.again import expect_own_answers

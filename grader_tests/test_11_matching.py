@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 
-from grader_tests.oracles.plain_published import (
+from grader_tests.oracles.plain_matching import (
     ALWAYS_RADIUS,
     CENTRE_OF_ANY,
     CIRCLE,
@@ -33,7 +33,7 @@ from grader_tests.oracles.plain_published import (
     matches,
 )
 from grader_tests.oracles.step11 import all_locations
-from grader_tests.published_batch import (
+from grader_tests.targets_parts import (
     PADDING,
     PLAIN,
     VERSIONS,

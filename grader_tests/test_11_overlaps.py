@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torchvision.ops import generalized_box_iou_loss
 
-from grader_tests.oracles.plain_published import (
+from grader_tests.oracles.plain_overlaps import (
     GIOU_LOSS,
     IOU_LOSS,
     LARGER_SIDES,

@@ -10,24 +10,28 @@ import torch
 from core.fcos_config import FCOSConfig
 from grader_tests.detector_parts import constant_head, make_images, method
 from grader_tests.oracles.plain_losses import focal_of_logit
-from grader_tests.oracles.plain_published import (
+from grader_tests.oracles.plain_matching import (
     CLASS_ZERO,
     FIRST_IMAGE,
+    MATCHING,
+    matches,
+)
+from grader_tests.oracles.plain_overlaps import (
     GIOU_LOSS,
     IOU_LOSS,
+)
+from grader_tests.oracles.plain_training import (
     LOSSES,
-    MATCHING,
     ROWS_COUNTED,
     TRAINING,
     UPDATED_AFTER,
     UPDATED_TWICE,
     WITH_BOX_ONLY,
     Batch,
-    matches,
     training_losses,
 )
 from grader_tests.oracles.step11 import HEIGHT, WIDTH, all_locations
-from grader_tests.published_batch import (
+from grader_tests.targets_parts import (
     PADDING,
     PLAIN,
     VERSIONS,

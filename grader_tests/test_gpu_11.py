@@ -9,7 +9,7 @@ from grader_tests import test_11_dividing as dividing
 from grader_tests import test_11_matching as matching
 from grader_tests import test_11_overlaps as overlaps
 from grader_tests import test_11_training as training
-from grader_tests.published_batch import VERSIONS, make_published, stored_batch
+from grader_tests.targets_parts import VERSIONS, make_published, stored_batch
 from grader_tests.tools import on_each_device
 
 

@@ -16,15 +16,18 @@ from assignment.published_losses import box_losses
 from assignment.published_targets import match_batch, published_locations
 from core.fcos_config import PRESETS, FCOSConfig
 from grader_tests.oracles.plain_losses import centerness_loss, class_loss
-from grader_tests.oracles.plain_published import (
+from grader_tests.oracles.plain_matching import (
+    matches,
+)
+from grader_tests.oracles.plain_training import (
     LOSSES,
     centerness_of,
-    matches,
     training_losses,
 )
-from grader_tests.published_batch import stored_batch
+from grader_tests.targets_parts import stored_batch
 
-BOTH, HIGH, NONE = ["p3", "p4"], ["p3"], []
+BOTH, HIGH = ["p3", "p4"], ["p3"]
+NONE: list[str] = []
 EXACT, IN_EIGHTS = 1, 0  # which of 840 and 838.125 square pixels is the smallest
 PAIR = [24.0, 40.0, 72.0, 24.0], [48.0, 32.0, 40.0, 56.0]  # distances, in pixels
 

@@ -25,6 +25,7 @@ NAMES_OR_LAYERS = (
     *("10.1", "10.3", "10.7", "12.1", "12.4"),
 )
 LEVELS = '{"p3": X, "p4": X, "p5": X}'
+PUBLISHED = '{"loss_fcos_cls": X, "loss_fcos_loc": X, "loss_fcos_ctr": X}'
 # What an exercise answers, with X where a tensor belongs; the others answer one X.
 FORMS = {
     "2.2": LEVELS,
@@ -37,6 +38,9 @@ FORMS = {
     "10.2": '{"p3": X, "p4": X, "p5": X, "p6": X, "p7": X}',
     "10.6": f"[{LEVELS}, {LEVELS}, {LEVELS}]",
     "10.7": '{"p3": X, "p4": X, "p5": X, "p6": X, "p7": X}',
+    "11.3": "(X, X)",
+    "11.6": PUBLISHED,
+    "11.7": PUBLISHED,
     "12.1": "(X, X, X)",
     "12.2": "(X, X, X)",
     "12.3": "(X, X, X)",

@@ -8,7 +8,13 @@ from typing import Any
 import torch
 
 from core.fcos_config import PRESETS, FCOSConfig
-from grader_tests.oracles.plain_published import LOSSES, STRIDES, Batch
+from grader_tests.oracles.plain_matching import (
+    STRIDES,
+)
+from grader_tests.oracles.plain_training import (
+    LOSSES,
+    Batch,
+)
 from grader_tests.oracles.step11 import NUM_CLASSES, all_locations
 from grader_tests.references import load_cases
 from grader_tests.tools import give
