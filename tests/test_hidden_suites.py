@@ -21,7 +21,7 @@ from grader.suites.references import make_references, write_references
 from grader.suites.suite_run import SuiteError, run_suite, with_suite
 from grader_tests import tools
 from grader_tests.detection_parts import read_raw
-from grader_tests.oracles.plain_published import Choices, plain_decode
+from grader_tests.oracles.plain_inference import Choices, plain_decode
 from grader_tests.oracles.step8 import IMAGE_SIZES, boxes_without_area
 from grader_tests.oracles.step12 import IMAGE_SIZES as PUBLISHED_SIZES
 from grader_tests.published_detection_parts import read_images
