@@ -277,7 +277,7 @@ def test_same_weights_give_the_same_detections(student: Student) -> None:
         for one in found
     ]
     areas = [(one[:, 2:4] - one[:, :2]).prod(dim=1).min() for one in right]
-    expect_true(min(areas) > 1, "torchvision", "finds a box without area")
+    expect_true(float(min(areas)) > 1, "torchvision", "finds a box without area")
     expect_true(min(map(len, right)) > 20, "torchvision", "finds too little")
     version = make_version(student, Choices())
     student.seed(0)
