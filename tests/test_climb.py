@@ -15,7 +15,7 @@ from core.command import CourseError
 from data_scripts.make_shapes import make_shapes
 from helpers.data.voc import VOC2007DetectionTiny
 from helpers.lessons import climb
-from helpers.lessons.climb import Reached, Step, gains, spread, steps
+from helpers.lessons.climb import Reached, Step, gains, ranges, steps
 from helpers.training.recipes import get_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,22 +105,33 @@ def test_gain_counts_from_the_stored_step_before():
     assert math.isnan(climb.mean_of([]))
 
 
-def test_spread_needs_three_seeds():
-    """Largest less smallest, of the step where that is most."""
-    assert spread({"a": reached(0.3), "b": reached(0.5, 0.9)}) is None
+def test_range_needs_three_seeds():
+    """Largest less smallest, of each step that was trained so often."""
+    assert ranges({"a": reached(0.3), "b": reached(0.5, 0.9)}) == []
     three = {"a": reached(0.3, 0.32, 0.31), "b": reached(0.5, 0.5, 0.5)}
-    assert spread(three) == pytest.approx(0.02)
+    assert ranges(three) == [pytest.approx(0.02), 0.0]
 
 
 @pytest.mark.parametrize(
-    ("seeds", "said"),
-    [((0.80, 0.81, 0.79), "yes"), ((0.7, 0.9, 0.8), "no"), ((0.8,), "not known")],
+    ("before", "seeds", "said"),
+    [
+        ((0.48, 0.5, 0.52), (0.80, 0.81, 0.79), "yes"),
+        # Runs of the first step are far apart, and yet all lie below.
+        ((0.3, 0.5, 0.7), (0.80, 0.81, 0.79), "yes"),
+        # The mean is 30 points higher, but one run is not.
+        ((0.3, 0.5, 0.7), (0.7, 0.9, 0.8), "no"),
+        ((0.48, 0.5, 0.52), (0.8,), "not known"),
+        ((0.5,), (0.80, 0.81, 0.79), "not known"),
+    ],
 )
-def test_table_says_which_steps_are_above_chance(monkeypatch, seeds, said: str):
-    """More than twice the spread; one run says nothing of it."""
+def test_table_says_which_steps_are_above_chance(
+    monkeypatch, before: tuple, seeds: tuple, said: str
+):
+    """All runs above all of the step before; how others differ is not their matter."""
     names = list(steps())
     runs = {name: reached() for name in names}
-    runs[names[0]], runs[names[1]] = reached(0.5), reached(*seeds)
+    runs[names[0]], runs[names[1]] = reached(*before), reached(*seeds)
+    runs[names[3]] = reached(0.1, 0.99, 0.5)
     monkeypatch.setattr(climb, "stored", lambda: runs)
     short = Reached(0.155, 0.07, 200)
     table = climb.show_table({names[0]: short}).data
@@ -129,6 +140,13 @@ def test_table_says_which_steps_are_above_chance(monkeypatch, seeds, said: str):
     assert rows[0][5:] == ["15.5 after 200", "7.0"]
     assert rows[2][1:3] == ["", "none"]
     climb.draw_climb({names[0]: short}).canvas.draw()
+
+
+def test_stored_table_says_what_the_notebook_says_of_it():
+    """Start, centre sampling and GIoU are above chance; the last three are not."""
+    rows = re.findall(r"<tr>(.*?)</tr>", climb.show_table({}).data)[1:]
+    said = [re.findall(r"<td[^>]*>(.*?)</td>", row)[4] for row in rows]
+    assert said == ["", *["yes"] * 4, *["no"] * 3]
 
 
 def test_figure_in_the_notebook_is_stored():

@@ -1,6 +1,7 @@
 """What the texts for students say holds for the code."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -161,3 +162,24 @@ def test_share_of_p5_is_what_notebook_4_says(tmp_path: Path):
     assert (
         f"p5 has {shares[0]:.1f} at this" in text and f"and {shares[1]:.0f} at" in text
     )
+
+
+def test_example_of_exercises_of_your_own_takes_nothing_that_the_course_has():
+    """Names that the course has already are refused, so the page must not show them."""
+    page = (ROOT / "docs" / "own-exercises.md").read_text()
+    (block,) = re.findall(r"```\n(drop = .*?)```", page, re.DOTALL)
+    example, course = tomllib.loads(block), read_registry(ROOT)
+    step, exercise = example["step"][0], example["exercise"][0]
+    assert step["number"] not in course.steps
+    assert exercise["id"] not in course.exercises
+    assert exercise["id"].startswith(f"{step['number']}.")
+    for shown in re.findall(r"(?:test_|hints_|notebooks/|@exercise\(\")(\d+)", page):
+        assert int(shown) in (1, step["number"]), shown
+
+
+def test_self_study_grades_the_parts_that_it_hands_out():
+    """Without --parts only part one is graded."""
+    page = (ROOT / "docs" / "self-study.md").read_text()
+    (parts,) = set(re.findall(r"make release PARTS='([a-z_ ]+)'", page))
+    (command,) = re.findall(r"`([^`]*grader grade [^`]*)`", page)
+    assert f"--parts {parts} " in " ".join(command.split())

@@ -37,7 +37,8 @@ DATA = "shapes"
 FIGURES = "figures.json"  # in the folder of a run: what it reaches
 # Where runs of notebooks are only tried out: so many iterations, in a folder apart.
 SWITCH = "FCOS_COURSE_ITERATIONS"
-FEWEST_SEEDS = 3  # from which a spread is said
+FEWEST_SEEDS = 3  # of both steps, from which one is said to be above chance
+SAID = {True: "yes", False: "no", None: "not known"}
 
 
 @dataclass(frozen=True)
@@ -197,19 +198,27 @@ def mean_of(runs: Sequence[Reached]) -> float:
     return statistics.fmean(run.voc_ap50 for run in runs) if runs else math.nan
 
 
-def spread(of_steps: Mapping[str, Sequence[Reached]]) -> float | None:
-    """How far two runs of one step differ by chance: the largest range that is stored.
+def is_above_chance(runs: Sequence[Reached], before: Sequence[Reached]) -> bool | None:
+    """Whether each run of a step is above each run of the step before it.
+
+    Where the step changes nothing, all orders of the six figures are equally likely,
+    and three of one step lie above three of the other in one of twenty.
 
     Returns:
-        Largest less smallest mAP of the step with the widest range, of those that were
-        trained from three seeds or more; None where there is none.
+        None where one of the two was trained from fewer than three seeds.
     """
-    ranges = [
+    if min(len(runs), len(before)) < FEWEST_SEEDS:
+        return None
+    return min(run.voc_ap50 for run in runs) > max(run.voc_ap50 for run in before)
+
+
+def ranges(of_steps: Mapping[str, Sequence[Reached]]) -> list[float]:
+    """Largest less smallest mAP of each step with three seeds or more: chance alone."""
+    return [
         max(run.voc_ap50 for run in runs) - min(run.voc_ap50 for run in runs)
         for runs in of_steps.values()
         if len(runs) >= FEWEST_SEEDS
     ]
-    return max(ranges, default=None)
 
 
 def gains(of_steps: Mapping[str, Sequence[Reached]]) -> dict[str, float]:
@@ -264,9 +273,10 @@ def show_table(mine: Mapping[str, Reached]) -> HTML:
         mine: what your runs reach, see `own`.
     """
     runs = stored()
-    won, chance = gains(runs), spread(runs)
+    won, apart = gains(runs), ranges(runs)
     head = ("step", "stored mAP", "runs", "gain", "above chance?", "yours", "its AP")
     lines = [_row(head, "th")]
+    before: Sequence[Reached] = []
     for name, step in steps().items():
         gain = won.get(name)
         cells = [
@@ -274,25 +284,20 @@ def show_table(mine: Mapping[str, Reached]) -> HTML:
             _percent(mean_of(runs[name])),
             str(len(runs[name])) if runs[name] else "none",
             "" if gain is None else f"{100 * gain:+.1f}",
-            "" if gain is None else _above(gain, chance),
+            "" if gain is None else SAID[is_above_chance(runs[name], before)],
             _yours(mine.get(name), step),
             _percent(mine[name].coco_ap) if name in mine else "",
         ]
         lines.append(_row(cells, "td"))
-    said = "the spread is not known: no step is stored from three seeds"
-    if chance is not None:
+        before = runs[name] or before
+    said = "chance is not known: no step is stored from three seeds"
+    if apart:
         said = (
-            f"chance: runs of one step that differ in nothing but their seed lie up to "
-            f"{100 * chance:.1f} points apart"
+            "yes: each run of the step is above each run of the one before it. Runs "
+            "of one step, which differ in nothing but their seed, lie "
+            f"{100 * min(apart):.1f} to {100 * max(apart):.1f} points apart"
         )
     return HTML(f"<table>{''.join(lines)}</table><p>{html.escape(said)}</p>")
-
-
-def _above(gain: float, chance: float | None) -> str:
-    """Whether a gain is more than chance; a gain of two runs has twice a run's."""
-    if chance is None:
-        return "not known"
-    return "yes" if abs(gain) > 2 * chance else "no"
 
 
 def _yours(reached: Reached | None, step: Step) -> str:
