@@ -119,8 +119,9 @@ def distances_of_output(
     """Exercise 10.5 (about 6 lines): from the box predictor's output to distances.
 
     The output times the level's scale; then as it is ("raw"), its positive part
-    ("relu"), or e to the power of it ("exp"), at most 1,000. Half precision is too
-    coarse for a power, so the answer is in float32 at least.
+    ("relu"), or e to the power of it ("exp"), at most 1,000, with a gradient that is
+    finite for any output. Half precision is too coarse for a power, so the answer is
+    in float32 at least.
     Source: Tian et al., "FCOS", 2019, section 3.2 (exp(s x)), 2020, section 3.1 (ReLU).
 
     Args:

@@ -194,6 +194,10 @@ def test_distances_of_output_in_half_precision(student):
             got = ask(student, raw, scale, how)
             name = str(dtype).removeprefix("torch.")
             expect_half(got, raw, float(scale), f"{DISTANCES} of {name}, {how!r}", how)
+    for how in OUTPUTS:  # at 1.0 raw numbers stay as they are, and their dtype does not
+        raw = spread(4, 4, low=-4.0, high=5.0).to(torch.float16)
+        what = f"{DISTANCES} of float16, {how!r}, at a scale of 1.0"
+        expect_half(ask(student, raw, 1.0, how), raw, 1.0, what, how)
     raw = spread(7, 4, low=-4.0, high=5.0)
     scale = torch.tensor(1.3, dtype=torch.float64)
     for how in OUTPUTS:

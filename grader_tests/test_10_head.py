@@ -455,7 +455,15 @@ def test_published_head_on_maps_of_any_size(student):
     for classes, choices in (
         (1, {"norm_groups": 0, "box_output": "raw", "centerness_on": "class"}),
         (100, {"norm_groups": 0, "stem_start": "he", "box_output": "relu"}),
-        (1, {"norm_groups": 2, "box_output": "exp", "level_scales": True}),
+        (
+            1,
+            {
+                "norm_groups": 2,
+                "box_output": "exp",
+                "level_scales": True,
+                "unit": "pixel",
+            },
+        ),
     ):
         levels = ("p3", "p4", "p5", "p6", "p7")
         head = make_head(student, classes, 3, [8, 4], levels, **choices)

@@ -35,6 +35,7 @@ NO_BIAS = "a convolution has no bias"
 NOT_3X3 = "the convolutions are not 3x3"
 NAMES = "the layers are called p6 and p7, and there are no others"
 EACH_ALONE = "an output channel sees one channel alone; it sees all channels"
+SOME_ALONE = "an output channel sees some channels alone; it sees all channels"
 POOLED_LAYER = "the map is pooled after a convolution; a stride of 2 makes it smaller"
 FIRST_IMAGE = "the first image alone is answered"
 NOT_GIVEN_BACK = "p3, p4 and p5 are left out"
@@ -89,7 +90,7 @@ def filled_top(student, weights, dtype: torch.dtype = torch.float32):
 
 def test_top_layers_are_two_convolutions(student):
     """p6 and p7: 3x3 with a bias, from any number of channels to as many."""
-    for channels in (3, 40, 1):
+    for channels in (3, 40, 1, 320):
         state = expect_state(make_top(student, channels).state_dict(), MAKE)
         shapes = {
             level: [
@@ -110,10 +111,17 @@ def test_top_layers_are_two_convolutions(student):
             cause = NOT_3X3
         elif channels > 1 and weights == [(channels, 1, 3, 3)] * 2:
             cause = EACH_ALONE
+        elif all(is_grouped(shape, channels) for shape in weights):
+            cause = SOME_ALONE if weights else cause
         elif any(shape[:2] != (channels, channels) for shape in weights):
             cause = CHANNELS
         expected = dict.fromkeys(TOP, right)
         expect_equal(shapes, expected, f"{MAKE}({channels}): weights", cause)
+
+
+def is_grouped(shape: tuple[int, ...], channels: int) -> bool:
+    """Whether all channels come out, and each is made from a part of them."""
+    return shape[0] == channels > shape[1] and channels % shape[1] == 0
 
 
 def test_top_layers_halve_a_map(student):

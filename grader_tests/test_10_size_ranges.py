@@ -135,7 +135,7 @@ def expect_ranges(got, strides, scale, last_limit, expected=None) -> None:
             for cause, wrong in wrong_ranges(strides, scale, last_limit).items()
         },
         atol=1e-9,
-        rtol=1e-9,
+        rtol=1e-6,  # limits that were worked out in float32 are right, too
     )
     expect_equal(list(got), list(strides), f"{RANGES}: order of the levels", ORDER)
 

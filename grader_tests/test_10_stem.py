@@ -64,6 +64,8 @@ VARIANCE = "0.01 is the standard deviation, not the variance"
 DEVIATION = 0.01
 OWN = "PyTorch's own first values are left"
 ADDED = "the old weights are still in the new ones; draw them anew"
+SCALED = "the old weights are multiplied by a number; draw them anew"
+REPEATED = "many weights are the same number; each is drawn for itself"
 CONSTANT = "all weights of a convolution are the same number; draw them"
 NOT_ZERO = "the mean of the weights is not 0"
 BIASES_DRAWN = "the biases are drawn, too; they start at 0"
@@ -297,7 +299,7 @@ def test_stem_leaves_the_list_of_widths_alone(student):
     )
 
 
-START_IN, START_WIDTHS = 24, [48, 32, 16]
+START_IN, START_WIDTHS = 24, [48, 32, 16, 16, 16]
 
 
 def started(student, how: str, groups: int = 8):
@@ -366,10 +368,17 @@ def expect_drawn_anew(weight: torch.Tensor, old: torch.Tensor, name: str) -> Non
     expect_true(not is_left, what, "they are the same as before", LEFT)
     is_added = float((weight - old).std()) < float(old.std()) / 2
     expect_true(not is_added, what, "they are nearly the same as before", ADDED)
+    both = torch.stack((weight.flatten(), old.flatten()))
+    is_scaled = float(torch.corrcoef(both)[0, 1].abs()) > 0.5
+    message = "they follow the numbers from before"
+    expect_true(not is_scaled, what, message, SCALED)
     is_one = bool((weight == weight.flatten()[0]).all())
     expect_true(not is_one, what, "they are all the same number", CONSTANT)
     are_alike = torch.equal(weight, weight[:1].expand_as(weight))
     expect_true(not are_alike, what, "all channels have the same ones", ALIKE)
+    different = len(weight.unique())
+    message = f"{weight.numel()} weights, but {different} different numbers"
+    expect_true(different > 0.9 * weight.numel(), what, message, REPEATED)
 
 
 def small(fan_in: int, fan_out: int, first: int):
@@ -430,6 +439,8 @@ def test_stem_draws_all_its_weights(student):
                 same = bool((weight == before[name]).any())
                 message = f"numbers of {name} are those from before"
                 expect_true(not same, START, message, LEFT)
+                old = before[name].double().cpu()
+                expect_drawn_anew(weight.double().cpu(), old, name)
                 for row in weight:
                     numbers = tuple(row.flatten().tolist())
                     own, layer = seen.get(numbers, (number, name))

@@ -32,6 +32,8 @@ BOXES_FIRST = "boxes come before locations"
 BEYOND = "boxes beyond the left or upper edge of the image are cut off; keep them"
 A_FEW_ONLY = "right for a few boxes, wrong for the same among hundreds; set no limit"
 FRONT = "right for a batch of images, wrong for one image without a batch"
+WHOLE_RADIUS = "the radius is rounded to whole pixels"
+WHOLE_DIFFERENCE = "the difference is rounded to whole pixels"
 TO_FLOAT32 = "the digits that float64 has beyond those of float32 are lost"
 NUMBERS = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -144,6 +146,15 @@ def test_near_centre_leaves_out_the_radius_itself(student):
     points = torch.tensor(apart) + torch.tensor([25.0, 24.0])
     radius = torch.full((len(points),), 12.0)
     expect_near(student, points, box, radius, mistakes=(RADIUS_LET_IN, CIRCLE))
+    apart = [[12.25, 0], [0, -12.375], [12.75, 3], [-12.5, 2]]
+    points = torch.tensor(apart) + torch.tensor([25.0, 24.0])
+    got = near(student, points, box, torch.full((4,), 12.5))
+    causes = {
+        WHOLE_RADIUS: torch.tensor([[False]] * 4),
+        WHOLE_DIFFERENCE: torch.tensor([[True]] * 4),
+    }
+    expected = torch.tensor([[True], [True], [False], [False]])
+    expect_close(got, expected, f"{NEAR} within 12.5 pixels", causes=causes)
     little = 1e-10
     points = torch.tensor([[25.0, 24.0]], dtype=torch.float64).repeat(4, 1)
     offsets = [12 - little, 12 + little, -12 + little, -12.0]

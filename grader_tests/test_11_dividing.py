@@ -32,6 +32,7 @@ NEVER_WEIGHED = "weigh_boxes is ignored: the boxes are never weighed"
 NOT_NORMALISED = "the weights do not add up to 1; divide by their sum"
 BY_NUMBER = "the weighted box losses are divided by their number"
 AT_LEAST_1 = "a sum of centerness below 1 counts as 1; it may be small"
+AT_LEAST_A_BIT = "a small sum of centerness counts as a larger one"
 CTR_WEIGHED = "the centerness losses are weighed, too"
 DIVISOR_TOO = "the weighted mean is divided by the divisor as well"
 LARGE_DIVISOR = "right for small divisors, wrong for large ones; set no limit"
@@ -223,8 +224,13 @@ def test_divide_losses_weights_add_up_to_one(student: Student) -> None:
     expect_divided(student, usual)
     low = {**usual, "centerness": usual["centerness"] / 16}
     expect_divided(student, low, f"{DIVIDE} with a low centerness")
-    one = {**case_of(number=1, weigh=True), "centerness": torch.tensor([0.125])}
-    expect_divided(student, one, f"{DIVIDE} with one location")
+    high, little = (
+        {**case_of(number=1, weigh=True), "centerness": torch.tensor([centerness])}
+        for centerness in (0.5, 1 / 64)
+    )
+    what = f"{DIVIDE} with one location"
+    with expect_as_usual(AT_LEAST_A_BIT, partial(expect_divided, student, high)):
+        expect_divided(student, little, what)
 
 
 def test_divide_losses_of_other_losses_are_others(student: Student) -> None:

@@ -74,6 +74,10 @@ CLOSE = "areas that are close are told apart wrongly; compare them as they are"
 ONE_ROW = "a batch with one row of boxes loses a dimension; squeeze nothing"
 LEVEL_MAJOR = "all images of a level stand together; all levels of an image must"
 TO_FLOAT32 = "the digits that float64 has beyond those of float32 are lost"
+NOT_THE_PRODUCT = "boxes are compared by something else than width times height"
+TINY = "a box of less than a pixel is left out"
+HUGE = "a box of millions of square pixels is treated in another way; set no limit"
+WHOLE_RADIUS = "the radius is rounded to whole pixels"
 AFTER_PADDING = "boxes behind a row of padding are lost; padding may stand anywhere"
 IMAGES_TURNED = "the images come back in another order"
 USUAL = (
@@ -219,6 +223,10 @@ def test_match_batch_samples_near_the_centre(student):
         config = changed(PLAIN, centre_radius=radius)
         what = f"{MATCH} with centre_radius {radius}"
         expect_match(student, places, rows, config, mistakes, what=what)
+    config, of_whole = (changed(PLAIN, centre_radius=radius) for radius in (1.03, 1.0))
+    more = {WHOLE_RADIUS: partial(matches, places, STRIDES, rows, of_whole)}
+    what = f"{MATCH} with centre_radius 1.03"
+    expect_match(student, places, rows, config, mistakes, what=what, more=more)
 
 
 def test_match_batch_leaves_out_the_edge_of_a_box(student):
@@ -243,6 +251,12 @@ def test_match_batch_takes_the_smallest(student):
     wide, high = [10.0, 14, 30, 26, 3], [14.0, 10, 26, 30, 4]
     rows = torch.tensor([[wide, high], [high, wide]], dtype=torch.float64)
     expect_match(student, places, rows, WHOLE, (LAST_OF_EQUAL,))
+    # 400 square pixels and 420; one pixel longer and wider they are 505 and 462.
+    slim, square = [18.0, -30, 22, 70, 5], [10.0, 10, 30, 31, 6]
+    rows = torch.tensor([[slim, square], [square, slim]], dtype=torch.float64)
+    slim_away = torch.where(rows[..., 4:] == 5, -1.0, rows)
+    more = {NOT_THE_PRODUCT: partial(matches, places, STRIDES, slim_away, WHOLE)}
+    expect_match(student, places, rows, WHOLE, (), more=more)
 
 
 def test_match_batch_of_close_areas(student):
@@ -401,6 +415,20 @@ def test_match_batch_of_boxes_beyond_the_image(student):
     }
     with expect_as_usual(BEYOND, usual):
         expect_match(student, places, rows, WHOLE, (), more=more)
+
+
+def test_match_batch_of_tiny_and_huge_boxes(student):
+    """A box of half a pixel around a location, and two of thousands of pixels."""
+    tiny = [19.75, 19.5, 20.25, 20.125, 4]
+    # The larger one first: areas that end at a limit would be equal.
+    huge = [[-2000.0, -1500, 2000, 1500, 1], [-1500, -1000, 1500, 1200, 2]]
+    usual = partial(
+        expect_match, student, points_of([20.0, 20]), one_image(MIDDLE, OUTER), WHOLE
+    )
+    for level, rows, cause in (("p3", [tiny, OUTER], TINY), ("p7", huge, HUGE)):
+        places = points_of([20.0, 20], [24, 12], levels=(level,))
+        with expect_as_usual(cause, usual):
+            expect_match(student, places, one_image(*rows), WHOLE, ())
 
 
 def test_match_batch_on_other_levels(student):

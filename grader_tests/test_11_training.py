@@ -63,6 +63,7 @@ NO_CLAMP = "divided by 0 where no location has a box; divide by 1 at least"
 DETACHED = "the predictions are detached"
 ONE_IMAGE = "a batch of a single image crashes"
 FAR_OFF = "right for small predictions, wrong for large ones; set no limit"
+NEGATIVE = "negative predictions are changed before L1; leave them as they are"
 TARGETS_KEPT = "the targets are those of an earlier batch; keep nothing between calls"
 ZERO_CHANGED = "distances of 0 are changed, or get another loss; leave them as they are"
 ONE_CLASS = "a single class crashes"
@@ -334,6 +335,13 @@ def test_published_losses_of_any_predictions(student: Student) -> None:
 
     with expect_as_usual(FAR_OFF, partial(check, batch)):
         check(own)
+    negative = [
+        batch.outputs[0],
+        {level: -values for level, values in batch.outputs[1].items()},
+        batch.outputs[2],
+    ]
+    with expect_as_usual(NEGATIVE, partial(check, batch)):
+        check(batch._replace(outputs=negative))
 
 
 def test_published_losses_of_zero_distances(student: Student) -> None:

@@ -1,7 +1,7 @@
 """Step 12: torchvision's name of each of our weights."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 import torch
@@ -14,6 +14,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 
 from grader_tests.oracles.plain_inference import Choices
 from grader_tests.published_detection_parts import make_version, read_found_of
+from grader_tests.published_parts import layers_of
 from grader_tests.tools import give, spread
 from helpers.checks.answers import expect_state
 from helpers.checks.expect import (
@@ -251,6 +252,24 @@ def test_key_of_all_weights(student: Student) -> None:
     _check_keys(student, names, "of a whole detector")
 
 
+def _names_in_head(
+    head: Mapping[str, torch.Tensor], theirs: Sequence[str]
+) -> dict[str, str]:
+    """Our name of each weight -> where this head has it: its layers may be nested."""
+    places = {}
+    names = _names_of(theirs)
+    for part in HEAD:
+        kinds = [name for name in names if name.startswith(part)]
+        owners = list(dict.fromkeys(name.rpartition(".")[0] for name in kinds))
+        layers = layers_of(head, part.removeprefix("pred_net."))
+        expect_equal(len(layers), len(owners), f"number of layers of {part}")
+        own = dict(zip(owners, layers, strict=True))
+        for name in kinds:
+            owner, _, kind = name.rpartition(".")
+            places[name] = f"{own[owner]}.{kind}"
+    return places
+
+
 def test_same_weights_give_the_same_detections(student: Student) -> None:
     """Torchvision's weights, loaded by these keys: its detections, in float64."""
     theirs = _torchvision()
@@ -289,14 +308,13 @@ def test_same_weights_give_the_same_detections(student: Student) -> None:
     ours.eval()
     head = expect_state(ours.pred_net.state_dict(), "the state of the head")
     state = theirs.state_dict()
-    weights = {}
-    for name, old in head.items():
-        key = _key(student, f"pred_net.{name}")
-        what = f"{KEY} of pred_net.{name}"
+    for name, own in _names_in_head(head, list(state)).items():
+        key, old = _key(student, name), head[own]
+        what = f"{KEY} of {name}"
         expect_true(key in state, what, f"torchvision has no {key!r}")
         expect_equal(tuple(state[key].shape), tuple(old.shape), f"{what}: shape")
-        weights[name] = give(student, state[key], torch.float64)
-    ours.pred_net.load_state_dict(weights)
+        head[own] = give(student, state[key], torch.float64)
+    ours.pred_net.load_state_dict(head)
     given = {
         level: give(student, part, torch.float64) for level, part in features.items()
     }

@@ -29,6 +29,7 @@ from helpers.checks.student import Student
 
 NOTHING_PASSES = "a level where nothing passes crashes"
 FEWER = "a level of fewer candidates than top_k crashes"
+BEFORE = "the best are taken before the threshold; they are the best of what passes"
 ZERO_LIMIT = "top_k = 0 lets none through; it is all"
 ZERO = "a threshold of 0 is not taken as 0"
 NOT_PASSED_ON = "candidates are those of another config than the one given"
@@ -102,8 +103,9 @@ def test_level_of_a_version(student: Student) -> None:
     default = {NOT_PASSED_ON: lambda: table_of(plain_level(level, 0.1, DEFAULT), 6)}
     for on in ("class", "score"):
         for many in (True, False):
-            choices = Choices(threshold_on=on, multi_label=many)
-            _check(student, level, 0.1, choices, causes=default)
+            for number in (1000, 6):
+                choices = Choices(threshold_on=on, multi_label=many, top_k=number)
+                _check(student, level, 0.1, choices, causes=default)
 
 
 def test_level_lets_the_best_through(student: Student) -> None:
@@ -114,6 +116,14 @@ def test_level_lets_the_best_through(student: Student) -> None:
             LEVEL, FEWER, lambda: _check(student, level, 0.1, Choices(top_k=7))
         ):
             _check(student, level, 0.1, Choices(top_k=number))
+    # The second location has the higher score, and p of .08, which does not pass.
+    few = Level(*(part[:2] for part in level))._replace(
+        cls_logits=torch.tensor([[-0.85, -9.0], [-2.44, -9.0]]),
+        ctr_logits=torch.tensor([[-4.6], [4.6]]),
+    )
+    choices = Choices(threshold_on="class", top_k=1)
+    none = {BEFORE: lambda: torch.zeros(0, 6)}
+    _check(student, few, 0.1, choices, causes=none)
 
 
 def test_level_without_a_limit(student: Student) -> None:
@@ -184,7 +194,7 @@ def test_level_of_a_single_location(student: Student) -> None:
 
 
 def test_level_keeps_nothing(student: Student) -> None:
-    """Each call answers its own inputs, and leaves them as they are."""
+    """Each call answers its own inputs, in their dtype, and leaves them as they are."""
     level, other = read_level("wide"), read_level("other")
     other_order = Level(*(part.flip(0) for part in level))
     moved = level._replace(points=level.points.flip(0))
@@ -196,6 +206,9 @@ def test_level_keeps_nothing(student: Student) -> None:
         for one in (level, other_order, other, moved)
     ]
     expect_own_answers(call, *cases)
+    fine = Level(*(part.double() for part in level))
+    answer = call(*give_level(student, fine), 0.1, version)
+    level_check(fine, 0.1, choices, dtype=torch.float64)(answer)
     given = give_level(student, level)
     expect_inputs_kept(
         student,

@@ -37,6 +37,8 @@ from helpers.checks.student import Student
 NO_BOX = "no box at all crashes"
 FEWER = "fewer boxes than max_detections crash"
 THRESHOLD = "the NMS threshold is not looked at"
+ZERO = "an NMS threshold of 0 is not taken as 0"
+NEARLY_EQUAL = "scores that are nearly equal count as equal"
 DETECTOR = "the whole detector, from the head's outputs to detections"
 NAMES = "x1,y1,x2,y2,class,score"
 DISTANCES = 2  # their place in a Level
@@ -98,6 +100,8 @@ def test_suppress_by_hand(student: Student) -> None:
     expect_equal([*map(list, loop)], [*map(list, right)], "the slow loop")
     _check(student, rows, 0.6)
     _check(student, rows, 0.7)
+    rows.append((11.0, 1, 20, 4, cat, 0.375))  # IoU 3/64 with the third
+    _check(student, rows, 0.0, causes={ZERO: partial(_rest_of, rows, 0.6)})
 
 
 def test_suppress_equals_a_slow_loop(student: Student) -> None:
@@ -105,13 +109,12 @@ def test_suppress_equals_a_slow_loop(student: Student) -> None:
     for case in ("some", "crowd"):
         rows = read_found(case)
         for threshold in (0.6, 0.5):
-            other = 1.1 - threshold
-            kept = {
-                THRESHOLD: lambda rows=rows, other=other: table_of(
-                    plain_suppress(rows, other, Choices()), 6
-                )
-            }
+            kept = {THRESHOLD: partial(_rest_of, rows, 1.1 - threshold)}
             _check(student, rows, threshold, causes=kept)
+
+
+def _rest_of(rows: Sequence[Row], nms_threshold: float) -> torch.Tensor:
+    return table_of(plain_suppress(rows, nms_threshold, Choices()), 6)
 
 
 def test_suppress_keeps_the_best(student: Student) -> None:
@@ -140,7 +143,9 @@ def test_suppress_without_a_limit(student: Student) -> None:
 
 def test_suppress_keeps_ties_if_asked(student: Student) -> None:
     """Who scores as much as the last one comes out as well, with keep_ties."""
-    rows = _of_scores([0.5, 0.75, 0.25, 0.5, 0.875, 0.5, 0.125], [0, 1, 0, 2, 0, 1, 1])
+    nearly = 0.5 - 2**-14
+    scores = [0.5, 0.75, nearly, 0.25, 0.5, 0.875, 0.5, 0.125]
+    rows = _of_scores(scores, [0, 1, 0, 0, 2, 0, 1, 1])
     expect_equal(
         [
             row[5]
@@ -154,7 +159,7 @@ def test_suppress_keeps_ties_if_asked(student: Student) -> None:
     for number in (3, 4):
         _check_ties(student, rows, Choices(max_detections=number, keep_ties=True))
         _check_ties(student, rows, Choices(max_detections=number))
-    for number in (5, 6, 7, 30):  # the last one has no equal; all come out
+    for number in (5, 6, 7, 8, 30):  # the last one has no equal; all come out
         _check_ties(student, rows, Choices(max_detections=number, keep_ties=True))
 
 
@@ -169,6 +174,7 @@ def _check_ties(student: Student, rows: Sequence[Row], choices: Choices) -> None
         said: (lambda stay=stay: scores(stay))  # type: ignore[misc]
         for said, stay in OF_REST.items()
     }
+    wrong[NEARLY_EQUAL] = partial(_rest_of_rounded, rows, choices)
     what = f"{SUPPRESS} of equal scores"
 
     def check(answer: Any) -> None:
@@ -182,6 +188,12 @@ def _check_ties(student: Student, rows: Sequence[Row], choices: Choices) -> None
     seen = (got[:, None] - given).abs().amax(dim=2) < 1e-3
     is_whole = bool((seen.sum(dim=1) == 1).all() and (seen.sum(dim=0) <= 1).all())
     expect_true(is_whole, what, "a row is none of those given, or comes twice")
+
+
+def _rest_of_rounded(rows: Sequence[Row], choices: Choices) -> torch.Tensor:
+    """The scores where those count as equal that are so in three digits."""
+    rounded = [(*row[:5], round(row[5], 3)) for row in rows]
+    return table_of(plain_suppress(rounded, 0.6, choices), 6)[:, 5:]
 
 
 def test_suppress_takes_any_order(student: Student) -> None:

@@ -22,6 +22,8 @@ OF_NMS = (
     "0 / 0 in NMS, which keeps",
     "last of equal scores first",
 )
+# Layers under other names than ours, and in other places, on which later steps stand.
+OF_LAYERS = ("other_fpn_keys", "head_in_loops", "other_top", "nested_stem")
 # Exercises that the original assignment does not have in these two files.
 OURS_ONLY = {"1.1", "2.1", "4.2", "4.3", "4.4"}
 # Matching is given there and differs from ours, for p3 to p5 alone; merge_levels is a
@@ -66,6 +68,13 @@ def test_detections_of_a_legitimate_nms(name: str, tmp_path: Path):
     """What 8.1 leaves open costs no points in 12.3 and 12.4."""
     write_sources(accepted(name, SOURCES), tmp_path)
     assert failures(tmp_path, {"12.3", "12.4"}) == {}
+
+
+@pytest.mark.parametrize("name", OF_LAYERS)
+def test_detector_of_legitimate_layers(name: str, tmp_path: Path):
+    """What 2.1, 3.1, 10.1 and 10.3 leave open costs no points in later steps."""
+    write_sources(accepted(name, SOURCES), tmp_path)
+    assert failures(tmp_path, {"11.7", "12.3", "12.4"}) == {}
 
 
 def test_solution_in_the_form_of_the_original_assignment():
