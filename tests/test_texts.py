@@ -186,7 +186,7 @@ def test_self_study_grades_the_parts_that_it_hands_out():
 
 
 def test_local_links_and_pictures_of_the_pages_lead_to_files():
-    """A step's picture is made by hand (benchmarks.readme_steps), and soon forgotten."""
+    """Pictures of steps are made by hand, see benchmarks.readme_steps."""
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
             if "://" not in link:
