@@ -292,7 +292,8 @@ def torchvision_key(name: str) -> str:
     - head.classification_head.conv, .cls_logits: pred_net.stem_cls, .pred_cls;
     - head.regression_head.conv, .bbox_reg, .bbox_ctrness: pred_net.stem_box,
       .pred_box, .pred_ctr.
-    What follows in a name stays as it is.
+    What follows in a name stays as it is, and so does a name of no such part, such as
+    _normalizer, a buffer that torchvision does not have.
 
     Args:
         name: of a parameter or buffer of PublishedFCOS, "pred_net.pred_cls.bias".

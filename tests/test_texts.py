@@ -183,3 +183,11 @@ def test_self_study_grades_the_parts_that_it_hands_out():
     (parts,) = set(re.findall(r"make release PARTS='([a-z_ ]+)'", page))
     (command,) = re.findall(r"`([^`]*grader grade [^`]*)`", page)
     assert f"--parts {parts} " in " ".join(command.split())
+
+
+def test_local_links_and_pictures_of_the_pages_lead_to_files():
+    """Pictures of steps are made by hand, see benchmarks.readme_steps."""
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            if "://" not in link:
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
