@@ -76,6 +76,7 @@ NOT_PERMUTED = "not permuted: channels come before places"
 NOT_FLATTENED = "neither permuted nor flattened"
 EXCHANGED = "distances and centerness are exchanged"
 CLASSES_LEFT_OUT = "at most some classes are answered; there may be any number"
+UNIT = "the unit of the config changes the answer; the head has none"
 FIRST_ONLY = "only the first levels of the dict are answered; answer all of them"
 
 
@@ -451,27 +452,26 @@ def expect_own(student, head, side: str, how: str, features, groups: int) -> Non
 
 def test_published_head_on_maps_of_any_size(student):
     """One class or 100, five levels in no order, maps of one place and of one row."""
-    sizes = {"p6": (1, 1), "p3": (4, 3), "p7": (2, 1), "p4": (1, 5), "p5": (2, 2)}
+    last = {"norm_groups": 2, "box_output": "exp", "level_scales": True}
     for classes, choices in (
         (1, {"norm_groups": 0, "box_output": "raw", "centerness_on": "class"}),
         (100, {"norm_groups": 0, "stem_start": "he", "box_output": "relu"}),
-        (
-            1,
-            {
-                "norm_groups": 2,
-                "box_output": "exp",
-                "level_scales": True,
-                "unit": "pixel",
-            },
-        ),
+        (1, last),
     ):
-        levels = ("p3", "p4", "p5", "p6", "p7")
-        head = make_head(student, classes, 3, [8, 4], levels, **choices)
-        with_spread_weights(head, HEAD, large=4.0)
-        side, groups = choices.get("centerness_on", "box"), choices["norm_groups"]
-        for batch in (1, 3):
-            features = maps_of(sizes, 3, batch, large=5.0)
-            expect_own(student, head, side, choices["box_output"], features, groups)
+        expect_any_size(student, classes, choices)
+    with expect_as_usual(UNIT, partial(expect_any_size, student, 1, last)):
+        expect_any_size(student, 1, {**last, "unit": "pixel"})
+
+
+def expect_any_size(student, classes: int, choices) -> None:
+    """What a head with these choices answers for maps of five sizes."""
+    sizes = {"p6": (1, 1), "p3": (4, 3), "p7": (2, 1), "p4": (1, 5), "p5": (2, 2)}
+    head = make_head(student, classes, 3, [8, 4], tuple(sorted(sizes)), **choices)
+    with_spread_weights(head, HEAD, large=4.0)
+    side, groups = choices.get("centerness_on", "box"), choices["norm_groups"]
+    for batch in (1, 3):
+        features = maps_of(sizes, 3, batch, large=5.0)
+        expect_own(student, head, side, choices["box_output"], features, groups)
 
 
 def test_published_head_of_a_batch_equals_its_single_images(student):

@@ -256,6 +256,7 @@ def test_stem_normalises_any_number_of_groups(student):
 
     def normalises(widths: list[int], groups: int) -> None:
         stem = make_stem(student, 3, widths, groups)
+        expect_stem(stem, 3, widths, True)
         with_spread_weights(stem, MAKE)
         layers = stored_layers_of(expect_state(stem.state_dict(), MAKE))
         expect_answer(student, stem, layers, spread(2, 3, 3, 4, low=-2.0), groups)

@@ -75,6 +75,7 @@ ONE_ROW = "a batch with one row of boxes loses a dimension; squeeze nothing"
 LEVEL_MAJOR = "all images of a level stand together; all levels of an image must"
 TO_FLOAT32 = "the digits that float64 has beyond those of float32 are lost"
 NOT_THE_PRODUCT = "boxes are compared by something else than width times height"
+A_BIT_INSIDE = "a location that is inside by a bit counts as outside"
 TINY = "a box of less than a pixel is left out"
 HUGE = "a box of millions of square pixels is treated in another way; set no limit"
 WHOLE_RADIUS = "the radius is rounded to whole pixels"
@@ -231,10 +232,14 @@ def test_match_batch_samples_near_the_centre(student):
 
 def test_match_batch_leaves_out_the_edge_of_a_box(student):
     """Strictly inside: a distance of 0 to any edge is background."""
-    places = points_of([8.0, 20], [30, 20], [20, 16], [20, 25], [20, 20], [9, 17])
+    places, on_edge = (
+        points_of([x, 20], [30, 20], [20, 16], [20, 25], [20, 20], [9, 17], [8, 20])
+        for x in (8 + 2**-14, 8.0)
+    )
     rows = one_image([8.0, 16, 30, 25, 2])
     for config in (WHOLE, changed(PLAIN, centre_radius=1.5)):
-        expect_match(student, places, rows, config, (ON_EDGE, NEAR_ALONE))
+        more = {A_BIT_INSIDE: partial(matches, on_edge, STRIDES, rows, config)}
+        expect_match(student, places, rows, config, (ON_EDGE, NEAR_ALONE), more=more)
 
 
 def test_match_batch_takes_the_smallest(student):
