@@ -23,6 +23,7 @@ from helpers.checks.expect import (
     expect_as_usual,
     expect_close,
     expect_equal,
+    expect_runs,
     expect_true,
     not_implemented,
 )
@@ -74,6 +75,10 @@ KNOWN_MISTAKES: dict[str, Named] = {
     "there is a .0 too many": lambda _, right: _with_zero(right),
     "p6 and p7 are exchanged": lambda _, right: _swapped(right, ".p6.", ".p7."),
 }
+
+
+ONLY_THEIRS = "a name that torchvision does not have is not given back as it is"
+UNKNOWN = ("KeyError", "ValueError", "IndexError", "StopIteration", "CheckError")
 
 
 def _swapped(name: str, one: str, other: str) -> str:
@@ -242,6 +247,21 @@ def test_key_changes_the_beginning_alone(student: Student) -> None:
         ANYWHERE, lambda: _check_keys(student, _of(BODY, *usual), "a usual weight")
     ):
         _check_keys(student, _of(BODY, *odd), "of an odd backbone")
+
+
+def test_key_of_what_torchvision_does_not_have(student: Student) -> None:
+    """A buffer of ours alone keeps its name, and the other names are right."""
+    what = "torchvision_key('_normalizer')"
+    key = student.fcos_published.torchvision_key
+    usual, right = "pred_net.pred_cls.bias", plain_key("pred_net.pred_cls.bias")
+
+    def plain() -> None:
+        expect_equal(key(usual), right, f"torchvision_key({usual!r})")
+
+    plain()
+    with expect_runs(what, ONLY_THEIRS, plain, kinds=UNKNOWN):
+        answer = key("_normalizer")
+    expect_equal(answer, "_normalizer", what, ONLY_THEIRS)
 
 
 def test_key_of_all_weights(student: Student) -> None:
