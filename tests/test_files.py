@@ -31,6 +31,7 @@ RENAMING = {
     "helpers/drive/keep.py": 1,
     "helpers/drive/on_drive.py": 3,
     "helpers/lessons/live.py": 1,
+    "helpers/models/others_weights.py": 1,
     "grader/grading/earlier.py": 1,
     "grader/nbgrader_course/build.py": 1,
     "grader/nbgrader_course/place.py": 3,
