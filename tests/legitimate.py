@@ -443,7 +443,7 @@ REWRITTEN: Mapping[str, Mapping[str, str]] = {
     "iou_loop_over_one_list": IOU_LOOP_OVER_ONE_LIST,
     "other_top": OTHER_TOP,
     "nested_stem": NESTED_STEM,
-    "head_in_loops": PUBLISHED_IN_LOOPS,
+    "published_head_in_loops": PUBLISHED_IN_LOOPS,
     **TARGETS,
     "detections_in_loops": DETECTIONS_IN_LOOPS,
     "detections_by_logs": DETECTIONS_BY_LOGS,
