@@ -90,9 +90,7 @@ VERSIONS = {
         4, 8, BOTH, 12, 1e8, EXACT, _giou_in_strides(), True, FOREGROUND
     ),
     "detectron2": Version(4, 8, NONE, 12, NO_END, IN_EIGHTS, GIOU, False, EMA_300),
-    "torchvision": Version(
-        0, 7, NONE, 12, NO_END, IN_EIGHTS, GIOU, False, FOREGROUND
-    ),
+    "torchvision": Version(0, 7, NONE, 12, NO_END, IN_EIGHTS, GIOU, False, FOREGROUND),
     "cs771": Version(4, 8, BOTH, 12, 1000, EXACT, GIOU, False, FOREGROUND),
     "a4": Version(
         4, 8, HIGH, WHOLE, NO_END, EXACT, L1_IN_STRIDES, False, EMA_150_AN_IMAGE

@@ -101,6 +101,7 @@ RIGHT: dict[str, Callable[..., Any]] = {
     "nms_of_each_class": each_class,
     "average_precision_101": ap_101,
     "soft_nms": soft,
+    "diou": lambda iou, distance, diagonal: iou - distance**2 / diagonal**2,
     "shrinks_to": lambda channels, layers: (0.0001 * 4.5 * channels) ** (layers / 2),
 }
 

@@ -191,6 +191,11 @@ def _shrinks_to() -> Cases:
     ]
 
 
+def _diou() -> Cases:
+    cases = ((0.5, 3.0, 10.0), (0.0, 40.0, 50.0), (1.0, 0.0, 7.0))
+    return [(case, case[0] - (case[1] / case[2]) ** 2) for case in cases]
+
+
 # Name of a goal -> its arguments and the right answers.
 GOALS: dict[str, Callable[[], Cases]] = {
     "count_above": _count_above,
@@ -204,5 +209,6 @@ GOALS: dict[str, Callable[[], Cases]] = {
     "nms_of_each_class": _nms_of_each_class,
     "average_precision_101": _average_precision_101,
     "shrinks_to": _shrinks_to,
+    "diou": _diou,
     "soft_nms": _soft_nms,
 }
