@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.course import read_registry
 from data_scripts import download_voc2007
 from grader.release.build import make_release
 from grader.release.release_files import write_files
@@ -82,7 +81,7 @@ def test_all_cells_of_the_old_notebook_run(tmp_path: Path):
     write_tree(data, train=train, val=val)
     done = run_python(UNTRAINED, course, str(CELLS), str(data))
     assert done.returncode == 0, done.stderr
-    for file in (*read_registry(ROOT).visible, "a4_helper"):
+    for file in ("common", "one_stage_detector", "a4_helper"):
         assert f"Hello from {file}.py!" in done.stdout
     assert done.stdout.endswith("all cells ran\n")
     truth = data / "mAP" / "input" / "ground-truth"

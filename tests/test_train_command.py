@@ -36,7 +36,7 @@ SMALL = {
 }
 # Signals that stop a run, and after which iteration they come.
 STOPPED_AFTER = {signal.SIGINT: 1, signal.SIGTERM: 2}
-LOSSES = ("loss_cls", "loss_box", "loss_ctr")
+LOSSES = ("loss_fcos_cls", "loss_fcos_loc", "loss_fcos_ctr")
 TIME_LIMIT_S = 120  # only against a test that hangs
 
 
@@ -168,7 +168,7 @@ def test_run_writes_checkpoint_log_and_picture(whole_run):
     lines = (whole_run / "log.jsonl").read_text().splitlines()
     entries = [json.loads(line) for line in lines]
     assert [entry["iteration"] for entry in entries] == [20, 40]
-    expected = {"iteration", "loss_cls", "loss_box", "loss_ctr", "learning_rate"}
+    expected = {"iteration", *LOSSES, "learning_rate"}
     assert all(set(entry) > expected for entry in entries)
     with Image.open(whole_run / "losses.png") as picture:
         assert picture.width > picture.height > 100
