@@ -37,10 +37,27 @@ def machine() -> dict[str, str | int]:
 
 
 def command_line() -> str:
-    """The command as it was given, without the path of the interpreter."""
+    """The command as it was given, without paths that only one machine has.
+
+    Of the interpreter nothing is said; a file or folder by its whole path is
+    ELSEWHERE/NAME.
+    """
     module = sys.modules["__main__"].__spec__
     start = f"python -m {module.name}" if module else f"python {Path(sys.argv[0]).name}"
-    return shlex.join([*start.split(), *sys.argv[1:]])
+    return shlex.join([*start.split(), *map(without_place, sys.argv[1:])])
+
+
+def without_place(argument: str) -> str:
+    """An argument, or the value behind its "=", without the folders of its whole path.
+
+    Example:
+        >>> without_place("/home/ada/voc"), without_place("runs/a"), without_place("a=1")
+        ('ELSEWHERE/voc', 'runs/a', 'a=1')
+    """
+    option, equals, value = argument.rpartition("=")
+    if not Path(value).is_absolute():
+        return argument
+    return f"{option}{equals}ELSEWHERE/{Path(value).name}"
 
 
 def write_result(name: str, figures: dict) -> Path:
