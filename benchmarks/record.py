@@ -51,8 +51,8 @@ def without_place(argument: str) -> str:
     """An argument, or the value behind its "=", without the folders of its whole path.
 
     Example:
-        >>> without_place("/home/ada/voc"), without_place("runs/a"), without_place("a=1")
-        ('ELSEWHERE/voc', 'runs/a', 'a=1')
+        >>> without_place("/home/ada/voc"), without_place("runs/a")
+        ('ELSEWHERE/voc', 'runs/a')
     """
     option, equals, value = argument.rpartition("=")
     if not Path(value).is_absolute():
