@@ -108,7 +108,10 @@ class PublishedFCOS(nn.Module):
         """
         features = self.backbone(images)
         outputs = self.pred_net(features)
-        return self.training_losses(self.locations(features, images), outputs, gt_boxes)
+        locations = self.locations(features, images)
+        losses = self.training_losses(locations, outputs, gt_boxes)
+        weight = self.version.box_weight
+        return {**losses, "loss_fcos_loc": losses["loss_fcos_loc"] * weight}
 
     def locations(
         self, features: dict[str, torch.Tensor], images: torch.Tensor

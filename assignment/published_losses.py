@@ -101,6 +101,8 @@ def box_losses(
     """
     if config.box_loss == "l1":
         return 0.25 * (pred - true).abs().sum(dim=1)
+    if config.box_loss == "l2":
+        return 0.25 * (pred - true).square().sum(dim=1)
     if config.box_loss == "giou":
         return giou_loss(pred, true, config.iou_plus, config.giou_eps)
     return iou_loss(pred, true, config.box_loss == "linear_iou", config.iou_plus)

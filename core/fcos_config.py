@@ -34,7 +34,9 @@ class FCOSConfig:
             good as no end.
         smallest: of several boxes the one of least "area" is taken, or the one of most
             "1e8 - area", where float32 takes areas within 8 square pixels for equal.
-        box_loss: "l1", "iou" (-ln IoU), "linear_iou" (1 - IoU) or "giou" (1 - GIoU).
+        box_loss: "l1", "l2", "iou" (-ln IoU), "linear_iou" (1 - IoU) or "giou"
+            (1 - GIoU).
+        box_weight: the box loss counts so many times, lambda in equation 2 of the paper.
         loss_unit: of the distances in the box loss, "stride" or "pixel".
         iou_plus: is added to intersection and union.
         giou_eps: is added to what a GIoU divides by.
@@ -69,7 +71,8 @@ class FCOSConfig:
     range_scale: float = 1.0
     last_limit: float = 1e8
     smallest: Literal["area", "1e8 - area"] = "area"
-    box_loss: Literal["l1", "iou", "linear_iou", "giou"] = "giou"
+    box_loss: Literal["l1", "l2", "iou", "linear_iou", "giou"] = "giou"
+    box_weight: float = 1.0
     loss_unit: Literal["stride", "pixel"] = "stride"
     iou_plus: float = 0.0
     giou_eps: float = 1e-7

@@ -9,6 +9,7 @@ from torch import nn
 
 from assignment.fcos_published import PublishedFCOS
 from assignment.one_stage_detector import FCOS
+from assignment.published_losses import box_losses
 from assignment.published_targets import published_locations
 from core.backbones.build import build_backbone
 from core.command import CourseError
@@ -78,6 +79,30 @@ def test_images_without_a_box_give_finite_losses_and_gradients(version, rows):
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     assert gradients
     assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+
+
+def test_box_loss_counts_as_often_as_its_weight_says():
+    """Lambda of equation 2: the box loss alone, and twice as much of it."""
+    images, boxes = make_batch()
+    found = []
+    for weight in (1.0, 2.0):
+        version = dataclasses.replace(PRESETS["course"], box_weight=weight)
+        torch.manual_seed(0)
+        found.append(PublishedFCOS(3, 8, [8], "tiny", version)(images, boxes))
+    once, twice = found
+    assert once["loss_fcos_loc"].item() > 0
+    assert torch.equal(twice["loss_fcos_loc"], 2 * once["loss_fcos_loc"])
+    for name in ("loss_fcos_cls", "loss_fcos_ctr"):
+        assert torch.equal(twice[name], once[name])
+
+
+def test_l1_and_l2_are_means_over_the_four_distances():
+    """Errors of 1, 0, 2 and 3: 6 / 4 and 14 / 4."""
+    pred = torch.tensor([[2.0, 5.0, 1.0, 7.0]])
+    true = torch.tensor([[1.0, 5.0, 3.0, 4.0]])
+    for name, expected in (("l1", 1.5), ("l2", 3.5)):
+        version = dataclasses.replace(PRESETS["a4"], box_loss=name)
+        assert box_losses(pred, true, version).tolist() == [expected]
 
 
 def test_half_precision_of_the_head_costs_no_digits_of_the_distances():

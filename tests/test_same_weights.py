@@ -35,6 +35,7 @@ IN_LOSSES = {
     "last_limit": "550.0",
     "smallest": "area",
     "box_loss": "linear_iou",
+    "box_weight": "1.5",
     "loss_unit": "stride",
     "iou_plus": "1.0",
     "giou_eps": "1e-4",

@@ -39,7 +39,7 @@ SIDES = "ltrb"
 
 
 def draw_against_size() -> Figure:
-    """The same error in pixels on boxes of many sizes: L1, and two losses of IoU."""
+    """The same error in pixels on boxes of many sizes: L1, L2, and two losses of IoU."""
     side = torch.linspace(16, 400, 385)
     true = torch.stack((0 * side, 0 * side, side, 0.75 * side), dim=1)
     overlap = torch.stack(
@@ -58,6 +58,8 @@ def draw_against_size() -> Figure:
         add_box(left, box + ERROR, YOURS, linestyle="--")
     left.set_title("6 pixels to the right, 6 down", fontsize=FONT_PT)
     right.plot(side, ERROR / stride, color=BLUE, lw=2.3, label="L1, in strides")
+    squared = (ERROR / stride) ** 2
+    right.plot(side, squared, "-.", color=GREY, lw=2.3, label="L2, in strides")
     right.plot(side, 1 - overlap, "--", color=ORANGE, lw=2.3, label="1 - IoU")
     right.plot(side, -overlap.log(), ":", color=GREEN, lw=2.3, label="-ln IoU")
     right.set(xlabel="width of the box in pixels", ylabel="loss", ylim=(0, 1.5))

@@ -23,6 +23,7 @@ LIMITS: dict[str, Any] = {
     "centre_radius": Annotated[float, real(0)],
     "range_scale": Annotated[float, real(0.01)],
     "last_limit": Annotated[float, real(1)],
+    "box_weight": Annotated[float, real(0)],
     "iou_plus": Annotated[float, real(0)],
     "giou_eps": Annotated[float, real(0)],
     "weigh_boxes": Switch,
