@@ -34,9 +34,9 @@ class FCOSConfig:
             good as no end.
         smallest: of several boxes the one of least "area" is taken, or the one of most
             "1e8 - area", where float32 takes areas within 8 square pixels for equal.
-        box_loss: "l1", "l2", "iou" (-ln IoU), "linear_iou" (1 - IoU) or "giou"
+        box_loss: "l1", "l2", "iou" (-ln IoU), "linear_iou" (1 - IoU), "giou"
             (1 - GIoU).
-        box_weight: the box loss counts so many times, lambda in equation 2 of the paper.
+        box_weight: the box loss counts so many times, lambda of the paper.
         loss_unit: of the distances in the box loss, "stride" or "pixel".
         iou_plus: is added to intersection and union.
         giou_eps: is added to what a GIoU divides by.

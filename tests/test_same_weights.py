@@ -8,22 +8,20 @@ import torch
 
 from assignment.fcos_published import PublishedFCOS
 from benchmarks import same_weights
-from benchmarks.same_weights import (
-    LARGEST,
+from benchmarks.same_fcos import (
     TOP_K,
     answers_of,
     compare,
     compare_detections,
     compare_losses,
     compare_outputs,
-    main,
     make_ours,
-    make_scene,
     make_torchvision,
-    read_changes,
     seen_in,
     version_of,
 )
+from benchmarks.same_scene import Scene, make_scene, read_changes
+from benchmarks.same_weights import LARGEST, main
 from core.fcos_config import FCOSConfig
 
 BODY, CHANNELS = "tiny", 32
@@ -67,27 +65,29 @@ UNSEEN = {"stem_start", "first_divisor", "keep_ties"}
 
 
 @pytest.fixture(scope="module")
-def scene() -> same_weights.Scene:
+def scene() -> Scene:
     return make_scene()
 
 
 @pytest.fixture(scope="module")
-def theirs(scene: same_weights.Scene) -> Any:
+def theirs(scene: Scene) -> Any:
     return make_torchvision(BODY, CHANNELS, scene)
 
 
 @pytest.fixture(scope="module")
-def expected(theirs: Any, scene: same_weights.Scene) -> dict[str, Any]:
+def expected(theirs: Any, scene: Scene) -> dict[str, Any]:
     return answers_of(theirs, scene)
 
 
 def ours_with(theirs: Any, **changes: str) -> PublishedFCOS:
     texts = [f"{name}={value}" for name, value in changes.items()]
-    return make_ours(BODY, CHANNELS, version_of(theirs, read_changes(texts)), theirs)
+    return make_ours(
+        BODY, CHANNELS, version_of(theirs, read_changes(texts, FCOSConfig)), theirs
+    )
 
 
 @pytest.fixture(scope="module")
-def features(theirs: Any, scene: same_weights.Scene) -> dict[bool, dict]:
+def features(theirs: Any, scene: Scene) -> dict[bool, dict]:
     """The five levels, in training and not; a choice of what follows changes none."""
     backbone = ours_with(theirs).backbone
     with torch.no_grad():

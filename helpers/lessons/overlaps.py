@@ -39,7 +39,7 @@ SIDES = "ltrb"
 
 
 def draw_against_size() -> Figure:
-    """The same error in pixels on boxes of many sizes: L1, L2, and two losses of IoU."""
+    """The same error in pixels on boxes of many sizes: L1, L2, two losses of IoU."""
     side = torch.linspace(16, 400, 385)
     true = torch.stack((0 * side, 0 * side, side, 0.75 * side), dim=1)
     overlap = torch.stack(
