@@ -132,6 +132,34 @@ def test_links_and_folders_of_a_submission_are_not_copied(tmp_path: Path):
     assert [path.name for path in (tmp_path / "copy").iterdir()] == ["common.py"]
 
 
+def test_two_graders_may_sweep_at_once(tmp_path: Path, monkeypatch):
+    """A leftover that the other one has removed meanwhile is no error."""
+    monkeypatch.setattr(sandbox_folder.tempfile, "tempdir", str(tmp_path))
+    gone = tmp_path / f"{sandbox_folder.PREFIX}gone"
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([gone]))
+    folder, lock = sandbox_folder.new_folder()
+    assert (folder / sandbox_folder.LOCK).is_file()
+    sandbox_folder.remove_folder(folder, lock)
+
+
+def test_folder_that_another_grader_swept_is_made_anew(tmp_path: Path, monkeypatch):
+    """Between its making and its lock it looks like a leftover."""
+    monkeypatch.setattr(sandbox_folder.tempfile, "tempdir", str(tmp_path))
+    lock_file, made = sandbox_folder.fcntl.flock, []
+
+    def swept_once(lock: int, how: int) -> None:
+        lock_file(lock, how)
+        made.append(max(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime_ns))
+        if len(made) == 1:
+            sandbox_folder.shutil.rmtree(made[0])
+
+    monkeypatch.setattr(sandbox_folder.fcntl, "flock", swept_once)
+    folder, lock = sandbox_folder.new_folder()
+    assert len(made) == 2 and folder == made[1]
+    assert (folder / sandbox_folder.LOCK).is_file()
+    sandbox_folder.remove_folder(folder, lock)
+
+
 def test_folders_of_killed_graders_are_swept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

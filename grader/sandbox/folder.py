@@ -15,10 +15,13 @@ HOUR_S = 3600
 def new_folder() -> tuple[Path, int]:
     """A new empty folder and its open lock; removes those whose grader was killed."""
     _sweep()
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    return folder, lock
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / LOCK).exists():
+            return folder, lock
+        os.close(lock)  # another grader took it for a leftover before it was locked
 
 
 def remove_folder(folder: Path, lock: int) -> None:
@@ -32,6 +35,9 @@ def _sweep() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         try:
             status = folder.lstat()
+        except FileNotFoundError:
+            continue  # another grader has removed it since
+        try:
             if status.st_uid != os.geteuid() or folder.is_symlink():
                 continue
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
