@@ -140,7 +140,7 @@ def expect_ranges(got, strides, scale, last_limit, expected=None) -> None:
     expect_equal(list(got), list(strides), f"{RANGES}: order of the levels", ORDER)
 
 
-def ask(student, strides, scale, last_limit):
+def expect_asked(student, strides, scale, last_limit):
     """Call 10.7, and check the answer."""
     got = student.fcos_published.size_ranges(dict(strides), scale, last_limit)
     expect_ranges(got, strides, scale, last_limit)
@@ -160,18 +160,18 @@ def test_size_ranges_of_five_levels(student):
 def test_size_ranges_are_scaled(student):
     """All limits but the first and the last: 0-32-64-128-256 at half of the sizes."""
     for scale, last in ((0.5, 1000.0), (2.0, 1e4), (0.3, 777.0), (0.5, math.inf)):
-        ask(student, STRIDES, scale, last)
+        expect_asked(student, STRIDES, scale, last)
 
 
 def test_size_ranges_of_any_number_of_levels(student):
     """One level from 0 to the end, two, and seven."""
     seven = {f"p{number}": 2**number for number in range(1, 8)}
-    with expect_as_usual(THREE_ONLY, lambda: ask(student, THREE, 0.75, 900.0)):
+    with expect_as_usual(THREE_ONLY, lambda: expect_asked(student, THREE, 0.75, 900.0)):
         for strides in ({"p4": 16}, {"p3": 8, "p4": 16}, seven):
             with expect_runs(
                 RANGES,
                 THREE_ONLY,
-                partial(ask, student, THREE, 0.75, 900.0),
+                partial(expect_asked, student, THREE, 0.75, 900.0),
                 ("KeyError", "ValueError", "IndexError"),
             ):
                 got = student.fcos_published.size_ranges(dict(strides), 0.75, 900.0)
@@ -182,8 +182,8 @@ def test_size_ranges_of_levels_in_any_order(student):
     """The finest level is that of the smallest stride, wherever it stands."""
     for order in (("p5", "p3", "p7", "p6", "p4"), ("p4", "p5", "p3")):
         strides = {level: STRIDES[level] for level in order}
-        ask(student, strides, 1.0, 2000.0)
-    ask(student, {"p3": 64, "p4": 32, "p5": 16}, 0.5, math.inf)
+        expect_asked(student, strides, 1.0, 2000.0)
+    expect_asked(student, {"p3": 64, "p4": 32, "p5": 16}, 0.5, math.inf)
 
 
 def test_size_ranges_of_other_levels(student):

@@ -35,6 +35,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "helpers.models": (
         "core",
         "core.backbones",
+        "helpers.drive",
         "helpers.training",
     ),
     "helpers.show": (

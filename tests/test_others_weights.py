@@ -98,12 +98,15 @@ def test_nobody_there_is_one_sentence(tmp_path: Path, mirror):
     assert time.monotonic() - start < 20
 
 
-def test_file_of_another_hash_is_kept_beside(tmp_path: Path, mirror, capsys):
-    """It may be somebody's own; the right one takes its name."""
-    (tmp_path / NAME).write_bytes(b"mine")
-    assert fetch_by_hash(mirror.url, tmp_path).read_bytes() == DATA
-    assert (tmp_path / f"{NAME}.wrong-sha256").read_bytes() == b"mine"
-    assert f"kept as {NAME}.wrong-sha256" in capsys.readouterr().out
+def test_files_of_another_hash_are_kept_beside(tmp_path: Path, mirror, capsys):
+    """They may be somebody's own, the second as well; the right one takes the name."""
+    for mine in (b"mine", b"mine, too"):
+        (tmp_path / NAME).write_bytes(mine)
+        assert fetch_by_hash(mirror.url, tmp_path).read_bytes() == DATA
+        (said,) = capsys.readouterr().out.splitlines()
+        kept = said.rpartition("kept as ")[2]
+        assert (tmp_path / kept).read_bytes() == mine
+    assert len(names_in(tmp_path)) == 3
 
 
 def test_nothing_is_fetched_where_that_is_off(tmp_path: Path, mirror, monkeypatch):
@@ -219,7 +222,7 @@ def test_coco_weights_are_found_in_the_cache_or_said_to_be_missing(
     path = tmp_path / "checkpoints" / name
     path.parent.mkdir()
     path.write_bytes(DATA)
-    monkeypatch.setattr(others_weights, "_sha256", lambda path: hash_of_name(path.name))
+    monkeypatch.setattr(others_weights, "digest", lambda path: hash_of_name(path.name))
     found = coco_weights()
     assert found is not None
     state, names = found

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from core.command import CourseError
 from core.files import new_file
+from helpers.drive.copies import digest, free_name
 
 TIMEOUT_S = 20.0  # without a byte
 MOST_SECONDS = 900.0  # for all of it
@@ -74,11 +75,10 @@ def fetch_by_hash(
     wanted = hash_of_name(name)
     path = folder / name
     if path.is_file():
-        if _sha256(path).startswith(wanted):
+        if digest(path).startswith(wanted):
             return path
-        aside = path.with_name(f"{name}.wrong-sha256")
-        path.replace(aside)
-        print(f"{path} has other bytes than its name says; it is kept as {aside.name}")
+        kept = path.rename(free_name(path, path.stat().st_mtime))
+        print(f"{path} has other bytes than its name says; it is kept as {kept.name}")
     if os.environ.get(SWITCH) == "off":
         raise CourseError(f"{name} is not fetched, since {SWITCH} is off")
     found = hashlib.sha256()
@@ -99,11 +99,6 @@ def fetch_by_hash(
             f"{path} cannot be written ({error.strerror or error}); make room there"
         ) from error
     return path
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _download(
