@@ -138,7 +138,7 @@ def render() -> str:
     if runs:
         parts.append("### Detection quality\n\n" + quality_section(runs))
         parts.append("### The climb of notebook 12\n\n" + climb_section(runs))
-    for run in ("shapes_tiny", "voc2007_cpu"):
+    for run in ("shapes_tiny", "voc2007_cpu_2000"):
         if any(name.startswith(run + WITHOUT) for name in runs):
             title = f"### What each choice of run {run} is worth"
             parts.append(f"{title}\n\n{choices_section(runs, run)}")
