@@ -27,6 +27,7 @@ from grader_tests.oracles.plain_matching import (
     OTHER_SMALLEST,
     RADIUS_IN_PX,
     RADIUS_LET_IN,
+    RADIUS_OF_ONE,
     SCALE_ON_LAST,
     STRIDES,
     SWAPPED,
@@ -223,7 +224,8 @@ def test_match_batch_samples_near_the_centre(student):
     for radius in (1.5, 0.0, 0.5, 2.25):
         config = changed(PLAIN, centre_radius=radius)
         what = f"{MATCH} with centre_radius {radius}"
-        expect_match(student, places, rows, config, mistakes, what=what)
+        known = (*mistakes, RADIUS_OF_ONE)
+        expect_match(student, places, rows, config, known, what=what)
     config, of_whole = (changed(PLAIN, centre_radius=radius) for radius in (1.03, 1.0))
     more = {WHOLE_RADIUS: partial(matches, places, STRIDES, rows, of_whole)}
     what = f"{MATCH} with centre_radius 1.03"

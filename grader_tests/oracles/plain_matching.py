@@ -28,6 +28,7 @@ RADIUS_LET_IN = "a location as far away as the radius is let in; < is asked, not
 NEAR_ALONE = "near the centre is enough; it must lie inside the box, too"
 NO_RADIUS = "centre_radius is ignored"
 FIXED_RADIUS = "centre_radius is ignored: it is always 1.5"
+RADIUS_OF_ONE = "centre_radius is ignored: the radius is always one stride"
 ALWAYS_RADIUS = "a centre_radius of 0 is the whole box, not an empty square"
 CORNER = "the distance is to the upper left corner, not to the centre"
 ONE_IS_ENOUGH = "x or y is near enough; both must be"
@@ -76,6 +77,7 @@ MATCHING = (
     NO_RANGE,
     LONGER_SIDE,
     FIXED_RADIUS,
+    RADIUS_OF_ONE,
     CENTRE_OF_ANY,
     *OTHER_ENDS.values(),
     *OTHER_SMALLEST.values(),
@@ -141,7 +143,8 @@ def match(
     best: Row = BACKGROUND_ROW
     best_cost = math.inf
     x, y = point[::-1] if mistake == SWAPPED else point
-    radius = 1.5 if mistake == FIXED_RADIUS else config.centre_radius
+    fixed = {FIXED_RADIUS: 1.5, RADIUS_OF_ONE: 1.0}
+    radius = fixed.get(mistake, config.centre_radius)
     radius *= 1 if mistake == RADIUS_IN_PX else level.stride
     asks_centre = config.centre_radius > 0 or mistake == ALWAYS_RADIUS
     asks_centre = asks_centre and mistake != NO_RADIUS

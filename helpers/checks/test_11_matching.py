@@ -97,34 +97,34 @@ def test_match_batch_by_hand(student: Any) -> None:
 # A wide box with the centre (64, 36), and a thin one with the centre (52, 30).
 WIDE, THIN = [8.0, 16, 120, 56, 3], [50.0, 0, 54, 60, 0]
 AROUND = {
-    "p3": [[53.0, 31], [44, 28], [60, 36], [64, 50]],
+    "p3": [[53.0, 31], [44, 28], [60, 36], [64, 50], [64, 46]],
     "p4": [[44.0, 40], [96, 40]],
 }
-AROUND_MATCHED = [THIN, PADDING, WIDE, PADDING, WIDE, PADDING]
+AROUND_MATCHED = [THIN, PADDING, WIDE, PADDING, WIDE, WIDE, PADDING]
 AROUND_CAUSES = {
     "background gets the last box of the image, which index -1 reads": [
-        *[THIN, THIN, WIDE, THIN],
+        *[THIN, THIN, WIDE, THIN, WIDE],
         *[WIDE, THIN],
     ],
     "locations far from the centre are taken, too, as with a radius of 0": [
-        THIN,
-        PADDING,
-        WIDE,
-        WIDE,
-        WIDE,
-        WIDE,
+        *[THIN, PADDING, WIDE, WIDE, WIDE],
+        *[WIDE, WIDE],
     ],
-    "centre_radius is taken for pixels; it counts strides": [THIN, *[PADDING] * 5],
+    "centre_radius is taken for pixels; it counts strides": [THIN, *[PADDING] * 6],
+    "centre_radius is ignored: the radius is always one stride": [
+        *[THIN, PADDING, WIDE, PADDING, PADDING],
+        *[PADDING, PADDING],
+    ],
     "every level takes the radius of p3": [
-        *[THIN, PADDING, WIDE, PADDING],
+        *[THIN, PADDING, WIDE, PADDING, WIDE],
         *[PADDING, PADDING],
     ],
     "every level takes the radius of p4": [
-        *[THIN, PADDING, WIDE, WIDE],
+        *[THIN, PADDING, WIDE, WIDE, WIDE],
         *[WIDE, PADDING],
     ],
     "near the centre is not enough; a location must lie in the box, too": [
-        *[THIN, THIN, WIDE, PADDING],
+        *[THIN, THIN, WIDE, PADDING, WIDE],
         *[WIDE, PADDING],
     ],
 }

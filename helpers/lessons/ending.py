@@ -134,15 +134,17 @@ def write_my_page(
     voc = evaluate_voc(found, truths, val.class_names)
     coco = evaluate_coco(found, truths, val.class_names)
     run = run or run_folder(data)
+    checkpoint = read_checkpoint(run)
+    seen = checkpoint["iteration"] * checkpoint["config"]["batch_size"]
     log = read_log(run / "log.jsonl")
     seconds = float(log[-1].get("seconds", 0.0)) if log else 0.0
     report = DemoReport(
         voc_ap50=voc.map_area,
         coco_ap=coco.summary["AP"],
         seconds=seconds,
-        train_images=len(train),
+        train_images=min(seen, len(train)),
         val_images=len(truths),
-        iterations=read_checkpoint(run)["iteration"],
+        iterations=checkpoint["iteration"],
         least_score=LEAST_DRAWN_SCORE,
         pictures=tuple(
             draw_picture(
