@@ -36,14 +36,14 @@ FOLDERS = tuple(dict.fromkeys(attack.folder for attack in ATTACKS))
 EXERCISES = (CONTROL, *FUNCTIONS)
 # Small, so that what has no end reaches them soon.
 LIMITS = (
-    "cpu_seconds=3",
-    "call_seconds=6",
+    "cpu_seconds=2",
+    "call_seconds=4",
     "memory_mb=256",
     "output_mb=1",
     "answers_mb=16",
 )
 SHORT = ("cpu_seconds=1", *LIMITS[1:])
-JOBS = 3  # more than processors, since some of the attackers only wait
+JOBS = 4  # more than processors, since some of the attackers only wait
 LEVEL = probe_level().level
 # In CI a machine without walls is a failure: the command refuses to grade there.
 needs_walls = pytest.mark.skipif(

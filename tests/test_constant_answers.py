@@ -6,6 +6,7 @@ out points for a shape, a dtype, or for inputs that nobody touched.
 """
 
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -13,6 +14,7 @@ from core.course import read_registry
 from grader.manifest import points_by_exercise, read_manifest
 from grader.session.local_session import LocalSession
 from grader.suites.suite_run import Suite, with_suite
+from helpers.checks import expect
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = {path.name: path.read_text() for path in (ROOT / "assignment").glob("*.py")}
@@ -136,7 +138,9 @@ def passed(tmp_path_factory) -> dict[tuple[str, str], set[str]]:
             found[number, kind] = {test.id for test in told if not test.category}
         return found
 
-    return with_suite(ROOT, TESTS, try_all)
+    # Which mistake it is does not matter here, and to look for it is half of the work.
+    with mock.patch.object(expect, "find_cause", return_value=None):
+        return with_suite(ROOT, TESTS, try_all)
 
 
 @pytest.mark.parametrize(("number", "kind"), cases())
