@@ -105,8 +105,8 @@ def all_told(tmp_path_factory) -> tuple[dict[str, list[Outcome]], dict[str, list
 
     def try_all(suite: Suite) -> tuple[dict[str, list[Outcome]], dict[str, list[str]]]:
         found, noted = {}, {}
+        folder = tmp_path_factory.mktemp("broken")  # one, so that little is compiled
         for what, files, tests in broken_submissions():
-            folder = tmp_path_factory.mktemp("broken")
             for name, source in {**SOURCES, **files}.items():
                 (folder / name).write_text(source)
             found[what] = suite.run(tests, LocalSession(folder))

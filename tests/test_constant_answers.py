@@ -129,8 +129,8 @@ def passed(tmp_path_factory) -> dict[tuple[str, str], set[str]]:
 
     def try_all(suite: Suite) -> dict[tuple[str, str], set[str]]:
         found = {}
+        folder = tmp_path_factory.mktemp("constant")  # one, so that little is compiled
         for number, kind in cases():
-            folder = tmp_path_factory.mktemp("constant")
             for name, text in SOURCES.items():
                 (folder / name).write_text(text)
             (folder / EXERCISES[number].file).write_text(constant_file(number, kind))

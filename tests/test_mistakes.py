@@ -25,8 +25,10 @@ def outcomes(tmp_path_factory) -> dict[str, dict[str, Outcome] | CourseError]:
 
     def try_all(suite: Suite) -> dict[str, dict[str, Outcome] | CourseError]:
         found: dict[str, dict[str, Outcome] | CourseError] = {}
+        folder = tmp_path_factory.mktemp("mistake")  # one, so that little is compiled
         for mistake in MISTAKES:
-            folder = tmp_path_factory.mktemp("mistake")
+            for path in folder.glob("*.py"):
+                path.unlink()
             try:
                 base = accepted(mistake.variant, SOURCES)
                 plant(mistake.edits, base, folder)

@@ -15,6 +15,7 @@ import signal
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import CodeType
 
@@ -63,13 +64,18 @@ def compile_here(files: Mapping[str, Path]) -> bytes:
     found = {}
     for name, path in files.items():
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
-            found[name] = marshal.dumps(code)
+            found[name] = _compile(str(path), path.read_bytes())
         except Exception:  # noqa: BLE001 - each test will meet it
             continue
     return marshal.dumps(found)
+
+
+@lru_cache(maxsize=256)
+def _compile(path: str, source: bytes) -> bytes:
+    """One file; remembered, since many tries differ from the last in one file only."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return marshal.dumps(compile(source, path, "exec", dont_inherit=True))
 
 
 def _read_all(reading: int, deadline: float) -> bytes:

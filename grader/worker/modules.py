@@ -70,6 +70,7 @@ class Submission(MetaPathFinder):
         self.slow: set[str] = set()
         self.note: Callable[[str, str], None] = lambda what, name: None
         self.given: given.Given | None = None
+        self._before: set[str] = set()  # names of the modules that are not its own
         self.files = {path.stem: path for path in sorted(folder.glob("*.py"))}
 
     def find_spec(
@@ -107,6 +108,7 @@ class Submission(MetaPathFinder):
         # Looking through all modules writes to memory shared by fork, which is slow.
         if PACKAGE in sys.modules or any(name in sys.modules for name in HELPERS):
             self.forget()
+        self._before = {*sys.modules}
         if self.given is not None:
             self.given.load()
         sys.meta_path.insert(0, self)
@@ -121,10 +123,10 @@ class Submission(MetaPathFinder):
         """Take its modules out of sys.modules, and return them."""
         found = [
             name
-            for name, module in list(sys.modules.items())
+            for name in sys.modules.keys() - self._before
             if name in ROOTS
             or name.startswith(BELOW_ROOTS)
-            or str(getattr(module, "__name__", "")).startswith(OWN_NAMES)
+            or str(getattr(sys.modules[name], "__name__", "")).startswith(OWN_NAMES)
         ]
         return {name: sys.modules.pop(name) for name in found}
 
