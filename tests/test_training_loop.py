@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -70,7 +71,18 @@ def test_gradient_that_is_not_finite_stops_before_the_weights_change():
     assert state.model.weight.item() == 3
 
 
-@pytest.mark.parametrize("number", STOP_SIGNALS)
+@pytest.fixture
+def number(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A signal that is heard here, even if `nohup` began these tests."""
+    own: int = request.param
+    before = signal.signal(own, signal.SIG_DFL)
+    if before is not signal.SIG_IGN:
+        signal.signal(own, before)
+    yield own
+    signal.signal(own, before)
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS, indirect=True)
 def test_signal_finishes_the_iteration_and_stops(number, monkeypatch):
     """It comes in the middle of iteration 3, twice; 3 iterations are whole."""
     if number != signal.SIGINT:  # only Ctrl-C is pressed again by a person
