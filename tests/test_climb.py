@@ -5,6 +5,7 @@ import math
 import re
 import shlex
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -14,8 +15,10 @@ from benchmarks.recorded_climb import collect, seed_of, shapes_records
 from core.command import CourseError
 from data_scripts.make_shapes import make_shapes
 from helpers.data.voc import VOC2007DetectionTiny
-from helpers.lessons import climb
+from helpers.lessons import climb, ending
 from helpers.lessons.climb import Reached, Step, gains, ranges, steps
+from helpers.lessons.predictions import find_detections
+from helpers.models.detector import load_detector
 from helpers.training.recipes import get_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -160,10 +163,22 @@ def test_figure_in_the_notebook_is_stored():
     )
 
 
+def expect_page_that_counts(
+    run: Path, train: VOC2007DetectionTiny, val: VOC2007DetectionTiny, root: Path
+) -> None:
+    """Three iterations of two pictures: the page says that it saw six of the eight."""
+    detector = load_detector(run)
+    found, truths = find_detections(detector, val, limit=2)
+    with mock.patch.object(ending, "ROOT", root):
+        ending.write_my_page("shapes", detector, train, val, found, truths, run=run)
+    (page,) = (root / "runs").rglob("my_detector/index.html")
+    assert "It saw 6 pictures" in page.read_text("utf-8")
+
+
 def test_step_is_trained_live_and_judged_once(tmp_path: Path, monkeypatch, capsys):
     """In a folder apart where it is shortened; a stopped run is not judged."""
     data = tmp_path / "data" / "shapes"
-    make_shapes(data, train=4, val=2)
+    make_shapes(data, train=8, val=2)
     monkeypatch.setattr(climb, "ROOT", tmp_path)
     monkeypatch.setenv(climb.SWITCH, "3")
     small = {"batch_size": "2", "image_size": "64"}
@@ -177,6 +192,7 @@ def test_step_is_trained_live_and_judged_once(tmp_path: Path, monkeypatch, capsy
     assert found["s"].iterations == 3 and 0 <= found["s"].voc_ap50 <= 1
     monkeypatch.setattr(climb, "evaluate_detector", None)  # it is not asked again
     assert climb.own(val) == found
+    expect_page_that_counts(run, VOC2007DetectionTiny(data, "train"), val, tmp_path)
     saved = climb.read_checkpoint(run)
     saved["recipe"]["iterations"] = 9
     torch.save(saved, run / "checkpoint.pt")

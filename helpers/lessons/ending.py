@@ -135,7 +135,7 @@ def write_my_page(
     coco = evaluate_coco(found, truths, val.class_names)
     run = run or run_folder(data)
     checkpoint = read_checkpoint(run)
-    seen = checkpoint["iteration"] * checkpoint["config"]["batch_size"]
+    seen = checkpoint["iteration"] * checkpoint["recipe"]["batch_size"]
     log = read_log(run / "log.jsonl")
     seconds = float(log[-1].get("seconds", 0.0)) if log else 0.0
     report = DemoReport(
