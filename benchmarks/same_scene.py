@@ -96,10 +96,13 @@ def make_scene(side: int = 512) -> Scene:
 
 
 def difference(ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    """The largest; infinite where the shapes differ."""
+    """The largest; infinite where the shapes differ, or a number is no number."""
     if ours.shape != theirs.shape:
         return math.inf
-    return float((ours - theirs).abs().max()) if ours.numel() else 0.0
+    apart = (ours - theirs).abs()
+    if apart.isnan().any():  # it would be lost among others, as max() takes it for less
+        return math.inf
+    return float(apart.max()) if apart.numel() else 0.0
 
 
 def read_changes(texts: Sequence[str], config: type) -> dict[str, Any]:

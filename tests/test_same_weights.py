@@ -1,6 +1,7 @@
 """With torchvision's weights our FCOS is torchvision's, and every choice is seen."""
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from benchmarks.same_fcos import (
     seen_in,
     version_of,
 )
-from benchmarks.same_scene import Scene, make_scene, read_changes
+from benchmarks.same_scene import Scene, difference, make_scene, read_changes
 from benchmarks.same_weights import LARGEST, main
 from core.fcos_config import FCOSConfig
 
@@ -160,6 +161,22 @@ def test_command_ends_with_one_where_something_differs(monkeypatch, capsys):
     assert "largest difference" in capsys.readouterr().out
     assert main([*small, "num_levels=3"]) == 1
     assert main([*small, f"top_k={TOP_K}"]) == 0  # what it is without this
+
+
+def test_number_that_is_none_is_a_difference(monkeypatch):
+    """A NaN among zeros, in one tensor or in one of several answers, is not lost."""
+    right, wrong = torch.zeros(3), torch.tensor([0.0, math.nan, 0.0])
+    assert difference(wrong, right) == difference(wrong, wrong) == math.inf
+    monkeypatch.setattr(same_weights, "make_scene", lambda: make_scene(64))
+    forward = PublishedFCOS.forward
+
+    def broken(*given: Any) -> dict[str, torch.Tensor]:
+        losses = forward(*given)
+        return {**losses, "loss_fcos_ctr": losses["loss_fcos_ctr"] * math.nan}
+
+    monkeypatch.setattr(PublishedFCOS, "forward", broken)
+    small = ["fcos", "--body", BODY, "--channels", str(CHANNELS), "--set"]
+    assert main([*small, f"top_k={TOP_K}"]) == 1
 
 
 def test_resnet18_is_equal():
